@@ -1,0 +1,1 @@
+"""The one door to array libraries: everything above this folder is written against the array API."""

@@ -1,0 +1,25 @@
+"""Random numbers, drawn on the host in float64: the same draws on every library and device."""
+
+import numbers
+
+import numpy as np
+
+__all__ = ["normal", "seed_sequence"]
+
+Seed = int | np.random.Generator | np.random.SeedSequence
+
+
+def seed_sequence(seed: Seed) -> np.random.SeedSequence:
+    """The root of all draws of one call. A Generator is advanced, so that a second call draws afresh."""
+    if isinstance(seed, np.random.SeedSequence):
+        return seed
+    if isinstance(seed, np.random.Generator):
+        return np.random.SeedSequence([int(word) for word in seed.integers(2**32, size=4)])
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+        raise TypeError(f"seed must be a whole number of at least 0 or a numpy.random.Generator, got {seed!r}")
+    return np.random.SeedSequence(int(seed))
+
+
+def normal(seeds: np.random.SeedSequence, *shape: int) -> np.ndarray:
+    """Independent N(0, 1) draws."""
+    return np.random.default_rng(seeds).standard_normal(shape)

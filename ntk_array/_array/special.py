@@ -1,0 +1,55 @@
+"""Special functions that the array API standard does not have."""
+
+import math
+import sys
+
+import numpy as np
+
+from .namespace import Array, home
+
+__all__ = ["erf", "normal_cdf", "normal_pdf"]
+
+
+def erf(x: Array) -> Array:
+    """The error function, by the array's own library where it has one."""
+    xp = home(x).xp
+    name = xp.__name__
+    if name.endswith("numpy") and "jax" not in name:
+        from scipy.special import erf as scipy_erf
+
+        return scipy_erf(x)
+    if name.endswith("cupy"):
+        from cupyx.scipy.special import erf as cupy_erf
+
+        return cupy_erf(x)
+    if name.endswith("torch"):
+        return sys.modules["torch"].special.erf(x)
+    if name.startswith("jax"):
+        from jax.scipy.special import erf as jax_erf
+
+        return jax_erf(x)
+    return _erf_by_quadrature(x)
+
+
+def _erf_by_quadrature(x: Array) -> Array:
+    """erf(x) = 2 x / sqrt(pi) * integral over s in [0, 1] of exp(-(x s)^2), by Gauss-Legendre.
+
+    The integrand is entire: 40 nodes reach 1e-16 for |x| <= 6, and erf(6) is 1 in float64.
+    """
+    xp = home(x).xp
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    x = xp.clip(x, min=-6.0, max=6.0)
+    total = xp.zeros_like(x)
+    for s, w in zip((nodes + 1) / 2, weights / 2, strict=True):
+        total = total + float(w) * xp.exp(-((x * float(s)) ** 2))
+    return (2.0 / math.sqrt(math.pi)) * x * total
+
+
+def normal_cdf(x: Array) -> Array:
+    """The distribution function of the standard normal."""
+    return 0.5 * (1.0 + erf(x * math.sqrt(0.5)))
+
+
+def normal_pdf(x: Array) -> Array:
+    """The density of the standard normal."""
+    return home(x).xp.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)

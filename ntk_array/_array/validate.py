@@ -1,0 +1,122 @@
+"""What bad input gets: an error that names the argument and says what to do.
+
+Every public function passes its arguments through here once; the code below it is plain mathematics.
+Each check that looks at values reads one number back from the device.
+"""
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+from .namespace import Array, default_dtype, home, is_array, library, to_host
+
+__all__ = ["count", "inputs", "nonnegative", "one_of", "positive", "real_array", "same_home", "targets"]
+
+
+def real_array(name: str, x: Any) -> Array:
+    """x as an array of finite or infinite real floats; integers and booleans are promoted."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill the masked entries first, e.g. {name}.filled(0.0)")
+    if isinstance(x, np.ndarray) and x.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} has dtype {x.dtype}; give real numbers, e.g. {name}.astype(float) for numbers stored as "
+            "text or objects; complex numbers are not supported"
+        )
+    if not is_array(x):
+        raise TypeError(
+            f"{name} is a {type(x).__name__}, not an array; convert it, e.g. numpy.asarray({name}), "
+            "or pass an array of CuPy, PyTorch or JAX"
+        )
+    x = x.detach() if hasattr(x, "detach") else x
+    if type(x).__name__.endswith("Tracer"):
+        raise TypeError(f"{name} is a JAX tracer; call ntk_array outside jax.jit, jax.grad and jax.vmap")
+    xp, dtype, device = home(x)
+    if not xp.isdtype(dtype, "real floating"):
+        if not xp.isdtype(dtype, ("integral", "bool")):
+            raise TypeError(f"{name} has dtype {dtype}; give real numbers")
+        return xp.astype(x, default_dtype(xp, device))
+    if xp.finfo(dtype).bits < 32:
+        raise TypeError(f"{name} has dtype {dtype}; kernels need float32 or float64: convert {name} first")
+    return x
+
+
+def inputs(name: str, x: Any) -> Array:
+    """A batch of inputs (N, features...): at least two axes, no axis empty, every number finite."""
+    x = real_array(name, x)
+    if x.ndim < 2:
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}; inputs are (N, features): for one feature use {name}[:, None], "
+            f"for one input {name}[None, :]"
+        )
+    if 0 in x.shape:
+        raise ValueError(f"{name} is empty: its shape is {tuple(x.shape)}")
+    _refuse_nonfinite(name, x)
+    return x
+
+
+def targets(name: str, y: Any, n: int) -> Array:
+    """Values on a sample of n inputs, (n,) or (n, C), every number finite."""
+    y = real_array(name, y)
+    if y.ndim not in (1, 2) or y.shape[0] != n or 0 in y.shape:
+        raise ValueError(f"{name} has shape {tuple(y.shape)}; expected ({n},) or ({n}, C), one row an input")
+    _refuse_nonfinite(name, y)
+    return y
+
+
+def same_home(**arrays: Array | None) -> None:
+    """All arrays share library, device and dtype."""
+    given = {name: a for name, a in arrays.items() if a is not None}
+    library(*given.values())
+    (first, a), *rest = given.items()
+    for name, b in rest:
+        one, two = home(a), home(b)
+        if one.device != two.device:
+            raise ValueError(f"{first} is on device {one.device}, {name} on {two.device}; move them to the same device")
+        if one.dtype != two.dtype:
+            raise TypeError(f"{first} has dtype {one.dtype}, {name} has {two.dtype}; cast one to the other")
+
+
+def _refuse_nonfinite(name: str, x: Array) -> None:
+    xp = library(x)
+    finite = xp.isfinite(x)
+    if not to_host(xp.all(finite)):
+        bad = np.argwhere(~to_host(finite))
+        rows = len(np.unique(bad[:, 0]))
+        raise ValueError(
+            f"{name} has NaN or infinity in {rows} of its {x.shape[0]} rows, first in row {bad[0, 0]}; "
+            "drop these rows or fill them in"
+        )
+
+
+def count(name: str, value: Any) -> int:
+    """A whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above zero, as a Python float (a NumPy scalar would turn float32 into float64)."""
+    number = nonnegative(name, value)
+    if number == 0.0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+    return number
+
+
+def nonnegative(name: str, value: Any) -> float:
+    """A finite number of at least zero, as a Python float."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    return number
+
+
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return str(value)

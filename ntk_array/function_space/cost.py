@@ -1,0 +1,89 @@
+"""Cost functionals C(f) on functions on the sample, and their functional derivatives."""
+
+from abc import ABC, abstractmethod
+
+from .._array.namespace import Array, home
+from .._array.validate import same_home, targets
+from .measure import EmpiricalMeasure, Function, Functional
+
+__all__ = ["Cost", "SquaredError"]
+
+
+class Cost(ABC):
+    """A cost functional on functions on the sample of p_in, with targets y (N, C) or (N,).
+
+    Attributes
+    ----------
+    p_in : EmpiricalMeasure
+        Inputs and weights.
+    y : array (N, C)
+        The targets, as columns.
+    vector : bool
+        Whether the targets were given as (N,), so that predictions are (M,).
+    """
+
+    def __init__(self, p_in: EmpiricalMeasure, y: Array) -> None:
+        if not isinstance(p_in, EmpiricalMeasure):
+            raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
+        y = targets("y", y, len(p_in))
+        same_home(x=p_in.x, y=y)
+        self.p_in = p_in
+        self.vector = y.ndim == 1
+        self.y = y[:, None] if self.vector else y
+
+    @abstractmethod
+    def __call__(self, f: Function) -> Array:
+        """C(f), an array of no axes."""
+
+    @abstractmethod
+    def representer(self, f: Array) -> Array:
+        """d|_f (N, C) for values f (N, C), with dC|_f(g) = <d|_f, g>."""
+
+    def derivative(self, f: Function) -> Functional:
+        """The functional derivative dC|_f = <d|_f, .>_{p^in} (Jacot et al. 2018, section 3)."""
+        return Functional(self.p_in, self.shaped(self.representer(self.values(f))))
+
+    def values(self, f: Function) -> Array:
+        """The values of f on the sample, (N, C), checked against the targets."""
+        values = self.p_in.values("f", f)
+        if values.shape != self.y.shape:
+            raise ValueError(f"f has {values.shape[1]} outputs, the targets y have {self.y.shape[1]}; they must agree")
+        return values
+
+    def shaped(self, values: Array) -> Array:
+        """Values (..., M, C) in the user's convention: (..., M) where the targets were (N,)."""
+        return values[..., 0] if self.vector else values
+
+
+class SquaredError(Cost):
+    """C(f) = sum_i w_i ||f(x_i) - y_i||^2, that is (1/N) sum ||.||^2, with d|_f(x_i) = 2 (f(x_i) - y_i).
+
+    Times in ntk_array are those of the gradient flow of this cost. A library that minimizes c C(f) reaches at its
+    time t what is reached here at time c t: c = N/2 for (1/2) sum ||.||^2, and c = 1/(2 C) for
+    1/(2 N C) sum ||.||^2.
+
+    Parameters
+    ----------
+    p_in : EmpiricalMeasure
+        Inputs and weights.
+    y : array (N, C) or (N,)
+        Targets.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> p_in = ntk.function_space.EmpiricalMeasure(np.asarray([[0.0], [1.0]]))
+    >>> cost = ntk.function_space.SquaredError(p_in, np.asarray([1.0, 3.0]))
+    >>> f = np.asarray([0.0, 0.0])
+    >>> float(cost(f)), cost.derivative(f).representer.tolist()
+    (5.0, [-2.0, -6.0])
+    """
+
+    def __call__(self, f: Function) -> Array:
+        """sum_i w_i ||f(x_i) - y_i||^2."""
+        residual = self.values(f) - self.y
+        return home(residual).xp.sum(self.p_in.column_weights * residual * residual)
+
+    def representer(self, f: Array) -> Array:
+        """2 (f - y)."""
+        return 2.0 * (f - self.y)

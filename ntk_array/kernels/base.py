@@ -1,0 +1,166 @@
+"""What every kernel can do, and the algebra of kernels."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .._array.namespace import Array, home
+from .._array.validate import inputs, positive, real_array, same_home
+
+__all__ = ["Kernel", "Kind"]
+
+Kind = Literal["scalar", "classwise", "full"]
+"""The shape of a block: (N1, N2), the same for every output; (C, N1, N2); or (N1, C, N2, C)."""
+
+
+class Kernel(ABC):
+    """A positive semidefinite kernel on inputs.
+
+    Kernels of one kind can be added and multiplied, and scaled by positive numbers. The product of two kernels
+    is taken entry by entry, which keeps scalar and class-wise kernels positive semidefinite.
+    """
+
+    kind: Kind = "scalar"
+
+    @abstractmethod
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """Kernel values for validated inputs; exactly symmetric where x2 is None."""
+
+    @abstractmethod
+    def block_diagonal(self, x: Array) -> Array:
+        """Kernel values of each validated input with itself."""
+
+    def __call__(self, x1: Array, x2: Array | None = None) -> Array:
+        """Kernel values between inputs (N1, ...) and (N2, ...).
+
+        Parameters
+        ----------
+        x1, x2 : array
+            Batches of inputs. ``x2=None`` means that x2 is x1: the block is then exactly symmetric and its diagonal
+            is exact.
+
+        Returns
+        -------
+        array
+            (N1, N2), (C, N1, N2) or (N1, C, N2, C), see ``kind``.
+        """
+        return self.block(*self.checked(x1, x2))
+
+    def diag(self, x: Array) -> Array:
+        """Kernel values of each input with itself: (N,), (C, N) or (N, C, C)."""
+        return self.block_diagonal(self.checked(x, None)[0])
+
+    def matvec(self, x1: Array, x2: Array | None, v: Array) -> Array:
+        """K(x1, x2) v for v (N2, C) or (N2,), summed over the second input (and output): (N1, C) or (N1,).
+
+        A scalar kernel acts on every column of v alike, a class-wise one on each column with its own kernel.
+        """
+        x1, x2 = self.checked(x1, x2)
+        v = real_array("v", v)
+        same_home(x1=x1, v=v)
+        columns = v[:, None] if v.ndim == 1 else v
+        rows = (x1 if x2 is None else x2).shape[0]
+        if v.ndim not in (1, 2) or v.shape[0] != rows:
+            raise ValueError(f"v has shape {tuple(v.shape)}; expected ({rows},) or ({rows}, C)")
+        result = self.product(x1, x2, columns)
+        return result[:, 0] if v.ndim == 1 else result
+
+    def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
+        """K(x1, x2) v for validated inputs and v (N2, C), by way of the block."""
+        k = self.block(x1, x2)
+        xp = home(k).xp
+        if self.kind == "scalar":
+            return k @ v
+        outputs = k.shape[0] if self.kind == "classwise" else k.shape[1]
+        if v.shape[1] != outputs:
+            raise ValueError(f"v has {v.shape[1]} columns, the kernel has {outputs} outputs")
+        if self.kind == "classwise":
+            return (k @ v.T[..., None])[..., 0].T
+        n1, n2 = k.shape[0], k.shape[2]
+        flat = xp.reshape(k, (n1 * outputs, n2 * outputs)) @ xp.reshape(v, (n2 * outputs,))
+        return xp.reshape(flat, (n1, outputs))
+
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, validated."""
+        x1 = inputs("x1", x1)
+        if x2 is None:
+            return x1, None
+        x2 = inputs("x2", x2)
+        same_home(x1=x1, x2=x2)
+        if x1.shape[1:] != x2.shape[1:]:
+            raise ValueError(
+                f"x1 and x2 are batches of different inputs: {tuple(x1.shape)} and {tuple(x2.shape)} "
+                "differ beyond the first axis"
+            )
+        return x1, x2
+
+    def __add__(self, other: "Kernel") -> "Kernel":
+        return _combine("add", self, other)
+
+    def __mul__(self, other: "Kernel | float") -> "Kernel":
+        if isinstance(other, Kernel):
+            return _combine("multiply", self, other)
+        return Scaled(self, positive("the factor of a kernel", other))
+
+    __rmul__ = __mul__
+
+
+def _combine(operation: Literal["add", "multiply"], left: Kernel, right: Any) -> "Combined":
+    if not isinstance(right, Kernel):
+        raise TypeError(f"a kernel can be combined with another kernel, not with {right!r}")
+    if left.kind != right.kind:
+        raise ValueError(
+            f"kernels of one kind can be combined, got {left.kind} and {right.kind}; "
+            'choose outputs="trace" for an empirical kernel that meets an infinite-width one'
+        )
+    return Combined(operation, left, right)
+
+
+@dataclass(frozen=True)
+class Combined(Kernel):
+    """The sum or the entrywise product of two kernels."""
+
+    operation: Literal["add", "multiply"]
+    left: Kernel
+    right: Kernel
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """That of both."""
+        return self.left.kind
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """Entry by entry."""
+        return self._apply(self.left.block(x1, x2), self.right.block(x1, x2))
+
+    def block_diagonal(self, x: Array) -> Array:
+        """Entry by entry."""
+        return self._apply(self.left.block_diagonal(x), self.right.block_diagonal(x))
+
+    def _apply(self, left: Array, right: Array) -> Array:
+        return left + right if self.operation == "add" else left * right
+
+
+@dataclass(frozen=True)
+class Scaled(Kernel):
+    """A kernel times a positive number."""
+
+    kernel: Kernel
+    factor: float
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """That of the kernel."""
+        return self.kernel.kind
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """Entry by entry."""
+        return self.factor * self.kernel.block(x1, x2)
+
+    def block_diagonal(self, x: Array) -> Array:
+        """Entry by entry."""
+        return self.factor * self.kernel.block_diagonal(x)
+
+    def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
+        """The kernel's own product, scaled."""
+        return self.factor * self.kernel.product(x1, x2, v)

@@ -1,0 +1,176 @@
+"""Kernels of a network of finite width, from its explicit forward and backward passes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._array.linalg import mirror
+from .._array.namespace import Array, first_array, home
+from .._array.validate import one_of, same_home
+from ..nn.contraction import Contraction
+from ..nn.layer import Factors, Layer, output_cotangents
+from ..nn.parameters import Params, select, tree_map
+from .base import Kernel, Kind
+
+__all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
+
+
+@dataclass(frozen=True)
+class EmpiricalNTK(Kernel):
+    """The neural tangent kernel of a finite network, Theta_{cc'}(x, x') = <J_c(x), J_c'(x')>.
+
+    No Jacobian is formed: each layer with parameters contributes a product of two inner products, one over its
+    inputs and one over its cotangents,
+    Theta_{cc'}(x, x') = sum_l (sigma_w^2/n <h(x), h(x')> + sigma_b^2) <delta_c(x), delta_c'(x')>.
+
+    Parameters
+    ----------
+    net : Layer
+        The network; its output must be (N, C).
+    params
+        Its parameters.
+    outputs : str
+        "full": (N1, C, N2, C). "trace": the mean over outputs (1/C) sum_c Theta_cc, (N1, N2). "classwise": the C
+        diagonal blocks, (C, N1, N2). "sum_of_logits": (1/C) sum_cc' Theta_cc', (N1, N2) (Mohamadi et al. 2023).
+    trainable : str or sequence of str, optional
+        Only these parameters: "last" for the last layer with parameters, or names such as "0.weight" or "2".
+
+    Raises
+    ------
+    ValueError
+        If the output is not (N, C), or ``trainable`` names no parameter.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> x = np.random.default_rng(0).normal(size=(4, 3))
+    >>> net = ntk.nn.mlp((32,), 2)
+    >>> params = net.init(0, like=x)
+    >>> ntk.EmpiricalNTK(net, params)(x).shape
+    (4, 2, 4, 2)
+    >>> ntk.EmpiricalNTK(net, params, outputs="trace", trainable="last")(x).shape
+    (4, 4)
+    """
+
+    net: Layer
+    params: Params
+    outputs: str = "full"
+    trainable: str | Sequence[str] | None = None
+    _trained: Params = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.net, Layer):
+            raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
+        one_of("outputs", self.outputs, ("full", "trace", "classwise", "sum_of_logits"))
+        object.__setattr__(self, "_trained", select(self.params, self.trainable))
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """Scalar for "trace" and "sum_of_logits"."""
+        return {"full": "full", "classwise": "classwise"}.get(self.outputs, "scalar")  # type: ignore[return-value]
+
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, validated against the parameters too."""
+        x1, x2 = super().checked(x1, x2)
+        same_home(x1=x1, params=first_array(self.params))
+        return x1, x2
+
+    def factors(self, x: Array) -> Factors:
+        """What blocks are made of, from one forward and one backward pass over x (N, ...)."""
+        f, tape = self.net.forward(self.params, x)
+        delta = output_cotangents(f, self.outputs == "sum_of_logits")
+        return self.net.backward(self.params, tape, delta)[1]
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """One contraction a layer."""
+        factors1 = self.factors(x1)
+        factors2 = factors1 if x2 is None else self.factors(x2)
+        k = self._contract(factors1, factors2)
+        xp = home(k).xp
+        if self.kind == "full":
+            if x2 is None:
+                outputs, n = k.shape[:2]
+                k = xp.reshape(mirror(xp.reshape(k, (outputs * n, outputs * n))), k.shape)
+            return xp.permute_dims(k, (1, 0, 3, 2))
+        return mirror(k) if x2 is None else k
+
+    def block_diagonal(self, x: Array) -> Array:
+        """The same contractions over the pairs (x_i, x_i) only."""
+        factors = self.factors(x)
+        k = self._contract(factors, factors, paired=True)
+        return home(k).xp.permute_dims(k, (2, 0, 1)) if self.kind == "full" else k
+
+    def _contract(self, factors1: Factors, factors2: Factors, paired: bool = False) -> Array:
+        # A sum of logits is one output, whose trace is its kernel.
+        outputs = "trace" if self.kind == "scalar" else self.kind
+        return self.net.gram(factors1, factors2, Contraction(outputs, paired), self._trained)
+
+    def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
+        """J(x1) J(x2)^T v: one backward pass over x2 and one tangent pass over x1 a column, no matrix."""
+        x2 = x1 if x2 is None else x2
+        xp = home(x1).xp
+        f2, pull = self.net.forward_and_pullback(self.params, x2)
+        _, tape = self.net.forward(self.params, x1)
+        outputs = output_cotangents(f2).shape[0]
+
+        def apply(u: Array) -> Array:
+            gradient = tree_map(lambda g, keep: g if keep else xp.zeros_like(g), pull(u), self._trained)
+            return self.net.tangent(self.params, tape, xp.zeros_like(x1), gradient)
+
+        if self.kind != "scalar" and v.shape[1] != outputs:
+            raise ValueError(f"v has {v.shape[1]} columns, the kernel has {outputs} outputs")
+        if self.kind == "full":
+            return apply(v)
+        units = home(f2).eye(outputs)
+        if self.kind == "classwise":
+            return xp.stack([apply(v * units[c, :])[:, c] for c in range(outputs)], axis=1)
+        columns = []
+        for k in range(v.shape[1]):
+            column = v[:, k : k + 1]
+            if self.outputs == "sum_of_logits":
+                columns.append(xp.sum(apply(column + xp.zeros_like(f2)), axis=1) / outputs)
+            else:
+                columns.append(sum(apply(column * units[c, :])[:, c] for c in range(outputs)) / outputs)
+        return xp.stack(columns, axis=1)
+
+
+@dataclass(frozen=True)
+class EmpiricalNNGP(Kernel):
+    """The products of a finite network's outputs, (1/C) f(x)^T f(x'), (N1, N2).
+
+    Its mean over initializations tends to the NNGP kernel as the width grows. The kernel of training only the
+    readout, which concentrates where this one does not for small C, is
+    ``EmpiricalNTK(net, params, outputs="trace", trainable="last")``.
+
+    Parameters
+    ----------
+    net : Layer
+        The network; its output must be (N, C).
+    params
+        Its parameters.
+    """
+
+    net: Layer
+    params: Params
+
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, validated against the parameters too."""
+        x1, x2 = super().checked(x1, x2)
+        same_home(x1=x1, params=first_array(self.params))
+        return x1, x2
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """One matrix product."""
+        f1 = self._outputs(x1)
+        k = f1 @ (f1 if x2 is None else self._outputs(x2)).T / f1.shape[1]
+        return mirror(k) if x2 is None else k
+
+    def block_diagonal(self, x: Array) -> Array:
+        """Mean squares of the outputs."""
+        f = self._outputs(x)
+        return home(f).xp.sum(f * f, axis=1) / f.shape[1]
+
+    def _outputs(self, x: Array) -> Array:
+        f, _ = self.net.forward(self.params, x)
+        output_cotangents(f)
+        return f

@@ -1,0 +1,105 @@
+"""Infinite-width kernels, in closed form or by quadrature of known error."""
+
+from dataclasses import dataclass
+
+from .._array.linalg import mirror
+from .._array.namespace import Array
+from .._array.validate import inputs
+from ..nn.covariance import Covariance
+from ..nn.layer import Layer
+from .base import Kernel
+
+__all__ = ["InfiniteNNGP", "InfiniteNTK"]
+
+
+@dataclass(frozen=True)
+class _Infinite(Kernel):
+    net: Layer
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.net, Layer):
+            raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
+
+    def quadrature_error(self, x: Array) -> float:
+        """The largest estimated relative error of a dual activation at these inputs; 0.0 for closed forms."""
+        return self._at_pairs(inputs("x", x)).quadrature_error
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """The covariances and NTKs of all pairs, layer by layer."""
+        _check_flat(x1)
+        block = self._read(self.net.propagate(Covariance.between(x1, x2, ntk=self._ntk)))
+        return mirror(block) if x2 is None else block
+
+    def block_diagonal(self, x: Array) -> Array:
+        """The same for each input with itself."""
+        return self._read(self._at_pairs(x))
+
+    def _at_pairs(self, x: Array) -> Covariance:
+        _check_flat(x)
+        return self.net.propagate(Covariance.of_pairs(x, ntk=self._ntk))
+
+    @property
+    def _ntk(self) -> bool:
+        raise NotImplementedError
+
+    def _read(self, state: Covariance) -> Array:
+        raise NotImplementedError
+
+
+class InfiniteNTK(_Infinite):
+    """The neural tangent kernel in the infinite-width limit, Theta(x, x') (N1, N2), the same for every output.
+
+    Theta of a network in the NTK parameterization, at initialization and throughout training (Jacot et al. 2018,
+    Theorems 1 and 2). Activations without a closed-form dual are integrated numerically; see
+    ``quadrature_error``. For the standard parameterization it is given at the network's own widths.
+
+    Parameters
+    ----------
+    net : Layer
+        The network; its widths do not matter in the NTK parameterization.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1, activation="relu"))
+    >>> K(np.asarray([[1.0, 1.0], [1.0, -1.0]])).round(3)
+    array([[6.   , 1.404],
+           [1.404, 6.   ]])
+    """
+
+    @property
+    def _ntk(self) -> bool:
+        return True
+
+    def _read(self, state: Covariance) -> Array:
+        return state.ntk
+
+
+class InfiniteNNGP(_Infinite):
+    """The covariance of the network's outputs over initializations in the infinite-width limit, K(x, x') (N1, N2).
+
+    The outputs are then independent Gaussian processes with this covariance (Lee et al. 2018, eq. 4 and 5).
+
+    Parameters
+    ----------
+    net : Layer
+        The network; its widths do not matter.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> ntk.InfiniteNNGP(ntk.nn.mlp((1, 1), 1)).diag(np.ones((2, 3))).round(12)
+    array([2., 2.])
+    """
+
+    @property
+    def _ntk(self) -> bool:
+        return False
+
+    def _read(self, state: Covariance) -> Array:
+        return state.k12
+
+
+def _check_flat(x: Array) -> None:
+    if x.ndim != 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}; a network of dense layers needs inputs (N, features)")

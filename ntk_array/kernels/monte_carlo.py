@@ -1,0 +1,119 @@
+"""Kernels of networks at random initialization, averaged over draws, with their standard errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from .._array.namespace import Array, home
+from .._array.random import Seed, seed_sequence
+from .._array.validate import count
+from ..nn.layer import Layer
+from ..nn.parameters import Params
+from .base import Kernel
+from .empirical import EmpiricalNNGP, EmpiricalNTK
+
+__all__ = ["Estimate", "MonteCarloNNGP", "MonteCarloNTK"]
+
+
+class Estimate(NamedTuple):
+    """A mean over draws and its standard error, each (N1, N2)."""
+
+    mean: Array
+    standard_error: Array
+
+
+@dataclass(frozen=True)
+class _MonteCarlo(Kernel):
+    net: Layer
+    draws: int
+    seed: Seed
+
+    def __post_init__(self) -> None:
+        if count("draws", self.draws) < 2:
+            raise ValueError("draws must be at least 2: a standard error needs two draws")
+        # A Generator is advanced once, here: every block of one kernel comes from the same networks.
+        object.__setattr__(self, "seed", seed_sequence(self.seed))
+
+    def estimate(self, x1: Array, x2: Array | None = None, *, progress: bool = False) -> Estimate:
+        """Mean and standard error over the draws, each (N1, N2).
+
+        Every draw is a network of its own, the same ones for every call; ``progress`` shows a bar.
+        """
+        x1, x2 = self.checked(x1, x2)
+        return self._average(lambda kernel: kernel.block(x1, x2), x1, progress)
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """The mean over the draws."""
+        return self._average(lambda kernel: kernel.block(x1, x2), x1, False).mean
+
+    def block_diagonal(self, x: Array) -> Array:
+        """The mean over the draws."""
+        return self._average(lambda kernel: kernel.block_diagonal(x), x, False).mean
+
+    def _kernel(self, params: Params) -> Kernel:
+        raise NotImplementedError
+
+    def _average(self, evaluate: Callable[[Kernel], Array], x: Array, progress: bool) -> Estimate:
+        """Welford's recurrence for mean and variance, one draw in memory at a time."""
+        root = self.seed
+        assert isinstance(root, np.random.SeedSequence)
+        mean: Array = None
+        squares: Array = None
+        for draw in tqdm(range(self.draws), desc="draws", unit="net", disable=not progress, leave=False):
+            seeds = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, draw))
+            value = evaluate(self._kernel(self.net.init(seeds, like=x)))
+            if mean is None:
+                mean, squares = value, home(value).xp.zeros_like(value)
+                continue
+            change = value - mean
+            mean = mean + change / (draw + 1)
+            squares = squares + change * (value - mean)
+        variance = squares / (self.draws - 1)
+        return Estimate(mean, home(mean).xp.sqrt(variance / self.draws))
+
+
+class MonteCarloNTK(_MonteCarlo):
+    """The mean empirical NTK (trace over outputs) of ``draws`` networks at initialization, (N1, N2).
+
+    For networks without an infinite-width limit in closed form, and as an independent check of those with one:
+    at width n its bias is O(1/n).
+
+    Parameters
+    ----------
+    net : Layer
+        The network, with the widths to draw it at.
+    draws : int
+        Number of networks, at least 2.
+    seed : int or numpy.random.Generator
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> x = np.eye(2)
+    >>> net = ntk.nn.mlp((256,), 1)
+    >>> mean, standard_error = ntk.MonteCarloNTK(net, draws=50, seed=0).estimate(x)
+    >>> bool(np.all(abs(mean - ntk.InfiniteNTK(net)(x)) < 4 * standard_error))
+    True
+    """
+
+    def _kernel(self, params: Params) -> Kernel:
+        return EmpiricalNTK(self.net, params, outputs="trace")
+
+
+class MonteCarloNNGP(_MonteCarlo):
+    """The mean of (1/C) f(x)^T f(x') over ``draws`` networks at initialization, (N1, N2).
+
+    Parameters
+    ----------
+    net : Layer
+        The network, with the widths to draw it at.
+    draws : int
+        Number of networks, at least 2.
+    seed : int or numpy.random.Generator
+    """
+
+    def _kernel(self, params: Params) -> Kernel:
+        return EmpiricalNNGP(self.net, params)

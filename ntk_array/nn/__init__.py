@@ -1,0 +1,52 @@
+"""Networks: one file a layer, its finite and its infinite-width behaviour side by side."""
+
+from .activations import (
+    ELU,
+    GELU,
+    Abs,
+    Activation,
+    Cos,
+    Elementwise,
+    Erf,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Sin,
+    Softplus,
+    Tanh,
+)
+from .dense import Dense
+from .files import load, save
+from .layer import Layer
+from .linearized import Linearized
+from .sequential import Sequential, mlp
+from .training import Training, train
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Abs",
+    "Activation",
+    "Cos",
+    "Dense",
+    "Elementwise",
+    "Erf",
+    "Identity",
+    "Layer",
+    "LeakyReLU",
+    "Linearized",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Sin",
+    "Softplus",
+    "Tanh",
+    "Training",
+    "load",
+    "mlp",
+    "save",
+    "train",
+]

@@ -1,0 +1,62 @@
+"""The state that travels through the layers of an infinitely wide network."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .._array.linalg import with_diagonal
+from .._array.namespace import Array, home
+
+__all__ = ["Covariance"]
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Covariances (NNGP) and neural tangent kernel between two batches, at one layer.
+
+    Attributes
+    ----------
+    k12, ntk : array (N1, N2)
+        Covariance and NTK between the batches; (N,) for the pairs (x_i, x_i) of one batch. ``ntk`` is None
+        where only the NNGP is wanted.
+    k11, k22 : array (N1, 1), (1, N2)
+        Variances of each batch; (N,) for pairs.
+    width : int
+        Features of the finite network here: the standard parameterization needs it.
+    gaussian : bool
+        Whether the layer's values are a Gaussian process, which is what activations need.
+    quadrature_error : float
+        The largest estimated relative error of a numerical dual activation so far; 0.0 for closed forms.
+    """
+
+    k12: Array
+    k11: Array
+    k22: Array
+    ntk: Array | None
+    width: int
+    gaussian: bool = False
+    quadrature_error: float = 0.0
+
+    @classmethod
+    def between(cls, x1: Array, x2: Array | None, *, ntk: bool) -> "Covariance":
+        """Of inputs (N1, d) and (N2, d): <x, x'> / d. The inputs are fixed: their NTK is zero.
+
+        Where x2 is None the diagonal of k12 is k11 to the last bit, so that the angle there is exactly 0.
+        """
+        xp = home(x1).xp
+        width = x1.shape[1]
+        k11 = xp.sum(x1 * x1, axis=1, keepdims=True) / width
+        k22 = k11 if x2 is None else xp.sum(x2 * x2, axis=1, keepdims=True) / width
+        k12 = x1 @ (x1 if x2 is None else x2).T / width
+        k12 = with_diagonal(k12, k11[:, 0]) if x2 is None else k12
+        return cls(k12, k11, k22.T, xp.zeros_like(k12) if ntk else None, width)
+
+    @classmethod
+    def of_pairs(cls, x: Array, *, ntk: bool) -> "Covariance":
+        """Of each input (N, d) with itself."""
+        xp = home(x).xp
+        k = xp.sum(x * x, axis=1) / x.shape[1]
+        return cls(k, k, k, xp.zeros_like(k) if ntk else None, x.shape[1])
+
+    def to(self, **changes: Any) -> "Covariance":
+        """A copy with some attributes changed."""
+        return replace(self, **changes)

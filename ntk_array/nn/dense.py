@@ -1,0 +1,166 @@
+"""The fully connected layer."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .._array.namespace import Array, home
+from .._array.random import normal
+from .._array.validate import count, nonnegative, one_of, positive
+from .contraction import Contraction
+from .covariance import Covariance
+from .layer import Factors, Layer
+from .parameters import Params
+
+__all__ = ["Dense", "DenseFactors"]
+
+
+class DenseFactors(NamedTuple):
+    """Inputs h (N, n_in) and cotangents delta (C, N or 1, n_out): d f_c / d W = scale * delta_c h^T."""
+
+    inputs: Array
+    cotangents: Array
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """A fully connected layer: (N, n) to (N, width).
+
+    NTK parameterization: z = weight_std / sqrt(n) W h + bias_std b with W, b ~ N(0, 1).
+    Standard parameterization: z = W h + b with W ~ N(0, weight_std^2 / n), b ~ N(0, bias_std^2).
+    Parameters are "weight" (width, n) and, unless bias_std is 0, "bias" (width,).
+
+    In the infinite-width limit K -> weight_std^2 K + bias_std^2 and Theta -> K_new + weight_std^2 Theta (Jacot et
+    al. 2018, Theorem 1). The NTK of the standard parameterization grows with the width, so that it is given at the
+    network's own widths: Theta -> n K + 1 + weight_std^2 Theta, the 1 only where there is a bias.
+
+    Parameters
+    ----------
+    width : int
+        Number of output features.
+    weight_std : float
+        sigma_w, positive.
+    bias_std : float
+        sigma_b; 0.0 means that there is no bias parameter.
+    parameterization : "ntk" or "standard"
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a width below 1, a weight_std that is not positive or a bias_std that is negative.
+    """
+
+    width: int
+    weight_std: float = 1.0
+    bias_std: float = 0.0
+    parameterization: str = "ntk"
+
+    def __post_init__(self) -> None:
+        checked = {
+            "width": count("width", self.width),
+            "weight_std": positive("weight_std", self.weight_std),
+            "bias_std": nonnegative("bias_std", self.bias_std),
+            "parameterization": one_of("parameterization", self.parameterization, ("ntk", "standard")),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def factor_count(self) -> int:
+        """One: :class:`DenseFactors`."""
+        return 1
+
+    def _scales(self, fan_in: int) -> tuple[float, float]:
+        """The factors in front of W and of b in the forward pass."""
+        return (self.weight_std / fan_in**0.5, self.bias_std) if self.parameterization == "ntk" else (1.0, 1.0)
+
+    def draw(self, seeds: np.random.SeedSequence, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """W and b; see the class for their distribution."""
+        if len(shape) != 1:
+            raise ValueError(f"Dense({self.width}) needs inputs (N, features), got (N, {str(shape)[1:]}")
+        weight_seeds, bias_seeds = seeds.spawn(2)
+        standard = self.parameterization == "standard"
+        weight = normal(weight_seeds, self.width, shape[0])
+        params = {"weight": weight * (self.weight_std / shape[0] ** 0.5) if standard else weight}
+        if self.bias_std:
+            bias = normal(bias_seeds, self.width)
+            params["bias"] = bias * self.bias_std if standard else bias
+        return params, (self.width,)
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """z; the tape is the input."""
+        weight = params["weight"]
+        if x.ndim != 2 or x.shape[1] != weight.shape[1]:
+            raise ValueError(
+                f"Dense({self.width}) has a weight for {weight.shape[1]} features and needs inputs "
+                f"(N, {weight.shape[1]}), got {tuple(x.shape)}"
+            )
+        return self._affine(params, x, x.shape[1]), x
+
+    def _affine(self, params: Params, x: Array, fan_in: int) -> Array:
+        weight_scale, bias_scale = self._scales(fan_in)
+        z = weight_scale * (x @ params["weight"].T)
+        return z + bias_scale * params["bias"] if "bias" in params else z
+
+    def backward(self, params: Params, tape: Array, delta: Array) -> tuple[Array, Factors]:
+        """Cotangents times the scaled weight."""
+        weight_scale, _ = self._scales(tape.shape[1])
+        return weight_scale * (delta @ params["weight"]), [DenseFactors(tape, delta)]
+
+    def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
+        """scale (W dx + dW h) + bias_scale db."""
+        weight_scale, _ = self._scales(tape.shape[1])
+        return weight_scale * (dx @ params["weight"].T) + self._affine(dparams, tape, tape.shape[1])
+
+    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> Array | None:
+        """(weight_scale^2 <h, h'> + bias_scale^2) <delta_c, delta'_c'>."""
+        (one,), (two,) = factors1, factors2
+        weight_scale, bias_scale = self._scales(one.inputs.shape[1])
+        bracket = None
+        if trained["weight"]:
+            bracket = weight_scale**2 * contraction.features(one.inputs, two.inputs)
+        if trained.get("bias"):
+            ones = contraction.features(one.inputs[:, :0], two.inputs[:, :0]) + bias_scale**2
+            bracket = ones if bracket is None else bracket + bias_scale**2
+        if bracket is None:
+            return None
+        return contraction.product(bracket, contraction.cotangents(one.cotangents, two.cotangents))
+
+    def expand(self, factors: Factors) -> Params:
+        """scale delta_c h^T and bias_scale delta_c."""
+        ((h, delta),) = factors
+        weight_scale, bias_scale = self._scales(h.shape[1])
+        jacobian = {"weight": weight_scale * delta[..., None] * h[None, :, None, :]}
+        if self.bias_std:
+            xp = home(h).xp
+            jacobian["bias"] = bias_scale * xp.broadcast_to(delta, (delta.shape[0], h.shape[0], self.width))
+        return jacobian
+
+    def pullback(self, factors: Factors) -> Params:
+        """The expanded Jacobian summed over inputs, as one matrix product."""
+        ((h, delta),) = factors
+        weight_scale, bias_scale = self._scales(h.shape[1])
+        gradient = {"weight": weight_scale * (delta[0, ...].T @ h)}
+        if self.bias_std:
+            gradient["bias"] = bias_scale * home(h).xp.sum(delta[0, ...], axis=0)
+        return gradient
+
+    def propagate(self, state: Covariance) -> Covariance:
+        """K -> weight_std^2 K + bias_std^2 and the NTK as in the class description."""
+        w2, b2 = self.weight_std**2, self.bias_std**2
+        k12 = w2 * state.k12 + b2
+        if state.ntk is None:
+            ntk = None
+        elif self.parameterization == "ntk":
+            ntk = k12 + w2 * state.ntk
+        else:
+            ntk = float(state.width) * state.k12 + (1.0 if self.bias_std else 0.0) + w2 * state.ntk
+        return state.to(
+            k12=k12,
+            k11=w2 * state.k11 + b2,
+            k22=w2 * state.k22 + b2,
+            ntk=ntk,
+            width=self.width,
+            gaussian=True,
+        )

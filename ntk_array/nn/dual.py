@@ -1,0 +1,181 @@
+"""Dual activations: K' = E[phi(u) phi(v)] and its slope E[phi'(u) phi'(v)], (u, v) ~ N(0, K).
+
+Activations with a closed form write it down themselves, from :func:`angle`. All others get a
+:class:`DualTable`: both functions depend on three numbers only, the standard deviations s1, s2 and the
+angle t, so they are sampled once by :mod:`.quadrature` (on the host, in float64) and interpolated by Chebyshev
+polynomials in (t, asinh s1, asinh s2). An entry of the kernel then costs some multiply-adds, whatever the
+activation costs, and the error of rule and interpolation together is estimated and stated.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .._array.namespace import Array, home, to_host
+from .quadrature import Conditional, ScalarFunction, rules_for
+
+__all__ = ["DirectDual", "Dual", "DualTable", "angle", "numerical_dual"]
+
+TOLERANCE = 2e-14
+MAX_T_TERMS = 160
+MAX_STD_TERMS = 64
+
+
+class Dual(NamedTuple):
+    """E[phi(u) phi(v)] and E[phi'(u) phi'(v)], arrays of one shape."""
+
+    value: Array
+    slope: Array
+
+
+def angle(k12: Array, k11: Array, k22: Array) -> tuple[Array, Array, Array, Array]:
+    """The product of the standard deviations, and the cosine, sine and size of the angle t between them.
+
+    Rounding leaves cos t short of 1 where both inputs are the same; since t ~ sqrt(2 (1 - cos t)) this would
+    cost half of the digits, so a cosine within a few units of rounding of 1 or -1 is taken to be 1 or -1.
+    A zero row is orthogonal to everything.
+    """
+    xp, _, _ = place = home(k12)
+    scale = xp.sqrt(k11) * xp.sqrt(k22)
+    cosine = xp.where(scale > 0, k12 / xp.where(scale > 0, scale, 1.0), 0.0)
+    cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * place.eps, xp.sign(cosine), cosine)
+    sine = xp.sqrt((1.0 - cosine) * (1.0 + cosine))
+    return scale, cosine, sine, xp.atan2(sine, cosine)
+
+
+def _chebyshev_points(low: float, high: float, n: int) -> np.ndarray:
+    return (low + high) / 2 + (high - low) / 2 * np.cos(math.pi * (np.arange(n) + 0.5) / n)
+
+
+def _to_coefficients(samples: np.ndarray) -> np.ndarray:
+    """Values at Chebyshev points to Chebyshev coefficients, along every axis."""
+    from scipy.fft import dctn
+
+    coefficients = dctn(samples, type=2) / np.prod(samples.shape)
+    for axis in range(samples.ndim):
+        np.moveaxis(coefficients, axis, 0)[0] /= 2
+    return coefficients
+
+
+@dataclass(frozen=True)
+class DualTable:
+    """Both expectations as Chebyshev series in (t, asinh s1, asinh s2).
+
+    ``error`` estimates the largest error, relative to the largest value of each function in the range.
+    """
+
+    low: float
+    high: float
+    value: np.ndarray
+    slope: np.ndarray
+    error: float
+
+    def __call__(self, k12: Array, k11: Array, k22: Array) -> Dual:
+        """Evaluate at covariances: k12 (N1, N2), k11 (N1, 1), k22 (1, N2), or all three (N,)."""
+        xp = home(k12).xp
+        _, _, _, t = angle(k12, k11, k22)
+        cosine = (2.0 / math.pi) * t - 1.0
+        flat = (-1, 1) if k12.ndim == 2 else k12.shape
+        left = self._basis(xp.reshape(k11, flat), self.value.shape[1])
+        right = self._basis(xp.reshape(k22, flat), self.value.shape[2])
+        return Dual(*(_clenshaw(series, left, right, cosine) for series in (self.value, self.slope)))
+
+    def _basis(self, variance: Array, n: int) -> Array:
+        """Chebyshev polynomials of degree 0 .. n - 1 in asinh of the standard deviation, (N, n)."""
+        xp = home(variance).xp
+        x = xp.asinh(xp.sqrt(xp.reshape(variance, (-1,))))
+        width = max(self.high - self.low, 1e-300)
+        x = xp.clip((2.0 * x - (self.low + self.high)) / width, min=-1.0, max=1.0) if n > 1 else x
+        columns = [xp.ones_like(x), x]
+        for _ in range(n - 2):
+            columns.append(2.0 * x * columns[-1] - columns[-2])
+        return xp.stack(columns[:n], axis=1)
+
+
+def _clenshaw(series: np.ndarray, left: Array, right: Array, cosine: Array) -> Array:
+    """Sum of series[k, i, j] T_k(cosine) left_i right_j, for all pairs of rows or, in one axis, row by row."""
+    place = home(cosine)
+    xp = place.xp
+
+    def coefficient(k: int) -> Array:
+        mixed = left @ place.asarray(series[k])
+        return mixed @ right.T if cosine.ndim == 2 else xp.sum(mixed * right, axis=1)
+
+    newer, older = xp.zeros_like(cosine), xp.zeros_like(cosine)
+    for k in range(series.shape[0] - 1, 0, -1):
+        newer, older = coefficient(k) + 2.0 * cosine * newer - older, newer
+    return coefficient(0) + cosine * newer - older
+
+
+@dataclass(frozen=True)
+class DirectDual:
+    """Both expectations by quadrature for every entry, on the host in float64.
+
+    For kinks away from zero and inputs of unequal norm: there the slope is no smooth function of (s1, s2, t).
+    It costs about a millisecond an entry and reads the covariances back from the device.
+    """
+
+    phi: ScalarFunction
+    rule: Conditional
+    error: float
+
+    def __call__(self, k12: Array, k11: Array, k22: Array) -> Dual:
+        """Evaluate at covariances that broadcast to one shape."""
+        place = home(k12)
+        host = (to_host(x) for x in (place.xp.sqrt(k11), place.xp.sqrt(k22), angle(k12, k11, k22)[3]))
+        points = np.broadcast_arrays(*(x.astype(np.float64) for x in host))
+        s1, s2, t = (x.ravel() for x in points)
+        parts = self.rule.points(self.phi, s1, s2, t)
+        return Dual(*(place.asarray(part.reshape(points[0].shape)) for part in parts))
+
+
+def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> DualTable | DirectDual:
+    """The dual of an activation without a closed form, for standard deviations between ``smallest`` and ``largest``.
+
+    The quadrature rule is the first whose answer the next one confirms; the degrees of the series grow until
+    their last coefficients are at rounding. Where neither succeeds the table says so in its ``error``.
+    """
+    probe = np.unique([smallest, largest]), np.asarray([0.0, 0.3, 1.3, 2.2, 3.0])
+    chosen, *finer = rules_for(phi)
+    rough = chosen.sample(phi, *probe)
+    for better in finer:
+        fine = better.sample(phi, *probe)
+        rule_error = max(_largest(a - b) / (_largest(b) or 1.0) for a, b in zip(rough, fine, strict=True))
+        if rule_error < TOLERANCE:
+            break
+        chosen, rough = better, fine
+
+    low, high = math.asinh(smallest), math.asinh(largest)
+    if isinstance(chosen, Conditional) and high > low:
+        return DirectDual(phi, chosen, rule_error)
+    std_count = 1 if high - low < 1e-14 * (1.0 + high) else 8
+    t_count = 16
+    while True:
+        std = np.sinh(_chebyshev_points(low, high, std_count))
+        samples = chosen.sample(phi, std, _chebyshev_points(0.0, math.pi, t_count))
+        series = [_to_coefficients(s) for s in samples]
+        sizes = [np.abs(c) / (_largest(s) or 1.0) for c, s in zip(series, samples, strict=True)]
+        t_tail = max(_largest(size[-2:]) for size in sizes)
+        std_tail = max(_largest(size[:, -2:]) for size in sizes) if std_count > 1 else 0.0
+        grow_t = t_tail > TOLERANCE and t_count < MAX_T_TERMS
+        grow_std = std_tail > TOLERANCE and std_count < MAX_STD_TERMS
+        if not (grow_t or grow_std):
+            break
+        t_count += t_count // 2 if grow_t else 0
+        std_count += std_count // 2 if grow_std else 0
+    error = rule_error + sum(tail for tail in (t_tail, std_tail) if tail > TOLERANCE)
+    value, slope = (_trim(c, size) for c, size in zip(series, sizes, strict=True))
+    return DualTable(low, high, value, slope, error)
+
+
+def _largest(x: np.ndarray) -> float:
+    return float(np.max(np.abs(x)))
+
+
+def _trim(series: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Drop trailing coefficients that are below rounding in every term."""
+    keep_t = 1 + max(np.flatnonzero(np.max(sizes, axis=(1, 2)) > 1e-17), default=0)
+    keep_s = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 1)) > 1e-17), default=0)
+    return np.ascontiguousarray(series[:keep_t, :keep_s, :keep_s])

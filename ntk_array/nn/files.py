@@ -1,0 +1,145 @@
+"""Networks with their parameters as files: an npz archive of plain arrays, and the architecture as JSON inside it."""
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._array.namespace import Home, standard_namespace, to_host
+from . import activations
+from .activations import Activation, Elementwise
+from .dense import Dense
+from .layer import Layer
+from .parameters import Params, check_structure, flatten, tree_map, unflatten
+from .sequential import Sequential
+
+__all__ = ["load", "save"]
+
+SCHEMA = "ntk_array network 1"
+MAX_ARCHITECTURE_BYTES = 1_000_000
+LAYERS: dict[str, type[Layer]] = {
+    "Dense": Dense,
+    "Sequential": Sequential,
+    **{type(make()).__name__: type(make()) for make in activations.NAMED.values()},
+}
+
+
+def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
+    """Write a network and its parameters to one npz file, readable by anything that reads NumPy's format.
+
+    The file is written beside ``path`` and renamed, so that an interrupted save leaves the old file as it was.
+
+    Parameters
+    ----------
+    path : path
+        Where to; ".npz" is not appended.
+    net : Layer
+        The network. An activation of your own is saved by its name only: give it again to :func:`load`.
+    params
+        Its parameters, on any library; they are copied to the host.
+    """
+    architecture = json.dumps(
+        {"schema": SCHEMA, "network": _describe(net), "structure": tree_map(lambda _: None, params)}
+    )
+    arrays = {f"params/{name}": to_host(leaf) for name, leaf in flatten(params).items()}
+    partial = f"{os.fspath(path)}.partial"
+    with open(partial, "wb") as file:
+        np.savez(file, architecture=np.asarray(architecture), **arrays)  # type: ignore[arg-type]
+    os.replace(partial, path)
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    xp: Any = np,
+    device: Any = None,
+    dtype: Any = None,
+    activations: Mapping[str, Activation] | None = None,
+) -> tuple[Layer, Params]:
+    """Read what :func:`save` wrote. Nothing in the file is executed: there is no pickle in it.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    xp, device, dtype : optional
+        The library (default NumPy), device and dtype for the parameters; dtype None keeps what was saved.
+    activations : mapping from name to Activation, optional
+        The :class:`Elementwise` activations the network was built with.
+
+    Returns
+    -------
+    net, params
+
+    Raises
+    ------
+    ValueError
+        If the file is not a saved network, or its parameters do not fit its architecture.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
+    with np.load(path, allow_pickle=False) as archive:
+        if "architecture" not in archive.files or archive["architecture"].nbytes > MAX_ARCHITECTURE_BYTES:
+            raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
+        description = json.loads(str(archive["architecture"]))
+        if description.get("schema") != SCHEMA:
+            raise ValueError(
+                f"{os.fspath(path)} has schema {description.get('schema')!r}; this version reads {SCHEMA!r}"
+            )
+        prefix = "params/"
+        arrays = {name.removeprefix(prefix): archive[name] for name in archive.files if name.startswith(prefix)}
+    net = _build(description["network"], activations or {})
+    structure = _tuples(description["structure"])
+    xp = standard_namespace(xp)
+
+    def placed(array: np.ndarray) -> Any:
+        own = getattr(xp, str(array.dtype)) if dtype is None else dtype
+        return Home(xp, own, device).asarray(array)
+
+    if set(flatten(structure)) != set(arrays):
+        raise ValueError(f"{os.fspath(path)} is damaged: its arrays are not those of its structure")
+    params = unflatten(structure, {name: placed(array) for name, array in arrays.items()})
+    first = next((array for array in arrays.values() if array.ndim == 2), None)
+    if first is not None:
+        fresh, _ = net.draw(np.random.SeedSequence(0), (first.shape[1],))
+        check_structure(f"the parameters in {os.fspath(path)}", params, fresh)
+    return net, params
+
+
+def _describe(layer: Layer) -> dict[str, Any]:
+    name = type(layer).__name__
+    if isinstance(layer, Sequential):
+        return {"layer": name, "layers": [_describe(inner) for inner in layer.layers]}
+    if isinstance(layer, Elementwise):
+        return {"layer": name, "name": layer.name}
+    if LAYERS.get(name) is not type(layer):
+        raise TypeError(f"{layer!r} cannot be saved: only layers of ntk_array.nn can; build it from an Elementwise")
+    return {"layer": name, **dataclasses.asdict(layer)}  # type: ignore[call-overload]
+
+
+def _build(description: dict[str, Any], given: Mapping[str, Activation]) -> Layer:
+    options = dict(description)
+    name = options.pop("layer")
+    if name == "Sequential":
+        return Sequential(*(_build(inner, given) for inner in options["layers"]))
+    if name == "Elementwise":
+        if options["name"] not in given:
+            raise ValueError(
+                f"the network has an activation of your own named {options['name']!r}; "
+                f"pass activations={{{options['name']!r}: ...}} to load it"
+            )
+        return given[options["name"]]
+    if name not in LAYERS:
+        raise ValueError(f"the file has an unknown layer {name!r}; it may be from a newer version of ntk_array")
+    return LAYERS[name](**options)
+
+
+def _tuples(tree: Any) -> Any:
+    """JSON knows lists only; parameters are nested tuples and dictionaries."""
+    if isinstance(tree, dict):
+        return {key: _tuples(part) for key, part in tree.items()}
+    return tuple(_tuples(part) for part in tree) if isinstance(tree, list) else tree

@@ -1,0 +1,188 @@
+"""What a layer knows about itself: its finite behaviour, forward and backward, and its infinite-width limit."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .._array.namespace import Array, Home, default_dtype, first_array, home, standard_namespace
+from .._array.random import Seed, seed_sequence
+from .._array.validate import inputs, real_array, same_home
+from .contraction import Contraction
+from .covariance import Covariance
+from .parameters import Params, check_structure, tree_map
+
+__all__ = ["Factors", "Layer", "output_cotangents"]
+
+Factors = list[Any]
+"""What the parameters of a network need of one batch, one entry a layer with parameters: see each layer."""
+
+
+class Layer(ABC):
+    """A network, or a part of one: an immutable description, into which parameters are passed.
+
+    A subclass implements the hooks below; everything else follows from them. Cotangents lead with the output
+    index, (C, N, ...), and may have length 1 along N where they are the same for every input.
+    """
+
+    # ---- what a layer implements -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def draw(self, seeds: np.random.SeedSequence, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """Initial parameters as NumPy float64 arrays, and the output shape (both without the batch axis)."""
+
+    @abstractmethod
+    def forward(self, params: Params, x: Array) -> tuple[Array, Any]:
+        """The output (N, ...), and the tape that backward and tangent need."""
+
+    @abstractmethod
+    def backward(self, params: Params, tape: Any, delta: Array) -> tuple[Array, Factors]:
+        """Cotangents pulled back to the inputs, and the factors of this layer's parameters."""
+
+    @abstractmethod
+    def tangent(self, params: Params, tape: Any, dx: Array, dparams: Params) -> Array:
+        """The push-forward of a change of inputs and parameters."""
+
+    @abstractmethod
+    def propagate(self, state: Covariance) -> Covariance:
+        """The infinite-width limit: covariances and NTK in, covariances and NTK out."""
+
+    @property
+    def factor_count(self) -> int:
+        """How many entries backward adds to the factors."""
+        return 0
+
+    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> Array | None:
+        """The trained parameters' share of an empirical NTK block; None if there is none."""
+        del factors1, factors2, contraction, trained
+        return None
+
+    def expand(self, factors: Factors) -> Params:
+        """The explicit Jacobian, each parameter (C, N, *its shape), in the structure of the parameters."""
+        del factors
+        return {}
+
+    def pullback(self, factors: Factors) -> Params:
+        """J^T u for factors of one cotangent u (1, N, C), summed over the inputs."""
+        del factors
+        return {}
+
+    # ---- what users call ---------------------------------------------------------------------------------------
+
+    def init(
+        self,
+        seed: Seed,
+        *,
+        like: Array | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        xp: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> Params:
+        """Draw initial parameters: W, b ~ N(0, 1) in the NTK parameterization.
+
+        The draws are made on the host in float64 from one stream a layer, then cast and moved, so that the same
+        seed gives the same network on every library and device.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.Generator
+            A Generator is advanced: the next call draws another network.
+        like : array (N, ...), optional
+            Inputs: their shape, library, device and dtype (integers: the library's default float) are taken over.
+        input_shape : tuple of int, optional
+            The shape of one input, in place of ``like``; then ``xp`` (an array API namespace such as numpy,
+            default NumPy), ``device`` and ``dtype`` say where the parameters live.
+
+        Returns
+        -------
+        params
+            Nested tuples and dictionaries of arrays, in the structure of the network.
+
+        Examples
+        --------
+        >>> import ntk_array as ntk
+        >>> net = ntk.nn.mlp((8,), 2, activation="relu")
+        >>> params = net.init(0, input_shape=(3,))
+        >>> params[0]["weight"].shape
+        (8, 3)
+        """
+        if (like is None) == (input_shape is None):
+            raise ValueError("give either like= (inputs to take shape, library and dtype from) or input_shape=")
+        if like is not None:
+            like = inputs("like", like)
+            input_shape, place = tuple(like.shape[1:]), home(like)
+        else:
+            xp = standard_namespace(np if xp is None else xp)
+            place = Home(xp, default_dtype(xp, device), device)
+        if dtype is not None:
+            place = place._replace(dtype=dtype)
+        host, _ = self.draw(seed_sequence(seed), tuple(input_shape or ()))
+        return tree_map(place.asarray, host)
+
+    def __call__(self, params: Params, x: Array) -> Array:
+        """The output of the network at inputs (N, ...)."""
+        return self.forward(params, self._checked(params, x))[0]
+
+    def bind(self, params: Params) -> Callable[[Array], Array]:
+        """The network with these parameters as a function x -> f(x)."""
+        return partial(self, params)
+
+    def jacobian(self, params: Params, x: Array) -> Params:
+        """The explicit Jacobian, in the structure of the parameters.
+
+        Each parameter of shape s gets an array (N, C, *s): d f_c(x_i) / d parameter, from one forward and one
+        backward pass written by hand, layer by layer.
+        """
+        x = self._checked(params, x)
+        f, tape = self.forward(params, x)
+        xp = home(f).xp
+        _, factors = self.backward(params, tape, output_cotangents(f))
+        return tree_map(lambda j: xp.permute_dims(j, (1, 0, *range(2, j.ndim))), self.expand(factors))
+
+    def jvp(self, params: Params, dparams: Params, x: Array) -> Array:
+        """J dparams (N, C): the change of the output for a small change of the parameters, per unit."""
+        x = self._checked(params, x)
+        check_structure("dparams", dparams, params)
+        _, tape = self.forward(params, x)
+        return self.tangent(params, tape, home(x).xp.zeros_like(x), dparams)
+
+    def vjp(self, params: Params, x: Array, u: Array) -> Params:
+        """J^T u for u (N, C), in the structure of the parameters: sum over i, c of u_ic d f_c(x_i) / d parameter."""
+        f, pull = self.forward_and_pullback(params, self._checked(params, x))
+        u = real_array("u", u)
+        same_home(x=f, u=u)
+        if u.shape != f.shape:
+            raise ValueError(f"u has shape {tuple(u.shape)}; expected the output's, {tuple(f.shape)}")
+        return pull(u)
+
+    # ---- what the rest of the package calls, after validation ----------------------------------------------------
+
+    def forward_and_pullback(self, params: Params, x: Array) -> tuple[Array, Callable[[Array], Params]]:
+        """The output f(x) (N, C) and the function u (N, C) -> J^T u, which shares its tape."""
+        f, tape = self.forward(params, x)
+        return f, lambda u: self.pullback(self.backward(params, tape, u[None, ...])[1])
+
+    def _checked(self, params: Params, x: Array) -> Array:
+        x = inputs("x", x)
+        same_home(x=x, params=first_array(params))
+        return x
+
+
+def output_cotangents(f: Array, sum_of_logits: bool = False) -> Array:
+    """The cotangents that start a backward pass at outputs f (N, C): the identity, (C, 1, C).
+
+    For the sum of logits, sum_c f_c / sqrt(C), they are (1, 1, C).
+    """
+    if f.ndim != 2:
+        raise ValueError(
+            f"the network's output has shape {tuple(f.shape)}; kernels and Jacobians need (N, C): "
+            "end the network with a Dense layer"
+        )
+    place, outputs = home(f), f.shape[1]
+    if sum_of_logits:
+        ones = place.xp.ones((1, 1, outputs), dtype=place.dtype, device=place.device)
+        return ones / outputs**0.5
+    return place.eye(outputs)[:, None, :]

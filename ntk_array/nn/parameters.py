@@ -1,0 +1,77 @@
+"""Parameters are nested tuples and dictionaries of arrays; a parameter's name is its path, such as "0.weight"."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._array.namespace import Array
+
+__all__ = ["Params", "check_structure", "flatten", "select", "tree_map", "unflatten"]
+
+Params = Any
+"""Nested tuples and dictionaries of arrays, in the structure of the network."""
+
+
+def tree_map(function: Callable[..., Any], *trees: Params) -> Params:
+    """Apply a function leaf by leaf to trees of one structure."""
+    first = trees[0]
+    if isinstance(first, dict):
+        return {key: tree_map(function, *(tree[key] for tree in trees)) for key in first}
+    if isinstance(first, tuple):
+        return tuple(tree_map(function, *parts) for parts in zip(*trees, strict=True))
+    return function(*trees)
+
+
+def flatten(tree: Params, prefix: str = "") -> dict[str, Array]:
+    """Name to array, in the order of the layers."""
+    if isinstance(tree, dict | tuple):
+        parts = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {name: leaf for key, part in parts for name, leaf in flatten(part, f"{prefix}{key}.").items()}
+    return {prefix[:-1]: tree}
+
+
+def unflatten(structure: Params, leaves: dict[str, Any], prefix: str = "") -> Params:
+    """The inverse of :func:`flatten`, in the given structure."""
+    if isinstance(structure, dict):
+        return {key: unflatten(part, leaves, f"{prefix}{key}.") for key, part in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(unflatten(part, leaves, f"{prefix}{i}.") for i, part in enumerate(structure))
+    return leaves[prefix[:-1]]
+
+
+def check_structure(name: str, tree: Params, like: Params) -> None:
+    """Refuse a tree whose parameters differ in name or shape from those of ``like``."""
+    shapes, expected = ({key: tuple(leaf.shape) for key, leaf in flatten(t).items()} for t in (tree, like))
+    if shapes != expected:
+        raise ValueError(
+            f"{name} does not match the network's parameters: expected {_listing(expected)}, got {_listing(shapes)}"
+        )
+
+
+def select(params: Params, trainable: str | Sequence[str] | None) -> Params:
+    """True for each parameter that is trained: all for None, the last layer's for "last", else by name.
+
+    A name such as "0" selects everything below it ("0.weight" and "0.bias").
+    """
+    names = list(flatten(params))
+    if not names:
+        raise ValueError("the network has no parameters: its empirical NTK is zero")
+    if trainable is None:
+        chosen = set(names)
+    elif trainable == "last":
+        last = names[-1].rpartition(".")[0]
+        chosen = {name for name in names if name.rpartition(".")[0] == last}
+    else:
+        wanted = [trainable] if isinstance(trainable, str) else list(trainable)
+        chosen = set()
+        for word in wanted:
+            found = {name for name in names if name == word or name.startswith(f"{word}.")}
+            if not found:
+                raise ValueError(f"trainable names {word!r}; the network's parameters are {', '.join(names)}")
+            chosen |= found
+    if not chosen:
+        raise ValueError("trainable selects no parameter; use None for all of them")
+    return unflatten(params, {name: name in chosen for name in names})
+
+
+def _listing(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"

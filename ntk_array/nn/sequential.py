@@ -1,0 +1,154 @@
+"""Layers one after the other."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._array.namespace import Array
+from .activations import Activation, activation_named
+from .contraction import Contraction
+from .covariance import Covariance
+from .dense import Dense
+from .layer import Factors, Layer
+from .parameters import Params
+
+__all__ = ["Sequential", "mlp"]
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Sequential(Layer):
+    """The composition of layers, first to last. Its parameters are the tuple of theirs.
+
+    Examples
+    --------
+    >>> import ntk_array as ntk
+    >>> net = ntk.nn.Sequential(ntk.nn.Dense(16, weight_std=1.5), ntk.nn.Tanh(), ntk.nn.Dense(2))
+    >>> params = net.init(seed=0, input_shape=(5,))
+    >>> import numpy as np
+    >>> net(params, np.ones((3, 5))).shape
+    (3, 2)
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers:
+            raise ValueError("Sequential needs at least one layer")
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                hint = "; write Sequential(a, b, c), not a list" if isinstance(layer, list | tuple) else ""
+                raise TypeError(f"layer {i} of Sequential is {layer!r}, not a layer{hint}")
+        object.__setattr__(self, "layers", layers)
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+    @property
+    def factor_count(self) -> int:
+        """The sum over the layers."""
+        return sum(layer.factor_count for layer in self.layers)
+
+    def _with_factors(self, *factors: Factors) -> Iterator[tuple[Any, ...]]:
+        """Each layer with its own share of each flat list of factors."""
+        start = 0
+        for layer in self.layers:
+            stop = start + layer.factor_count
+            yield layer, *(f[start:stop] for f in factors)
+            start = stop
+
+    def draw(self, seeds: np.random.SeedSequence, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """One stream of random numbers a layer."""
+        params = []
+        for layer, layer_seeds in zip(self.layers, seeds.spawn(len(self.layers)), strict=True):
+            drawn, shape = layer.draw(layer_seeds, shape)
+            params.append(drawn)
+        return tuple(params), shape
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, tuple[Any, ...]]:
+        """The layers in order."""
+        if len(params) != len(self.layers):
+            raise ValueError(f"params has {len(params)} entries; the network has {len(self.layers)} layers")
+        tapes = []
+        for layer, own in zip(self.layers, params, strict=True):
+            x, tape = layer.forward(own, x)
+            tapes.append(tape)
+        return x, tuple(tapes)
+
+    def backward(self, params: Params, tape: tuple[Any, ...], delta: Array) -> tuple[Array, Factors]:
+        """The layers in reverse; their factors in order."""
+        factors: Factors = []
+        for layer, own, own_tape in zip(self.layers[::-1], params[::-1], tape[::-1], strict=True):
+            delta, own_factors = layer.backward(own, own_tape, delta)
+            factors = own_factors + factors
+        return delta, factors
+
+    def tangent(self, params: Params, tape: tuple[Any, ...], dx: Array, dparams: Params) -> Array:
+        """The layers in order."""
+        for layer, own, own_tape, change in zip(self.layers, params, tape, dparams, strict=True):
+            dx = layer.tangent(own, own_tape, dx, change)
+        return dx
+
+    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> Array | None:
+        """The sum over the layers."""
+        total = None
+        for (layer, one, two), own in zip(self._with_factors(factors1, factors2), trained, strict=True):
+            share = layer.gram(one, two, contraction, own)
+            if share is not None:
+                total = share if total is None else total + share
+        return total
+
+    def expand(self, factors: Factors) -> Params:
+        """A tuple over the layers."""
+        return tuple(layer.expand(own) for layer, own in self._with_factors(factors))
+
+    def pullback(self, factors: Factors) -> Params:
+        """A tuple over the layers."""
+        return tuple(layer.pullback(own) for layer, own in self._with_factors(factors))
+
+    def propagate(self, state: Covariance) -> Covariance:
+        """The layers in order."""
+        for layer in self.layers:
+            state = layer.propagate(state)
+        return state
+
+
+def mlp(
+    hidden: Sequence[int],
+    outputs: int,
+    *,
+    activation: str | Activation = "relu",
+    weight_std: float = 2**0.5,
+    bias_std: float = 0.0,
+    readout_weight_std: float | None = None,
+    parameterization: str = "ntk",
+) -> Sequential:
+    """A multi-layer perceptron: Dense and activation for each hidden width, then a Dense readout.
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        Hidden widths; their number is the depth.
+    outputs : int
+        C, the width of the readout.
+    activation : str or Activation
+        A name such as "relu", "gelu", "tanh", "erf", or a layer such as ``LeakyReLU(0.1)``.
+    weight_std, bias_std : float
+        For every layer; 2**0.5 and 0.0 keep the variance of a ReLU network constant with depth.
+    readout_weight_std : float, optional
+        Another weight_std for the readout.
+    parameterization : "ntk" or "standard"
+
+    Examples
+    --------
+    >>> import ntk_array as ntk
+    >>> ntk.nn.mlp((64,), 1, activation="erf", weight_std=1.5, bias_std=0.1)  # doctest: +ELLIPSIS
+    Sequential(Dense(width=64, weight_std=1.5, bias_std=0.1, parameterization='ntk'), Erf(), Dense(width=1, ...))
+    """
+    phi = activation_named(activation)
+    layers: list[Layer] = []
+    for width in hidden:
+        layers += [Dense(width, weight_std, bias_std, parameterization), phi]
+    readout_std = weight_std if readout_weight_std is None else readout_weight_std
+    return Sequential(*layers, Dense(outputs, readout_std, bias_std, parameterization))

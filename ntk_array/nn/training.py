@@ -1,0 +1,119 @@
+"""Gradient descent on the parameters of a finite network."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tqdm import tqdm
+
+from .._array.namespace import first_array, to_host
+from .._array.validate import count, positive, same_home
+from ..function_space.cost import Cost
+from .layer import Layer
+from .linearized import Linearized
+from .parameters import Params, tree_map
+
+__all__ = ["Training", "train"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What :func:`train` did.
+
+    Attributes
+    ----------
+    params
+        The parameters after the last step.
+    step : float
+        The step size eta.
+    steps : list of int
+        The step numbers k that were recorded; the time of the flow is t = step * k.
+    costs : list of float
+        The cost before step k, for each recorded k.
+    observations : list
+        What ``observe`` returned, for each recorded k; empty without ``observe``.
+    """
+
+    params: Params
+    step: float
+    steps: list[int] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    observations: list[Any] = field(default_factory=list)
+
+    @property
+    def times(self) -> list[float]:
+        """t = step * k of each record."""
+        return [self.step * k for k in self.steps]
+
+
+def train(
+    net: Layer | Linearized,
+    params: Params,
+    cost: Cost,
+    *,
+    step: float,
+    steps: int,
+    record: Iterable[int] | None = None,
+    observe: Callable[[Params], Any] | None = None,
+    progress: bool | str = False,
+) -> Training:
+    """Full-batch gradient descent, theta <- theta - step * d cost / d theta, by the network's own backward pass.
+
+    With C(f) = (1/N) sum ||f(x_i) - y_i||^2 and a small step this follows
+    :class:`~ntk_array.dynamics.GradientFlow` at time t = step * k. It is stable while step < 1/lambda_max(Theta/N), see
+    :func:`~ntk_array.dynamics.max_step`.
+
+    Parameters
+    ----------
+    net : Layer or Linearized
+        What is trained.
+    params
+        Parameters to start from; they are not changed.
+    cost : Cost
+        The cost functional, which holds inputs and targets.
+    step : float
+        The learning rate eta, positive.
+    steps : int
+        How many steps to take.
+    record : iterable of int, optional
+        Step numbers 0 .. steps at which to record the cost and what ``observe`` returns; default: first and last.
+    observe : callable, optional
+        Called with the parameters at each recorded step, for instance ``lambda p: net(p, x_test)``.
+    progress : bool or str
+        Show a progress bar, with this label if it is a string.
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    FloatingPointError
+        If the cost is no longer finite: the step is too large.
+    """
+    step, steps = positive("step", step), count("steps", steps)
+    wanted = {0, steps} if record is None else {int(k) for k in record}
+    if not wanted <= set(range(steps + 1)):
+        raise ValueError(f"record must hold step numbers between 0 and steps = {steps}")
+    x, weights = cost.p_in.x, cost.p_in.column_weights
+    same_home(x=x, params=first_array(params))
+    result = Training(params, step)
+    label = progress if isinstance(progress, str) else "training"
+    for k in tqdm(range(steps + 1), desc=label, unit="step", disable=not progress, leave=False):
+        f, pull = net.forward_and_pullback(params, x)
+        if k in wanted:
+            value = float(to_host(cost(f)))
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the cost is {value} after {k} steps: the step {step:g} is too large; "
+                    "ntk_array.dynamics.max_step gives the largest stable one"
+                )
+            result.steps.append(k)
+            result.costs.append(value)
+            if observe is not None:
+                result.observations.append(observe(params))
+        if k < steps:
+            gradient = pull(weights * cost.representer(f))
+            params = tree_map(lambda p, g: p - step * g, params, gradient)
+    return Training(params, step, result.steps, result.costs, result.observations)

@@ -1,0 +1,1 @@
+"""Linear systems and spectra of Gram matrices."""

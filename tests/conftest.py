@@ -1,0 +1,99 @@
+"""Backends as fixtures, and guards against values that leak to the host unnoticed.
+
+A test that takes the ``backend`` fixture runs once a backend; all others run once.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from .backends import DEFAULT, NAMES, Backend, backend_named
+
+RAN: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--backend",
+        action="append",
+        choices=[*NAMES, "all-cpu"],
+        help=f"array backend to test, repeatable; default: {', '.join(DEFAULT)}; all-cpu: all but cupy",
+    )
+
+
+def requested(config: pytest.Config) -> list[str]:
+    """The names of the backends asked for."""
+    chosen = config.getoption("--backend") or list(DEFAULT)
+    if "all-cpu" in chosen:
+        chosen = [name for name in NAMES if name != "cupy"]
+    return list(dict.fromkeys(chosen))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in requested(config):
+        try:
+            backend_named(name)
+        except Exception as error:
+            raise pytest.UsageError(f"backend {name!r} was asked for and cannot be used: {error}") from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", requested(metafunc.config), indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The summary test comes last: it looks at what ran."""
+    items.sort(key=lambda item: item.name.startswith("test_every_requested_backend_ran"))
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Backend:
+    RAN[request.param] += 1
+    return backend_named(request.param)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20180620)
+
+
+@pytest.fixture(autouse=True)
+def no_hidden_reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On array-api-strict, reading a device array as a Python number or through DLPack raises.
+
+    array-api-strict itself lets these pass, and so would hide copies that a GPU would make.
+    """
+    name = request.node.callspec.params.get("backend", "") if hasattr(request.node, "callspec") else ""
+    if not name.startswith("strict"):
+        return
+    import array_api_strict
+    from array_api_strict._array_object import CPU_DEVICE, Array
+
+    def guarded(dunder: str):
+        original = getattr(Array, dunder)
+
+        def read(self, *args, **kwargs):
+            if self.device != CPU_DEVICE:
+                raise AssertionError(f"{dunder} of an array on {self.device}: a hidden copy to the host")
+            return original(self, *args, **kwargs)
+
+        return read
+
+    for dunder in ("__float__", "__bool__", "__int__", "__index__", "__complex__", "__iter__", "__dlpack__"):
+        monkeypatch.setattr(Array, dunder, guarded(dunder))
+    original = array_api_strict.from_dlpack
+
+    def from_dlpack(x, /, **kwargs):
+        if getattr(x, "device", CPU_DEVICE) != CPU_DEVICE:
+            raise AssertionError("from_dlpack of a device array: a hidden copy to the host")
+        return original(x, **kwargs)
+
+    monkeypatch.setattr(array_api_strict, "from_dlpack", from_dlpack)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.section("backends")
+    for name in requested(config):
+        terminalreporter.write_line(f"{name}: {RAN[name]} tests")
