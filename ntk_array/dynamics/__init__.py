@@ -1,6 +1,6 @@
 """What a kernel predicts of training."""
 
-from .gradient_descent import max_step
+from .gradient_descent import GradientDescent, max_step
 from .gradient_flow import GradientFlow
 
-__all__ = ["GradientFlow", "max_step"]
+__all__ = ["GradientDescent", "GradientFlow", "max_step"]

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home, is_array, to_host
-from .._array.validate import nonnegative, real_array, same_home
-from ..function_space.cost import Cost, SquaredError
+from ..function_space.cost import Cost
 from ..kernels.base import Kernel
-from ..solve.spectrum import decompose
-from .outputs import stack_block, stack_values, unstack_values
+from .closed_form import ClosedForm
 
 __all__ = ["GradientFlow"]
 
 
-class GradientFlow:
+class GradientFlow(ClosedForm):
     """Kernel gradient flow of the squared error, d/dt f_t = -grad_K C|_{f_t}, at any time in closed form.
 
     With S = Theta + ridge I over the N training points, C(f) = (1/N) sum ||f(x_i) - y_i||^2 and
@@ -70,33 +68,7 @@ class GradientFlow:
     def __init__(
         self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None = None, ridge: float = 0.0
     ) -> None:
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
-        if not isinstance(cost, SquaredError):
-            raise TypeError(f"the flow has a closed form for SquaredError only, got {type(cost).__name__}")
-        if f0 is not None and not callable(f0):
-            raise TypeError("f0 must be a function of x, such as net.bind(params), or None for a centred network")
-        self.kernel, self.cost, self.f0 = kernel, cost, f0
-        self.ridge = nonnegative("ridge", ridge)
-        p_in, y = cost.p_in, cost.y
-        xp, n = home(y).xp, len(p_in)
-        self._initial = self._f0(p_in.x)
-        residual = stack_values(kernel.kind, y - self._initial)
-        gram = stack_block(kernel.kind, kernel(p_in.x))
-        if gram.shape[0] != residual.shape[0] or gram.shape[1] != residual.shape[1]:
-            raise ValueError(
-                f"the kernel and the targets disagree on the number of outputs: the kernel matrix is "
-                f"{tuple(gram.shape)}, the targets are {tuple(y.shape)}"
-            )
-        # With weights the flow is symmetric in the variables sqrt(N w_i) f(x_i).
-        self._root = None
-        if not p_in.uniform:
-            columns = xp.broadcast_to(xp.sqrt(n * p_in.column_weights), y.shape)
-            self._root = stack_values(kernel.kind, columns)[..., :1]
-            gram = self._root * gram * xp.matrix_transpose(self._root)
-            residual = self._root * residual
-        self.spectrum = decompose(gram)
-        self._coordinates = xp.matrix_transpose(self.spectrum.vectors) @ residual
+        super().__init__(kernel, cost, f0, ridge)
 
     def predict(self, x_new: Array | None = None, t: Any = math.inf) -> Array:
         """f_t at new inputs.
@@ -114,51 +86,19 @@ class GradientFlow:
             (M, C), or (T, M, C) for T times; without the last axis where the targets were (N,).
         """
         times = _times(t)
-        spectrum, kind, outputs = self.spectrum, self.kernel.kind, self.cost.y.shape[1]
-        x = self.cost.p_in.x
-        xp = home(x).xp
-        if x_new is None:
-            start, features = self._initial, spectrum.vectors * spectrum.values[:, None, :]
-            features = features if self._root is None else features / self._root
-        else:
-            cross = stack_block(kind, self.kernel(x_new, x))
-            cross = cross if self._root is None else cross * xp.matrix_transpose(self._root)
-            start, features = self._f0(x_new), cross @ spectrum.vectors
-        flows = [
-            self.cost.shaped(start + unstack_values(kind, features @ (self._filter(time) * self._coordinates), outputs))
-            for time in times.ravel().tolist()
-        ]
-        return xp.stack(flows) if times.ndim else flows[0]
+        flows = self._evolve(x_new, times.ravel().tolist())
+        return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
-    def _filter(self, t: float) -> Array:
-        """phi_t of the eigenvalues of S, (B, n, 1)."""
-        spectrum, n = self.spectrum, len(self.cost.p_in)
-        place = home(spectrum.values)
-        xp, eps = place.xp, place.eps
-        s = spectrum.values + self.ridge
-        resolved = s > spectrum.cutoff
-        safe = xp.where(s > 0, s, 1.0)
-        rate = 2.0 * t / n
-        largest = spectrum.largest + self.ridge
-        if rate * largest > 0.01 * float(xp.finfo(place.dtype).max):
-            rate = math.inf
-        phi = 1.0 / safe if rate == math.inf else xp.where(s > 0, -xp.expm1(-rate * s) / safe, rate)
-        if rate * max(spectrum.cutoff, 1e-300) > math.sqrt(eps):
-            phi = xp.where(resolved, phi, 0.0)
-        return phi[..., None]
+    def _speed(self, time: float) -> float:
+        return 2.0 * time / len(self.cost.p_in)
 
-    def _f0(self, x: Array) -> Array:
-        """f_0 at inputs (M, ...), as (M, C)."""
-        y = self.cost.y
-        xp = home(y).xp
-        if self.f0 is None:
-            return xp.zeros((x.shape[0], y.shape[1]), dtype=home(y).dtype, device=home(y).device)
-        values = real_array("f0(x)", self.f0(x))
-        values = values[:, None] if values.ndim == 1 else values
-        same_home(**{"y": y, "f0(x)": values})
-        if values.shape != (x.shape[0], y.shape[1]):
-            raise ValueError(f"f0(x) has shape {tuple(values.shape)}; expected ({x.shape[0]}, {y.shape[1]})")
-        return values
+    def _phi(self, s: Array, time: float) -> Array:
+        xp, dtype, _ = home(s)
+        rate, positive = self._speed(time), s > 0
+        safe = xp.where(positive, s, 1.0)
+        if rate * (self.spectrum.largest + self.ridge) > 0.01 * float(xp.finfo(dtype).max):
+            return 1.0 / safe  # the directions in which this is not the limit are the unresolved ones
+        return xp.where(positive, -xp.expm1(-rate * s) / safe, rate)
 
 
 def _times(t: Any) -> np.ndarray:

@@ -63,8 +63,8 @@ class InfiniteNTK(_Infinite):
     >>> import numpy as np, ntk_array as ntk
     >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1, activation="relu"))
     >>> K(np.asarray([[1.0, 1.0], [1.0, -1.0]])).round(3)
-    array([[6.   , 1.404],
-           [1.404, 6.   ]])
+    array([[6.   , 1.371],
+           [1.371, 6.   ]])
     """
 
     @property

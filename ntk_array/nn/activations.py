@@ -356,8 +356,8 @@ class Elementwise(Activation):
 
     Parameters
     ----------
-    function, derivative : callable (xp, x) -> array
-        phi and phi' on arrays of any shape, written with the namespace ``xp`` they are given (for instance
+    phi, phi_prime : callable (xp, x) -> array
+        The function and its derivative on arrays of any shape, written with the namespace ``xp`` they are given (for instance
         ``xp.tanh(x)``), so that they run on every library.
     breakpoints : tuple of float
         Where phi has kinks or jumps of the derivative. The infinite-width kernel is wrong there if one is
@@ -379,16 +379,22 @@ class Elementwise(Activation):
     Elementwise('hard_tanh')
     """
 
-    function: Callable[[Any, Array], Array]  # type: ignore[assignment]
-    derivative: Callable[[Any, Array], Array]  # type: ignore[assignment]
+    phi: Callable[[Any, Array], Array]
+    phi_prime: Callable[[Any, Array], Array]
     breakpoints: tuple[float, ...] = ()  # type: ignore[misc]
     name: str = "user"
 
     def __post_init__(self) -> None:
-        for argument in ("function", "derivative"):
+        for argument in ("phi", "phi_prime"):
             if not callable(getattr(self, argument)):
                 raise TypeError(f"{argument} must be a function (xp, x) -> array, got {getattr(self, argument)!r}")
         object.__setattr__(self, "breakpoints", tuple(sorted(float(b) for b in self.breakpoints)))
+
+    def function(self, xp: Any, x: Array) -> Array:
+        return self.phi(xp, x)
+
+    def derivative(self, xp: Any, x: Array) -> Array:
+        return self.phi_prime(xp, x)
 
     def __repr__(self) -> str:
         return f"Elementwise({self.name!r})"

@@ -56,7 +56,7 @@ def _to_coefficients(samples: np.ndarray) -> np.ndarray:
     coefficients = dctn(samples, type=2) / np.prod(samples.shape)
     for axis in range(samples.ndim):
         np.moveaxis(coefficients, axis, 0)[0] /= 2
-    return coefficients
+    return np.asarray(coefficients)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""What gradient flow and gradient descent share: along each eigenvector of the kernel the residual decays by itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+
+from .._array.namespace import Array, home
+from .._array.validate import nonnegative, real_array, same_home
+from ..function_space.cost import Cost, SquaredError
+from ..kernels.base import Kernel
+from ..solve.spectrum import decompose
+from .outputs import stack_block, stack_values, unstack_values
+
+__all__ = ["ClosedForm"]
+
+
+class ClosedForm(ABC):
+    """f(x) = f_0(x) + Theta(x, X) phi(S) (y - f_0(X)) for a function phi of the eigenvalues of S = Theta + ridge I.
+
+    A subclass says what phi is at a time. S is diagonalized once, here, and never inverted.
+    """
+
+    def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
+        if not isinstance(cost, SquaredError):
+            raise TypeError(f"the dynamics have a closed form for SquaredError only, got {type(cost).__name__}")
+        if f0 is not None and not callable(f0):
+            raise TypeError("f0 must be a function of x, such as net.bind(params), or None for a centred network")
+        self.kernel, self.cost, self.f0 = kernel, cost, f0
+        self.ridge = nonnegative("ridge", ridge)
+        p_in, y = cost.p_in, cost.y
+        xp, n = home(y).xp, len(p_in)
+        self._initial = self._f0(p_in.x)
+        residual = stack_values(kernel.kind, y - self._initial)
+        gram = stack_block(kernel.kind, kernel(p_in.x))
+        if gram.shape[:2] != residual.shape[:2]:
+            raise ValueError(
+                f"the kernel and the targets disagree on the number of outputs: y is {tuple(y.shape)}, the kernel "
+                f"matrix {tuple(gram.shape)} (stack, rows, columns)"
+            )
+        # With weights the dynamics are symmetric in the variables sqrt(N w_i) f(x_i).
+        self._root = None
+        if not p_in.uniform:
+            columns = xp.broadcast_to(xp.sqrt(n * p_in.column_weights), y.shape)
+            self._root = stack_values(kernel.kind, columns)[..., :1]
+            gram = self._root * gram * xp.matrix_transpose(self._root)
+            residual = self._root * residual
+        self.spectrum = decompose(gram)
+        self._coordinates = xp.matrix_transpose(self.spectrum.vectors) @ residual
+
+    @abstractmethod
+    def _phi(self, s: Array, time: float) -> Array:
+        """phi of eigenvalues s of S, at one time."""
+
+    @abstractmethod
+    def _speed(self, time: float) -> float:
+        """phi at s = 0, which is its largest value."""
+
+    def _evolve(self, x_new: Array | None, times: Iterable[float]) -> list[Array]:
+        """f at new inputs (the training points if None), one array a time."""
+        spectrum, kind, outputs = self.spectrum, self.kernel.kind, self.cost.y.shape[1]
+        x = self.cost.p_in.x
+        xp = home(x).xp
+        if x_new is None:
+            start, features = self._initial, spectrum.vectors * spectrum.values[:, None, :]
+            features = features if self._root is None else features / self._root
+        else:
+            cross = stack_block(kind, self.kernel(x_new, x))
+            cross = cross if self._root is None else cross * xp.matrix_transpose(self._root)
+            start, features = self._f0(x_new), cross @ spectrum.vectors
+        return [
+            self.cost.shaped(start + unstack_values(kind, features @ (self._filter(time) * self._coordinates), outputs))
+            for time in times
+        ]
+
+    def _filter(self, time: float) -> Array:
+        """phi (B, n, 1), without the directions that rounding leaves unresolved once they would matter.
+
+        Their share is noise of size eps lambda_max phi, and phi grows with time.
+        """
+        spectrum = self.spectrum
+        xp, eps = home(spectrum.values).xp, home(spectrum.values).eps
+        s = spectrum.values + self.ridge
+        phi = self._phi(s, time)
+        if self._speed(time) * max(spectrum.cutoff, 1e-300) > eps**0.5:
+            phi = xp.where(s > spectrum.cutoff, phi, 0.0)
+        return phi[..., None]
+
+    def _f0(self, x: Array) -> Array:
+        """f_0 at inputs (M, ...), as (M, C)."""
+        xp, dtype, device = home(self.cost.y)
+        shape = (x.shape[0], self.cost.y.shape[1])
+        if self.f0 is None:
+            return xp.zeros(shape, dtype=dtype, device=device)
+        values = real_array("f0(x)", self.f0(x))
+        values = values[:, None] if values.ndim == 1 else values
+        same_home(**{"y": self.cost.y, "f0(x)": values})
+        if values.shape != shape:
+            raise ValueError(f"f0(x) has shape {tuple(values.shape)}; expected {shape}")
+        return values
