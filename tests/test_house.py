@@ -1,0 +1,214 @@
+"""Rules of the house that no linter knows: who may import what, how arrays are made, which names are public."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ntk_array
+
+PACKAGE = Path(ntk_array.__file__).parent
+ROOT = PACKAGE.parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+FLOORS = ("_array", "function_space", "nn", "kernels", "gram", "solve", "dynamics", "experiments")
+CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
+OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba"}
+IMPORT_SECONDS = 0.1
+
+PUBLIC = {
+    "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
+        Precomputed dynamics function_space nn""",
+    "ntk_array.nn": """Abs Activation Cos Dense ELU Elementwise Erf GELU Identity Layer LeakyReLU Linearized ReLU
+        Sequential SiLU Sigmoid Sin Softplus Tanh Training load mlp save train""",
+    "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
+        MonteCarloNTK Precomputed""",
+    "ntk_array.function_space": "Cost EmpiricalMeasure Functional KernelGradient SquaredError kernel_gradient",
+    "ntk_array.dynamics": "GradientFlow max_step",
+}
+"""Public names are few and deliberate: a new one is added here too."""
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def bare_creations(tree: ast.Module) -> Iterator[str]:
+    """Calls such as xp.zeros(...) that leave the dtype or the device to chance."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CREATIONS):
+            continue
+        receiver = node.func.value
+        if getattr(receiver, "id", None) == "xp" or getattr(receiver, "attr", None) == "xp":
+            missing = {"dtype", "device"} - {keyword.arg for keyword in node.keywords}
+            if missing:
+                yield f"line {node.lineno}: {ast.unparse(node)} has no {' and no '.join(sorted(missing))}"
+
+
+def imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
+    """Absolute dotted names of all imports below a node, inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = module.split(".") if is_package else module.split(".")[:-1]
+            base = base[: len(base) - (node.level - 1)] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            # "from .. import nn" names the rooms in its list, "from .nn import x" before it
+            if node.level and not node.module:
+                yield from (f"{source}.{alias.name}" for alias in node.names)
+            else:
+                yield source
+
+
+def floor(module: str) -> int:
+    """How high a module stands; top-level modules, and the package itself, are the roof."""
+    parts = module.split(".")
+    return FLOORS.index(parts[1]) if len(parts) > 1 and parts[1] in FLOORS else len(FLOORS)
+
+
+def upward_imports(tree: ast.Module, module: str, is_package: bool) -> Iterator[str]:
+    """Imports from the same package that come from a floor above."""
+    for name in imported(tree, module, is_package):
+        if name.split(".")[0] == "ntk_array" and floor(name) > floor(module):
+            yield name
+
+
+def module_level(tree: ast.Module) -> list[ast.stmt]:
+    """Statements that run on import: not the bodies of functions, but those of classes, if and try."""
+    found: list[ast.stmt] = []
+    pending: list[ast.AST] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        pending += ast.iter_child_nodes(node)
+    return found
+
+
+def optional_imports(tree: ast.Module, module: str, is_package: bool) -> Iterator[str]:
+    for statement in module_level(tree):
+        for name in imported(statement, module, is_package):
+            if name.split(".")[0] in OPTIONAL:
+                yield f"line {statement.lineno}: {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_every_creation_says_dtype_and_device(path):
+    tree = parsed(path)
+    if dotted(path) == "ntk_array._array.namespace":
+        # standard_namespace makes an array to learn its library, and drops it.
+        tree.body = [node for node in tree.body if getattr(node, "name", "") != "standard_namespace"]
+    assert list(bare_creations(tree)) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_rooms_import_from_the_floors_below(path):
+    assert list(upward_imports(parsed(path), dotted(path), path.name == "__init__.py")) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_array_api_compat_is_imported_by_the_door_only(path):
+    names = imported(parsed(path), dotted(path), path.name == "__init__.py")
+    uses = any(name.split(".")[0] == "array_api_compat" for name in names)
+    assert uses == (dotted(path) == "ntk_array._array.namespace")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_optional_libraries_are_imported_where_they_are_used(path):
+    assert list(optional_imports(parsed(path), dotted(path), path.name == "__init__.py")) == []
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [
+        "xp.zeros(3)",
+        "xp.zeros(3, dtype=d)",
+        "place.xp.asarray(x, device=q)",
+        "def f():\n    return home(x).xp.eye(n, dtype=d)",
+    ],
+)
+def test_the_checker_catches_a_bare_creation(snippet):
+    assert len(list(bare_creations(ast.parse(snippet)))) == 1
+
+
+@pytest.mark.parametrize("snippet", ["xp.zeros(3, dtype=d, device=q)", "np.zeros(3)", "xp.zeros_like(x)"])
+def test_the_checker_lets_good_creations_pass(snippet):
+    assert list(bare_creations(ast.parse(snippet))) == []
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [
+        "from ..kernels import Kernel",
+        "from .. import kernels",
+        "def f():\n    from ..dynamics.gradient_flow import GradientFlow",
+        "import ntk_array.dynamics",
+        "import ntk_array",
+        "from ntk_array import InfiniteNTK",
+    ],
+)
+def test_the_checker_catches_an_upward_import(snippet):
+    assert list(upward_imports(ast.parse(snippet), "ntk_array.nn.dense", False))
+
+
+@pytest.mark.parametrize("snippet", ["from .._array.random import normal", "from .. import function_space"])
+def test_the_checker_lets_downward_imports_pass(snippet):
+    assert list(upward_imports(ast.parse(snippet), "ntk_array.nn.dense", False)) == []
+
+
+@pytest.mark.parametrize(
+    "snippet", ["import torch", "try:\n    import cupy\nexcept ImportError: pass", "if 1:\n    from jax import jit"]
+)
+def test_the_checker_catches_an_optional_import(snippet):
+    assert list(optional_imports(ast.parse(snippet), "ntk_array.nn.dense", False))
+    inner = ast.parse("def f():\n" + "\n".join(f"    {line}" for line in snippet.splitlines()))
+    assert list(optional_imports(inner, "ntk_array.nn.dense", False)) == []
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_few_and_deliberate(name):
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+    assert len(set(module.__all__)) == len(module.__all__)
+    for public in module.__all__:
+        doc = getattr(module, public).__doc__
+        # a dataclass without a docstring gets its signature as one
+        assert doc, f"{name}.{public} has no docstring"
+        assert not doc.startswith(f"{public}("), f"{name}.{public} has no docstring"
+
+
+def fresh_process(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+def test_import_loads_the_core_only():
+    loaded = fresh_process("import sys, ntk_array; print(*sys.modules)").split()
+    tops = {name.split(".")[0] for name in loaded}
+    assert "numpy" in tops
+    assert tops & {"scipy", *OPTIONAL} == set()
+
+
+def test_import_is_quick():
+    def seconds(code: str) -> float:
+        start = time.perf_counter()
+        fresh_process(code)
+        return time.perf_counter() - start
+
+    runs = [(seconds("import numpy"), seconds("import ntk_array")) for _ in range(7)]
+    numpy_only, ours = map(min, zip(*runs, strict=True))
+    added = ours - numpy_only
+    assert added <= IMPORT_SECONDS, f"import ntk_array adds {added:.3f} s to import numpy ({numpy_only:.3f} s)"
