@@ -34,14 +34,16 @@ def erf(x: Array) -> Array:
 def _erf_by_quadrature(x: Array) -> Array:
     """erf(x) = 2 x / sqrt(pi) * integral over s in [0, 1] of exp(-(x s)^2), by Gauss-Legendre.
 
-    The integrand is entire: 40 nodes reach 1e-16 for |x| <= 6, and erf(6) is 1 in float64.
+    Two panels of 16 nodes reach 2e-15 for |x| <= 6, and erf(6) is 1 in float64. (One rule of 40 nodes does
+    worse, 9e-15: the weights of long rules have rounding errors of their own.)
     """
     xp = home(x).xp
-    nodes, weights = np.polynomial.legendre.leggauss(40)
+    nodes, weights = np.polynomial.legendre.leggauss(16)
     x = xp.clip(x, min=-6.0, max=6.0)
     total = xp.zeros_like(x)
-    for s, w in zip((nodes + 1) / 2, weights / 2, strict=True):
-        total = total + float(w) * xp.exp(-((x * float(s)) ** 2))
+    for start in (0.0, 0.5):
+        for s, w in zip(start + (nodes + 1) / 4, weights / 4, strict=True):
+            total = total + float(w) * xp.exp(-((x * float(s)) ** 2))
     return (2.0 / math.sqrt(math.pi)) * x * total
 
 

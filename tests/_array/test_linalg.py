@@ -1,0 +1,47 @@
+"""Linear algebra with one behaviour on every library."""
+
+import numpy as np
+import pytest
+
+from ntk_array._array.linalg import eigh, mirror, with_diagonal
+
+
+def test_eigh_reconstructs(backend, rng):
+    a = rng.normal(size=(6, 6))
+    a = a + a.T
+    values, vectors = eigh(backend.array(a))
+    values, vectors = backend.host(values), backend.host(vectors)
+    assert np.all(np.diff(values) >= 0)
+    backend.close(vectors @ np.diag(values) @ vectors.T, a, factor=100)
+    backend.close(vectors.T @ vectors, np.eye(6), factor=100)
+
+
+def test_eigh_of_a_stack(backend, rng):
+    a = rng.normal(size=(3, 4, 4))
+    a = a + np.swapaxes(a, 1, 2)
+    values, vectors = eigh(backend.array(a))
+    assert (values.shape, vectors.shape) == ((3, 4), (3, 4, 4))
+    backend.close(values, np.stack([np.linalg.eigvalsh(one) for one in a]), factor=100)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_eigh_of_nonfinite_numbers_raises(backend, bad):
+    with pytest.raises((np.linalg.LinAlgError, ArithmeticError, RuntimeError)):
+        eigh(backend.array(np.asarray([[1.0, bad], [bad, 1.0]])))
+
+
+def test_mirror_is_exactly_symmetric(backend, rng):
+    host = rng.normal(size=(2, 5, 5)).astype(backend.dtype_name)
+    got = backend.host(mirror(backend.array(host)))
+    np.testing.assert_array_equal(got, np.swapaxes(got, 1, 2))
+    np.testing.assert_array_equal(np.triu(got), np.triu(host))
+
+
+def test_with_diagonal_changes_nothing_else(backend, rng):
+    host = rng.normal(size=(4, 4)).astype(backend.dtype_name)
+    diagonal = rng.normal(size=4).astype(backend.dtype_name)
+    expected = host.copy()
+    np.fill_diagonal(expected, diagonal)
+    got = with_diagonal(backend.array(host), backend.array(diagonal))
+    np.testing.assert_array_equal(backend.host(got), expected)
+    assert got.dtype == backend.dtype
