@@ -96,13 +96,14 @@ class GradientFlow(ClosedForm):
         xp, dtype, _ = home(s)
         rate, positive = self._speed(time), s > 0
         safe = xp.where(positive, s, 1.0)
-        if rate * (self.spectrum.largest + self.ridge) > 0.01 * float(xp.finfo(dtype).max):
+        fastest = self.spectrum.largest + self.ridge
+        if rate == math.inf or rate * fastest > 0.01 * float(xp.finfo(dtype).max):
             return 1.0 / safe  # the directions in which this is not the limit are the unresolved ones
         return xp.where(positive, -xp.expm1(-rate * s) / safe, rate)
 
 
 def _times(t: Any) -> np.ndarray:
     times = np.asarray(to_host(t) if is_array(t) else t, dtype=np.float64)
-    if times.ndim > 1 or not (times >= 0).all():
+    if times.ndim > 1 or times.size == 0 or not (times >= 0).all():
         raise ValueError(f"t must be a time or a sequence of times, from 0 to inf, got {t!r}")
     return times

@@ -78,9 +78,14 @@ class DualTable:
         _, _, _, t = angle(k12, k11, k22)
         cosine = (2.0 / math.pi) * t - 1.0
         flat = (-1, 1) if k12.ndim == 2 else k12.shape
-        left = self._basis(xp.reshape(k11, flat), self.value.shape[1])
-        right = self._basis(xp.reshape(k22, flat), self.value.shape[2])
-        return Dual(*(_clenshaw(series, left, right, cosine) for series in (self.value, self.slope)))
+        terms = max(self.value.shape[1], self.slope.shape[1])
+        left, right = (self._basis(xp.reshape(k, flat), terms) for k in (k11, k22))
+        return Dual(
+            *(
+                _clenshaw(series, left[:, : series.shape[1]], right[:, : series.shape[2]], cosine)
+                for series in (self.value, self.slope)
+            )
+        )
 
     def _basis(self, variance: Array, n: int) -> Array:
         """Chebyshev polynomials of degree 0 .. n - 1 in asinh of the standard deviation, (N, n)."""
