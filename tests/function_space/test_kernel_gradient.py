@@ -18,6 +18,15 @@ def kernel_of_kind(kind, backend, x):
     return ntk.EmpiricalNTK(net, net.init(3, like=x), outputs=outputs)
 
 
+def full_block(kind, block):
+    """Kernel values of any kind as (N1, C, N2, C)."""
+    if kind == "full":
+        return block
+    if kind == "scalar":
+        return np.einsum("ij,cd->icjd", block, np.eye(C))
+    return np.einsum("cij,cd->icjd", block, np.eye(C))
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", ["infinite", "scalar", "classwise", "full"])
 def test_explicit_sum_over_the_sample(backend, rng, kind, weighted):
@@ -28,13 +37,11 @@ def test_explicit_sum_over_the_sample(backend, rng, kind, weighted):
     gradient = kernel_gradient(kernel, SquaredError(p_in, backend.array(y)), backend.array(f))
     weights = WEIGHTS if weighted else np.full(N, 1 / N)
     for inputs, values in ((device_new, gradient(device_new)), (device_x, gradient())):
-        block = backend.host(kernel(inputs, device_x))
-        expected = np.zeros((block.shape[1] if kind == "classwise" else block.shape[0], C))
-        for i in range(expected.shape[0]):
+        block = full_block(kernel.kind, backend.host(kernel(inputs, device_x)))
+        expected = np.zeros((block.shape[0], C))
+        for i in range(block.shape[0]):
             for j in range(N):
-                pair = {"classwise": lambda i, j: np.diag(block[:, i, j]), "full": lambda i, j: block[i, :, j, :]}
-                k = pair.get(kind, lambda i, j: block[i, j] * np.eye(C))(i, j)
-                expected[i] += weights[j] * k @ (2 * (f[j] - y[j]))
+                expected[i] += weights[j] * block[i, :, j, :] @ (2 * (f[j] - y[j]))
         backend.close(values, expected, factor=200)
 
 
