@@ -357,8 +357,8 @@ class Elementwise(Activation):
     Parameters
     ----------
     phi, phi_prime : callable (xp, x) -> array
-        The function and its derivative on arrays of any shape, written with the namespace ``xp`` they are given (for instance
-        ``xp.tanh(x)``), so that they run on every library.
+        The function and its derivative on arrays of any shape, written with the namespace ``xp`` they are given
+        (for instance ``xp.tanh(x)``), so that they run on every library.
     breakpoints : tuple of float
         Where phi has kinks or jumps of the derivative. The infinite-width kernel is wrong there if one is
         missing, and says so in a warning. Kinks other than 0 make infinite-width kernels of inputs of unequal

@@ -1,0 +1,109 @@
+"""The command line: ``ntk-array study`` and ``ntk-array info``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib import metadata, util
+
+from . import __version__
+from .experiments import StudySettings, load_dataset, run_study
+from .experiments.data import BUNDLED
+from .nn.activations import NAMED
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except (ValueError, TypeError, FileNotFoundError, ImportError, FloatingPointError) as error:
+        print(f"ntk-array: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ntk-array: interrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ntk-array", description="Neural tangent kernels on any array library.")
+    parser.add_argument("--version", action="version", version=f"ntk_array {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    study = commands.add_parser(
+        "study",
+        help="train networks on your data and compare them with what their kernels predict",
+        description="Train networks of several widths on real data, compare them over time with what their empirical "
+        "and infinite-width kernels predict, print a table and write a report with pictures.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    default = {field.name: field.default for field in fields(StudySettings)}
+    study.add_argument("data", nargs="?", default="digits", help=f"{', '.join(BUNDLED)}, or a .csv, .npy or .npz file")
+    study.add_argument("--target", help="what to predict: column name (.csv), array name (.npz), column number (.npy)")
+    study.add_argument("--task", choices=("auto", "classification", "regression"), default="auto")
+    study.add_argument(
+        "--widths", type=_whole_numbers, default=default["widths"], help="hidden widths, comma-separated"
+    )
+    study.add_argument("--activation", choices=sorted(NAMED), default=default["activation"])
+    helps = {
+        "depth": "hidden layers",
+        "weight_std": "sigma_w of the hidden layers",
+        "bias_std": "sigma_b; 0 for no biases",
+        "readout_weight_std": "sigma_w of the readout; small keeps f_0 small",
+        "train": "training rows; None: 200, or two thirds of small data",
+        "test": "held-out rows; None: 400, or all that are left",
+        "networks": "networks trained for each width",
+        "steps": "gradient-descent steps",
+        "step_fraction": "step as a share of the largest stable one",
+        "draws": "networks a width for the concentration of the kernel",
+        "seed": "of the split and all networks",
+    }
+    for name, text in helps.items():
+        value = default[name]
+        study.add_argument(
+            f"--{name.replace('_', '-')}", type=int if value is None else type(value), default=value, help=text
+        )
+    study.add_argument("--library", choices=("numpy", "torch", "jax", "cupy"), default="numpy", help="where to compute")
+    study.add_argument("--out", default="ntk-study", help="folder for report.html, results.json and arrays.npz")
+    study.add_argument("--quiet", action="store_true", help="no progress bars")
+    study.set_defaults(command=_study)
+    info = commands.add_parser("info", help="versions, and which array libraries are installed")
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers such as 64,256,1024") from None
+
+
+def _study(options: argparse.Namespace) -> int:
+    from .report import table, write
+
+    if util.find_spec("matplotlib") is None:
+        raise ImportError("the report needs matplotlib: pip install 'ntk_array[study]'")
+    settings = StudySettings(**{field.name: getattr(options, field.name) for field in fields(StudySettings)})
+    dataset = load_dataset(options.data, options.target, options.task)
+    study = run_study(settings, dataset, progress=not options.quiet)
+    report = write(study, options.out)
+    print(table(study))
+    print(
+        f"\nas width^p: concentration of the kernel p = {study.exponents['concentration']:.2f}, distance from the "
+        f"linearized network p = {study.exponents['gap_linearized']:.2f}, movement of the kernel p = "
+        f"{study.exponents['movement']:.2f}\n{report} written in {study.seconds['total']:.0f} s"
+    )
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    del options
+    print(f"ntk_array {__version__}, Python {sys.version.split()[0]}")
+    for name in ("numpy", "scipy", "array_api_compat", "torch", "jax", "cupy", "scikit-learn", "matplotlib"):
+        try:
+            print(f"{name:<18}{metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            print(f"{name:<18}not installed")
+    return 0

@@ -1,0 +1,6 @@
+"""How well the theory holds for real networks on real data."""
+
+from .data import Dataset, load_dataset
+from .study import Study, StudySettings, run_study
+
+__all__ = ["Dataset", "Study", "StudySettings", "load_dataset", "run_study"]

@@ -1,0 +1,221 @@
+"""Data sets for the study: bundled ones and files of the user's."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .._array.validate import count, inputs, one_of
+
+__all__ = ["BUNDLED", "Dataset", "Split", "load_dataset"]
+
+BUNDLED = {
+    "digits": "classification",
+    "wine": "classification",
+    "breast_cancer": "classification",
+    "diabetes": "regression",
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs and one target, on the host.
+
+    Attributes
+    ----------
+    name : str
+    x : numpy.ndarray (N, d)
+        Inputs as they came, in float64.
+    target : numpy.ndarray (N,)
+        Class numbers 0 .. C - 1, or real values.
+    classes : tuple of str
+        Class names; empty for regression.
+    """
+
+    name: str
+    x: np.ndarray
+    target: np.ndarray
+    classes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """ "classification" or "regression"."""
+        return "classification" if self.classes else "regression"
+
+    def split(self, train: int | None, test: int | None, seed: np.random.SeedSequence) -> "Split":
+        """Random training and test sets, scaled by what the training set shows.
+
+        Every input feature is centred; features are divided by their standard deviations, or by one common number
+        where they share a unit (the bundled digits). Then ||x||^2 = d on average. Class targets are one-hot,
+        less 1/C and scaled to mean square 1; real targets have mean 0 and variance 1.
+        """
+        train, test = count("train", train), count("test", test)
+        if train + test > len(self.x):
+            raise ValueError(
+                f"{self.name} has {len(self.x)} rows; train = {train} and test = {test} together ask for more"
+            )
+        order = np.random.default_rng(seed).permutation(len(self.x))
+        rows_train, rows_test = order[:train], order[train : train + test]
+        x_train = self.x[rows_train]
+        center, spread = x_train.mean(axis=0), x_train.std(axis=0)
+        if self.name == "digits":
+            spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
+        spread = np.where(spread > 0, spread, 1.0)
+        if self.classes:
+            c = len(self.classes)
+            y = (np.eye(c)[self.target] - 1.0 / c) * c / (c - 1) ** 0.5
+        else:
+            y_train = self.target[rows_train]
+            if y_train.std() == 0:
+                raise ValueError(f"the target of {self.name} is the same in all {train} training rows")
+            y = ((self.target - y_train.mean()) / y_train.std())[:, None]
+        x = (self.x - center) / spread
+        return Split(x[rows_train], y[rows_train], x[rows_test], y[rows_test], self.target[rows_test])
+
+
+class Split(NamedTuple):
+    """Scaled training and test sets: inputs (N, d), targets (N, C), and the raw target of the test set (M,)."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    target_test: np.ndarray
+
+
+def load_dataset(source: str, target: str | None = None, task: str = "auto") -> Dataset:
+    """A bundled data set by its name, or a file.
+
+    Parameters
+    ----------
+    source : str
+        "digits", "wine", "breast_cancer", "diabetes" (they come with scikit-learn), or the path of a file: CSV with a
+        header line, .npz with named arrays, or .npy with one table.
+    target : str
+        What to predict: the column's name (CSV), the array's name (.npz; the inputs are the array "x" or "X", or the
+        only other one), or the column's number (.npy).
+    task : "auto", "classification" or "regression"
+        auto: text, and whole numbers of at most 20 different values, are classes.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file, or the target in it, is not there; the message lists what is.
+    """
+    one_of("task", task, ("auto", "classification", "regression"))
+    if source in BUNDLED:
+        if target is not None:
+            raise ValueError(f"{source} is bundled with its own target; leave the target out")
+        return _bundled(source)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {source!r}; bundled data sets are {', '.join(BUNDLED)}")
+    readers = {".csv": _read_csv, ".npz": _read_npz, ".npy": _read_npy}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"{path.name} is not a .csv, .npz or .npy file")
+    if target is None:
+        raise ValueError(f"name the target of {path.name}: the column or array to predict")
+    x, y = reader(path, target)
+    x = np.asarray(inputs("the inputs", x), dtype=np.float64)
+    return _with_task(path.stem, x, np.asarray(y), task)
+
+
+def _bundled(name: str) -> Dataset:
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ImportError(
+            "the bundled data sets come with scikit-learn: pip install 'ntk_array[study]', or give a file"
+        ) from error
+    bunch = getattr(datasets, f"load_{name}")()
+    return _with_task(name, np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target), BUNDLED[name])
+
+
+def _with_task(name: str, x: np.ndarray, y: np.ndarray, task: str) -> Dataset:
+    if y.ndim != 1 or len(y) != len(x):
+        raise ValueError(f"the target has shape {y.shape}; expected ({len(x)},), one value for each row of inputs")
+    numeric = y.dtype.kind in "fiub"
+    if numeric and not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise ValueError(f"the target is NaN or infinite in row {row}; drop such rows or fill them in")
+    values = np.unique(y)
+    if task == "auto":
+        few = numeric and len(values) <= 20 and bool((y == np.round(y)).all())
+        task = "classification" if few or not numeric else "regression"
+    if task == "regression":
+        if not numeric:
+            raise ValueError(f"the target holds text such as {y[0]!r}; it can be classified, not regressed")
+        return Dataset(name, x, y.astype(np.float64))
+    if len(values) < 2:
+        raise ValueError(f"the target has one class only, {values[0]!r}")
+    if len(values) > 100:
+        raise ValueError(f"the target has {len(values)} classes; with so many values it may be a regression target")
+    return Dataset(name, x, np.searchsorted(values, y), tuple(str(v) for v in values))
+
+
+def _read_csv(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = [row for row in csv.reader(file) if row]
+    if len(rows) < 2:
+        raise ValueError(f"{path.name} needs a header line and rows of data")
+    header, body = [name.strip() for name in rows[0]], rows[1:]
+    if target not in header:
+        raise ValueError(f"{path.name} has no column {target!r}; its columns are {', '.join(header)}")
+    for number, row in enumerate(body, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {number} of {path.name} has {len(row)} fields, the header has {len(header)}")
+    column = header.index(target)
+    if len(header) < 2:
+        raise ValueError(f"{path.name} has no column besides the target {target!r}")
+
+    def parse(text: str, row: int, name: str) -> float:
+        try:
+            return float(text)
+        except ValueError:
+            shown = "an empty field" if not text.strip() else repr(text)
+            raise ValueError(
+                f"line {row} of {path.name} has {shown} in column {name!r}; inputs must be numbers: encode text "
+                "columns and fill in missing values first"
+            ) from None
+
+    x = np.asarray(
+        [
+            [parse(row[j], i, name) for j, name in enumerate(header) if j != column]
+            for i, row in enumerate(body, start=2)
+        ]
+    )
+    texts = [row[column].strip() for row in body]
+    if any(not text for text in texts):
+        raise ValueError(f"line {texts.index('') + 2} of {path.name} has an empty target {target!r}")
+    try:
+        return x, np.asarray([float(text) for text in texts])
+    except ValueError:
+        return x, np.asarray(texts)
+
+
+def _read_npz(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    if target not in arrays:
+        raise ValueError(f"{path.name} has no array {target!r}; its arrays are {', '.join(arrays)}")
+    others = [name for name in arrays if name != target]
+    chosen = next((name for name in ("x", "X") if name in others), others[0] if len(others) == 1 else None)
+    if chosen is None:
+        raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {', '.join(arrays)}")
+    x = arrays[chosen]
+    return x.reshape(len(x), -1) if x.ndim > 2 else x, arrays[target]
+
+
+def _read_npy(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
+    table = np.load(path, allow_pickle=False)
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise ValueError(
+            f"{path.name} has shape {table.shape}; expected a table (rows, columns) with two columns or more"
+        )
+    last = table.shape[1] - 1
+    if not (target.isdecimal() and int(target) <= last):
+        raise ValueError(f"{target!r} is no column of {path.name}; give a column number from 0 to {last}")
+    return np.delete(table, int(target), axis=1), table[:, int(target)]

@@ -1,0 +1,147 @@
+"""Pictures of a study. Needs matplotlib, which is imported when the first picture is drawn."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .experiments.study import Study
+
+__all__ = ["FIGURES", "draw"]
+
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+}
+INFINITE = "black"
+
+
+def draw(name: str, study: Study) -> Any:
+    """The figure of this name, one of FIGURES, as a matplotlib Figure."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'ntk_array[study]'") from error
+    with matplotlib.rc_context(STYLE):
+        panels, function = FIGURES[name]
+        figure = Figure(figsize=(4.2 * panels + 0.6, 3.3), layout="constrained")
+        function(study, np.atleast_1d(figure.subplots(1, panels)))
+    return figure
+
+
+def _colors(count: int) -> list[str]:
+    """From light to dark with growing width."""
+    return (
+        ["#7fb3d5", "#2e86c1", "#1a3f6f", "#7d3c98", "#c0392b", "#e67e22"][:count]
+        if count <= 6
+        else [f"C{k % 10}" for k in range(count)]
+    )
+
+
+def _widths(study: Study) -> list[tuple[int, int, str]]:
+    """Index, width and color of each width."""
+    widths = study.settings.widths
+    return [(w, width, color) for w, (width, color) in enumerate(zip(widths, _colors(len(widths)), strict=True))]
+
+
+def _time_axis(axis: Any) -> None:
+    axis.set_xscale("log")
+    axis.set_xlabel("time t = step × number of steps")
+
+
+def _predictions(study: Study, axes: np.ndarray) -> None:
+    a = study.arrays
+    times, chosen = a["times"][1:], (0, len(study.settings.widths) - 1)
+    for axis, w in zip(axes, chosen, strict=True):
+        for p in range(a["watched_target"].shape[0]):
+            color = f"C{p}"
+            axis.plot(times, a["watched_network"][w, 1:, p], ".", color=color, ms=5)
+            axis.plot(times, a["watched_linearized"][w, 1:, p], "-", color=color, lw=1.2)
+            axis.plot(times, a["watched_infinite"][w, 1:, p], ":", color=color, lw=1.6)
+        axis.set_title(f"width {study.settings.widths[w]}")
+        _time_axis(axis)
+    axes[1].sharey(axes[0])
+    axes[0].set_ylabel("output" + (" of the true class" if study.data["classes"] else ""))
+    for style, label in ((".", "network"), ("-", "linearized"), (":", "infinite width")):
+        axes[0].plot([], [], style, color="#555555", label=label)
+    axes[0].legend()
+
+
+def _errors(study: Study, axes: np.ndarray) -> None:
+    a, (axis,) = study.arrays, axes
+    times = a["times"][1:]
+    for w, width, color in _widths(study):
+        axis.plot(times, a["error_network"][w, :, 1:].mean(axis=0), color=color, label=f"network, width {width}")
+        axis.plot(times, a["error_linearized"][w, :, 1:].mean(axis=0), "--", color=color, lw=1)
+    axis.plot(times, a["error_infinite"][1:], color=INFINITE, lw=1.6, label="infinite width")
+    axis.axhline(float(a["regression_infinite"]), color=INFINITE, lw=0.8, ls=":", label="kernel regression, t = ∞")
+    axis.plot([], [], "--", color="#555555", lw=1, label="linearized")
+    axis.set_ylabel(f"test {study.error_name}")
+    _time_axis(axis)
+    axis.legend(fontsize=8)
+
+
+def _gaps(study: Study, axes: np.ndarray) -> None:
+    a = study.arrays
+    for axis, key, other in zip(
+        axes, ("gap_linearized", "gap_infinite"), ("its linearization", "the infinite-width prediction"), strict=True
+    ):
+        for w, width, color in _widths(study):
+            for r in range(a[key].shape[1]):
+                axis.plot(
+                    a["times"][1:], a[key][w, r, 1:], color=color, lw=1.2, label=f"width {width}" if r == 0 else None
+                )
+        axis.set_title(f"from {other}")
+        axis.set_yscale("log")
+        _time_axis(axis)
+    axes[0].set_ylabel("distance / size of targets")
+    axes[0].legend()
+
+
+def _movement(study: Study, axes: np.ndarray) -> None:
+    a, (axis,) = study.arrays, axes
+    for w, width, color in _widths(study):
+        for r in range(a["movement"].shape[1]):
+            label = f"width {width}" if r == 0 else None
+            axis.plot(a["times"][1:], a["movement"][w, r, 1:], color=color, label=label)
+    axis.set_ylabel("‖Θ_t − Θ_0‖ / ‖Θ_0‖")
+    axis.set_yscale("log")
+    _time_axis(axis)
+    axis.legend()
+
+
+def _scaling(study: Study, axes: np.ndarray) -> None:
+    a = study.arrays
+    panels = (
+        ("concentration", a["concentration_widths"], a["concentration"], "‖Θ_0 − Θ‖ / ‖Θ‖ at initialization"),
+        ("gap_linearized", a["widths"], a["gap_linearized"].max(axis=2), "largest distance from linearization"),
+        ("movement", a["widths"], a["movement"].max(axis=2), "largest movement of the kernel"),
+    )
+    for axis, (name, widths, values, title) in zip(axes, panels, strict=True):
+        mean = values.mean(axis=1)
+        axis.plot(np.repeat(widths, values.shape[1]), values.ravel(), ".", color="#2e86c1", alpha=0.5)
+        axis.plot(widths, mean, color="#1a3f6f", label=f"slope {study.exponents[name]:.2f}")
+        axis.plot(widths, mean[0] * (widths / widths[0]) ** -0.5, "--", color="#999999", lw=1, label="slope −1/2")
+        axis.set(xscale="log", yscale="log", xlabel="width", title=title)
+        axis.set_xticks(widths, [str(width) for width in widths])
+        axis.minorticks_off()
+        axis.legend()
+
+
+FIGURES: dict[str, tuple[int, Callable[[Study, np.ndarray], None]]] = {
+    "predictions": (2, _predictions),
+    "errors": (1, _errors),
+    "gaps": (2, _gaps),
+    "movement": (1, _movement),
+    "scaling": (3, _scaling),
+}

@@ -1,0 +1,154 @@
+"""A study as files: results.json, arrays.npz and one self-contained report.html; and as a table on the terminal."""
+
+import base64
+import io
+import json
+import os
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from .experiments.study import Study
+from .plotting import draw
+
+__all__ = ["table", "write"]
+
+
+def write(study: Study, folder: str | os.PathLike[str]) -> Path:
+    """Write results.json, arrays.npz and report.html into a folder, made if need be; returns the report's path.
+
+    Each file is written beside its place and renamed, so that an older one is never left half overwritten.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **study.arrays)  # type: ignore[arg-type]
+    files = {
+        "results.json": (json.dumps(study.as_json(), indent=1) + "\n").encode(),
+        "arrays.npz": arrays.getvalue(),
+        "report.html": _page(study).encode(),
+    }
+    for name, content in files.items():
+        partial = folder / f"{name}.partial"
+        partial.write_bytes(content)
+        partial.replace(folder / name)
+    return folder / "report.html"
+
+
+def table(study: Study) -> str:
+    """The test errors as lines of text, one column a width."""
+    widths = study.settings.widths
+    head = f"{'test ' + study.error_name:<34}" + "".join(f"{f'width {w}':>12}" for w in widths)
+    lines = [head, "-" * len(head)]
+    for name, values in study.rows():
+        cells = [f"{v:12.4f}" for v in values] if len(values) > 1 else [f"{values[0]:12.4f}".rjust(12 * len(widths))]
+        lines.append(f"{name:<34}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def _page(study: Study) -> str:
+    data, settings, total = study.data, study.settings, study.seconds["total"]
+    described = (
+        f"{data['name']}: {settings.train} training and {settings.test} held-out rows of {data['rows']}, "
+        f"{data['features']} features, "
+        + (f"{data['outputs']} classes." if data["classes"] else "a real target.")
+        + f" Networks: {settings.depth} hidden layers, {settings.activation}, weight_std {settings.weight_std:.4g}, "
+        f"bias_std {settings.bias_std:g}, readout weight_std {settings.readout_weight_std:g}, NTK parameterization; "
+        f"{settings.networks} of each width. Full-batch gradient descent, {settings.steps} steps of {data['step']:.4g} "
+        f"({settings.step_fraction:g} of the largest stable step)."
+    )
+    sections = "".join(
+        f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{_picture(name, study, title)}</section>"
+        for name, title, text in _findings(study)
+    )
+    versions = ", ".join(f"{key} {value}" for key, value in study.environment.items())
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{escape(data['name'])}: networks and their kernels</title><style>{CSS}</style><main>"
+        f"<h1>Networks and their kernels on {escape(data['name'])}</h1><p>{escape(described)}</p>"
+        f"{_html_table(study)}{sections}"
+        f"<footer>Made by ntk_array in {total:.0f} s. {escape(versions)}. Numbers: results.json, arrays.npz.</footer>"
+        "</main></html>\n"
+    )
+
+
+def _findings(study: Study) -> list[tuple[str, str, str]]:
+    """Figure, heading, and one sentence of theory and of measurement each."""
+    a, e, widths = study.arrays, study.exponents, study.settings.widths
+    gap = a["gap_linearized"].max(axis=2).mean(axis=1)
+    moved = a["movement"][:, :, -1].mean(axis=1)
+    concentration = a["concentration"].mean(axis=1)
+    cost = a["cost"][:, :, -1].mean(axis=1) / a["cost"][:, :, 0].mean(axis=1)
+    return [
+        (
+            "predictions",
+            "What the kernel predicts, and what the network does",
+            "Theory: a wide network's outputs follow a linear differential equation that its kernel determines "
+            "(Jacot et al. 2018). "
+            f"Here: outputs on {a['watched_target'].shape[0]} held-out inputs, one color each; dots are the trained "
+            "network, lines its linearization, dots in a row the infinite-width kernel from the same start.",
+        ),
+        (
+            "errors",
+            "Test error over time",
+            "Theory: trained to the end, a wide network performs as kernel regression with its NTK (Arora et al. "
+            f"2019). Here: {study.error_name} {a['error_network'][-1, :, -1].mean():.3f} for the networks of width "
+            f"{widths[-1]}, {a['error_infinite'][-1]:.3f} for the infinite-width prediction after the same steps; "
+            f"the training cost fell to {100 * cost[-1]:.1f} % of its start.",
+        ),
+        (
+            "gaps",
+            "How far the network is from its prediction",
+            "Theory: the distance from the linearized network stays O(width^-1/2) for all times (Lee et al. 2019). "
+            f"Here: its largest value falls from {gap[0]:.3f} at width {widths[0]} to {gap[-1]:.3f} at width "
+            f"{widths[-1]}, as width^{e['gap_linearized']:.2f}.",
+        ),
+        (
+            "movement",
+            "How little the kernel moves in training",
+            "Theory: at infinite width the kernel stays what it is at initialization (Jacot et al. 2018, Theorem 2). "
+            f"Here: it has moved by {100 * moved[0]:.0f} % at width {widths[0]} and by {100 * moved[-1]:.0f} % "
+            f"at width {widths[-1]} when training stops.",
+        ),
+        (
+            "scaling",
+            "What width buys",
+            "Theory: the kernel at initialization concentrates on its limit as width^-1/2 (Arora et al. 2019, Theorem "
+            f"3.1). Here: from {concentration[0]:.3f} to {concentration[-1]:.3f}, as width^{e['concentration']:.2f}.",
+        ),
+    ]
+
+
+def _picture(name: str, study: Study, title: str) -> str:
+    buffer = io.BytesIO()
+    draw(name, study).savefig(buffer, format="svg", metadata={"Date": None})
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"<img alt='{escape(title, quote=True)}' src='data:image/svg+xml;base64,{encoded}'>"
+
+
+def _html_table(study: Study) -> str:
+    widths = study.settings.widths
+    head = "".join(f"<th>width {w}</th>" for w in widths)
+    body = ""
+    for name, values in study.rows():
+        if len(values) == 1:
+            cells = f"<td colspan='{len(widths)}'>{values[0]:.4f}</td>"
+        else:
+            cells = "".join(f"<td>{value:.4f}</td>" for value in values)
+        body += f"<tr><th>{escape(name)}</th>{cells}</tr>"
+    return f"<table><thead><tr><th>test {study.error_name}</th>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+CSS = """
+body { margin: 0; background: #fff; color: #1b1b1b; font: 16px/1.5 system-ui, sans-serif }
+main { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem; line-height: 1.2 } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem }
+p { max-width: 46rem } img { max-width: 100%; height: auto }
+table { border-collapse: collapse; margin: 1.2rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .9rem; text-align: right; border-bottom: 1px solid #e5e5e5 }
+th:first-child { text-align: left; font-weight: normal } thead th { font-weight: 600 !important }
+td[colspan] { text-align: center }
+footer { margin: 2.5rem 0 1rem; font-size: .85rem; color: #666 }
+"""
