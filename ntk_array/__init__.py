@@ -4,7 +4,7 @@ Finite networks with explicit forward and backward passes, their empirical and i
 training dynamics that the kernels predict, on NumPy, CuPy, PyTorch and JAX arrays alike.
 """
 
-from . import dynamics, function_space, nn
+from . import dynamics, experiments, function_space, nn
 from .kernels import (
     EmpiricalNNGP,
     EmpiricalNTK,
@@ -28,6 +28,7 @@ __all__ = [
     "MonteCarloNTK",
     "Precomputed",
     "dynamics",
+    "experiments",
     "function_space",
     "nn",
 ]

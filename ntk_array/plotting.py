@@ -83,7 +83,7 @@ def _errors(study: Study, axes: np.ndarray) -> None:
     for w, width, color in _widths(study):
         axis.plot(times, a["error_network"][w, :, 1:].mean(axis=0), color=color, label=f"network, width {width}")
         axis.plot(times, a["error_linearized"][w, :, 1:].mean(axis=0), "--", color=color, lw=1)
-    axis.plot(times, a["error_infinite"][1:], color=INFINITE, lw=1.6, label="infinite width")
+    axis.plot(times, a["error_infinite"][1:], color=INFINITE, lw=1.6, label="infinite width, f_0 = 0")
     axis.axhline(float(a["regression_infinite"]), color=INFINITE, lw=0.8, ls=":", label="kernel regression, t = ∞")
     axis.plot([], [], "--", color="#555555", lw=1, label="linearized")
     axis.set_ylabel(f"test {study.error_name}")
@@ -114,7 +114,7 @@ def _movement(study: Study, axes: np.ndarray) -> None:
         for r in range(a["movement"].shape[1]):
             label = f"width {width}" if r == 0 else None
             axis.plot(a["times"][1:], a["movement"][w, r, 1:], color=color, label=label)
-    axis.set_ylabel("‖Θ_t − Θ_0‖ / ‖Θ_0‖")
+    axis.set_ylabel(r"$\|\Theta_t - \Theta_0\| \,/\, \|\Theta_0\|$")
     axis.set_yscale("log")
     _time_axis(axis)
     axis.legend()
@@ -123,7 +123,12 @@ def _movement(study: Study, axes: np.ndarray) -> None:
 def _scaling(study: Study, axes: np.ndarray) -> None:
     a = study.arrays
     panels = (
-        ("concentration", a["concentration_widths"], a["concentration"], "‖Θ_0 − Θ‖ / ‖Θ‖ at initialization"),
+        (
+            "concentration",
+            a["concentration_widths"],
+            a["concentration"],
+            r"$\|\Theta_0 - \Theta\| \,/\, \|\Theta\|$ at initialization",
+        ),
         ("gap_linearized", a["widths"], a["gap_linearized"].max(axis=2), "largest distance from linearization"),
         ("movement", a["widths"], a["movement"].max(axis=2), "largest movement of the kernel"),
     )

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 from html import escape
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _page(study: Study) -> str:
         f"({settings.step_fraction:g} of the largest stable step)."
     )
     sections = "".join(
-        f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{_picture(name, study, title)}</section>"
+        f"<section><h2>{escape(title)}</h2><p>{_powers(escape(text))}</p>{_picture(name, study, title)}</section>"
         for name, title, text in _findings(study)
     )
     versions = ", ".join(f"{key} {value}" for key, value in study.environment.items())
@@ -119,6 +120,11 @@ def _findings(study: Study) -> list[tuple[str, str, str]]:
             f"3.1). Here: from {concentration[0]:.3f} to {concentration[-1]:.3f}, as width^{e['concentration']:.2f}.",
         ),
     ]
+
+
+def _powers(text: str) -> str:
+    """Raise what stands behind a caret: width^-1/2."""
+    return re.sub(r"\^(-?\d[\d./]*\d|-?\d)", r"<sup>\1</sup>", text)
 
 
 def _picture(name: str, study: Study, title: str) -> str:

@@ -162,8 +162,9 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
         samples = chosen.sample(phi, std, _chebyshev_points(0.0, math.pi, t_count))
         series = [_to_coefficients(s) for s in samples]
         sizes = [np.abs(c) / (_largest(s) or 1.0) for c, s in zip(series, samples, strict=True)]
-        t_tail = max(_largest(size[-2:]) for size in sizes)
-        std_tail = max(_largest(size[:, -2:]) for size in sizes) if std_count > 1 else 0.0
+        # An eighth of the terms, at least two: aliasing makes the very last ones of n samples too small.
+        t_tail = max(_largest(size[-max(2, t_count // 8) :]) for size in sizes)
+        std_tail = max(_largest(size[:, -max(2, std_count // 8) :]) for size in sizes) if std_count > 1 else 0.0
         grow_t = t_tail > TOLERANCE and t_count < MAX_T_TERMS
         grow_std = std_tail > TOLERANCE and std_count < MAX_STD_TERMS
         if not (grow_t or grow_std):

@@ -1,0 +1,1 @@
+"""The asv suite: time, peak memory and, beside them, accuracy."""

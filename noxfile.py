@@ -1,0 +1,68 @@
+"""The test matrix. ``nox`` runs what a newcomer needs; ``nox -l`` lists the rest."""
+
+import nox
+
+nox.options.sessions = ["tests(backend='numpy')", "tests(backend='strict')"]
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+BACKENDS = ("numpy", "numpy-readonly", "strict", "strict-float32", "torch", "jax", "cupy")
+REQUIREMENTS = {
+    # The build without CUDA where the index has one; an installed torch of this version is kept.
+    "torch": ["torch==2.13.0"],
+    "jax": ["jax"],
+    "cupy": ["cupy-cuda12x"],
+}
+
+
+@nox.session
+@nox.parametrize("backend", BACKENDS)
+def tests(session: nox.Session, backend: str) -> None:
+    """The whole suite on one array library."""
+    session.install(".[test]", *REQUIREMENTS.get(backend, []))
+    session.run("python", "-m", "pytest", "--backend", backend, *session.posargs)
+
+
+@nox.session(name="matrix")
+def matrix(session: nox.Session) -> None:
+    """The whole suite on every library that needs no GPU, in one environment."""
+    session.install(".[test]", *REQUIREMENTS["torch"], *REQUIREMENTS["jax"])
+    session.run("python", "-m", "pytest", "--backend", "all-cpu", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatting and lint."""
+    session.install("ruff")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict on the package."""
+    session.install(".[test]", "mypy")
+    session.run("mypy")
+
+
+@nox.session
+def doctests(session: nox.Session) -> None:
+    """Every example in the docstrings, the README and the docs."""
+    session.install(".[test]")
+    session.run("python", "-m", "pytest", "--doctest-modules", "--doctest-glob=*.md", "ntk_array", "README.md", "docs")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every asv benchmark once, to see that it runs; figures come from ``asv run``."""
+    session.install(".[test]", "asv", "virtualenv")
+    session.chdir("benchmarks")
+    session.run("asv", "machine", "--yes")
+    session.run("asv", "run", "--python=same", "--quick", "--show-stderr", "--dry-run", *session.posargs)
+
+
+@nox.session(venv_params=["--system-site-packages"])
+def gpu(session: nox.Session) -> None:
+    """The suite on CuPy, with the CuPy that is installed on the machine."""
+    session.install(".[test]")
+    session.run("python", "-m", "pytest", "--backend", "cupy", *session.posargs)

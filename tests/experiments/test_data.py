@@ -1,0 +1,156 @@
+"""Data sets: bundled ones, files, and what a wrong file or target gets."""
+
+import numpy as np
+import pytest
+
+from ntk_array.experiments import Dataset, load_dataset
+
+
+@pytest.fixture
+def table(rng):
+    x = rng.normal(size=(30, 3))
+    return x, x @ np.asarray([1.0, -2.0, 0.5])
+
+
+def write_csv(path, x, y, header="a,b,c,yield"):
+    lines = [",".join(f"{value:.17g}" if isinstance(value, float) else str(value) for value in row) for row in x]
+    path.write_text("\n".join([header, *(f"{line},{target}" for line, target in zip(lines, y, strict=True))]) + "\n")
+    return str(path)
+
+
+def test_csv_regression(tmp_path, table):
+    x, y = table
+    data = load_dataset(write_csv(tmp_path / "t.csv", x.tolist(), [f"{v:.17g}" for v in y]), "yield")
+    assert data.task == "regression"
+    np.testing.assert_array_equal(data.x, x)
+    np.testing.assert_array_equal(data.target, y)
+
+
+def test_csv_text_classes_in_any_column(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("kind,a,b\nred,1,2\nblue,3,4\nred,5,6\n")
+    data = load_dataset(str(path), "kind")
+    assert data.classes == ("blue", "red")
+    assert data.target.tolist() == [1, 0, 1]
+    assert data.x.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_npz_and_npy(tmp_path, table):
+    x, y = table
+    np.savez(tmp_path / "t.npz", x=x, y=y, other=x)
+    np.testing.assert_array_equal(load_dataset(str(tmp_path / "t.npz"), "y").x, x)
+    np.save(tmp_path / "t.npy", np.column_stack([y, x]))
+    np.testing.assert_array_equal(load_dataset(str(tmp_path / "t.npy"), "0").target, y)
+
+
+def test_images_in_npz_are_flattened(tmp_path, rng):
+    np.savez(tmp_path / "t.npz", x=rng.normal(size=(6, 2, 2)), y=np.arange(6) % 2)
+    data = load_dataset(str(tmp_path / "t.npz"), "y")
+    assert data.x.shape == (6, 4)
+    assert data.task == "classification"
+
+
+def test_whole_numbers_can_be_regressed_on_request(tmp_path, table):
+    x, _ = table
+    path = write_csv(tmp_path / "t.csv", x.tolist(), [i % 5 for i in range(30)])
+    assert load_dataset(path, "yield").task == "classification"
+    assert load_dataset(path, "yield", task="regression").task == "regression"
+
+
+@pytest.mark.parametrize("name", ["digits", "wine", "breast_cancer", "diabetes"])
+def test_bundled(name):
+    data = load_dataset(name)
+    assert len(data.x) == len(data.target) > 100
+    assert np.isfinite(data.x).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "target", "message"),
+    [
+        ("a,b\n1,2\n3,4\n", "yield", "no column 'yield'; its columns are a, b"),
+        ("a,b\n1,2\n3,x\n", "a", "line 3 .* 'x' in column 'b'"),
+        ("a,b\n1,2\n3,\n", "a", "line 3 .* an empty field in column 'b'"),
+        ("a,b\n1,2\n3\n", "a", "line 3 .* 1 fields, the header has 2"),
+        ("a,b\n1,2\n,4\n", "a", "line 3 .* empty target"),
+        ("a\n1\n2\n", "a", "no column besides"),
+        ("a,b\n", "a", "header line and rows"),
+        ("a,b\n1,2\n1,4\n", "a", "one class only"),
+        ("a,b\n1,2\nnan,4\n", "a", "target is NaN or infinite in row 1"),
+        ("a,b\n1,2\n2,inf\n", "a", "NaN or infinity .* first in row 1"),
+    ],
+)
+def test_wrong_csv(tmp_path, content, target, message):
+    path = tmp_path / "t.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_dataset(str(path), target)
+
+
+def test_wrong_sources(tmp_path, table):
+    with pytest.raises(FileNotFoundError, match="bundled data sets are digits"):
+        load_dataset("nowhere.csv", "y")
+    (tmp_path / "t.xls").write_text("")
+    with pytest.raises(ValueError, match=r"not a \.csv"):
+        load_dataset(str(tmp_path / "t.xls"), "y")
+    path = write_csv(tmp_path / "t.csv", table[0].tolist(), table[1])
+    with pytest.raises(ValueError, match="name the target"):
+        load_dataset(path)
+    with pytest.raises(ValueError, match="its own target"):
+        load_dataset("digits", "y")
+    with pytest.raises(ValueError, match="task must be one of"):
+        load_dataset(path, "yield", task="clustering")
+    np.savez(tmp_path / "two.npz", a=table[0], b=table[0], y=table[1])
+    with pytest.raises(ValueError, match="name the inputs"):
+        load_dataset(str(tmp_path / "two.npz"), "y")
+    with pytest.raises(ValueError, match="no array 'z'; its arrays are a, b, y"):
+        load_dataset(str(tmp_path / "two.npz"), "z")
+    np.save(tmp_path / "flat.npy", table[1])
+    with pytest.raises(ValueError, match="expected a table"):
+        load_dataset(str(tmp_path / "flat.npy"), "0")
+    np.save(tmp_path / "t.npy", table[0])
+    with pytest.raises(ValueError, match="column number from 0 to 2"):
+        load_dataset(str(tmp_path / "t.npy"), "3")
+
+
+def test_text_cannot_be_regressed(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\nred,2\nblue,4\n")
+    with pytest.raises(ValueError, match="not regressed"):
+        load_dataset(str(path), "a", task="regression")
+
+
+def test_object_arrays_are_refused(tmp_path):
+    np.savez(tmp_path / "t.npz", x=np.asarray([{}, {}], dtype=object), y=np.arange(2))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        load_dataset(str(tmp_path / "t.npz"), "y")
+
+
+def test_split_scales_by_the_training_set_alone(rng):
+    data = Dataset("data", rng.normal(3.0, 10.0, size=(50, 4)), rng.normal(size=50))
+    split = data.split(30, 20, np.random.SeedSequence(0))
+    np.testing.assert_allclose(split.x_train.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(split.x_train.std(axis=0), 1, rtol=1e-12)
+    np.testing.assert_allclose([split.y_train.mean(), split.y_train.std()], [0, 1], atol=1e-12)
+    rows = {tuple(row) for row in split.x_train} | {tuple(row) for row in split.x_test}
+    assert len(rows) == 50, "training and held-out rows are distinct"
+
+
+def test_class_targets_have_mean_square_one():
+    split = load_dataset("wine").split(100, 50, np.random.SeedSequence(0))
+    np.testing.assert_allclose(np.mean(split.y_train**2), 2 / 2, rtol=1e-12)
+    np.testing.assert_allclose(split.y_train.sum(axis=1), 0, atol=1e-12)
+
+
+def test_constant_features_become_zero(rng):
+    x = rng.normal(size=(20, 2))
+    x[:, 1] = 7.0
+    split = Dataset("data", x, rng.normal(size=20)).split(10, 10, np.random.SeedSequence(0))
+    assert (split.x_train[:, 1] == 0).all()
+
+
+def test_split_refuses_what_is_not_there(rng):
+    data = Dataset("data", rng.normal(size=(20, 2)), np.ones(20))
+    with pytest.raises(ValueError, match="has 20 rows"):
+        data.split(15, 10, np.random.SeedSequence(0))
+    with pytest.raises(ValueError, match="the same in all"):
+        data.split(10, 10, np.random.SeedSequence(0))

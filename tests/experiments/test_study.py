@@ -1,0 +1,169 @@
+"""The study: its numbers against direct computation, its files, and the command line."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import ntk_array as ntk
+from ntk_array.cli import main
+from ntk_array.experiments import StudySettings, load_dataset, run_study
+from ntk_array.plotting import FIGURES
+from ntk_array.report import table, write
+
+SMALL = {"widths": (16, 64), "train": 24, "test": 20, "networks": 2, "steps": 60, "draws": 3}
+QUICK = "study wine --widths 8,16 --train 20 --test 20 --steps 5 --networks 1 --draws 2"
+
+
+@pytest.fixture(scope="module", params=["wine", "diabetes"])
+def study(request):
+    return run_study(StudySettings(**SMALL), load_dataset(request.param))
+
+
+def test_shapes(study):
+    t = len(study.arrays["steps"])
+    for name in ("cost", "error_network", "error_linearized", "gap_linearized", "gap_infinite", "movement"):
+        assert study.arrays[name].shape == (2, 2, t), name
+    assert study.arrays["concentration"].shape == (3, 3)
+    assert study.arrays["watched_network"].shape == (2, t, 4)
+    assert all(np.isfinite(array).all() for array in study.arrays.values())
+
+
+def test_everything_starts_where_the_network_does(study):
+    assert np.max(study.arrays["gap_linearized"][:, :, 0]) < 1e-12
+    assert np.max(study.arrays["gap_infinite"][:, :, 0]) < 1e-12
+    assert np.max(study.arrays["movement"][:, :, 0]) == 0
+    np.testing.assert_allclose(
+        study.arrays["watched_network"][:, 0], study.arrays["watched_linearized"][:, 0], atol=1e-12
+    )
+
+
+def test_training_learns_and_width_helps(study):
+    cost, gap = study.arrays["cost"], study.arrays["gap_linearized"]
+    assert (cost[:, :, -1] < 0.3 * cost[:, :, 0]).all()
+    assert gap[1].max(axis=-1).mean() < gap[0].max(axis=-1).mean()
+    assert study.arrays["movement"][1].max() < study.arrays["movement"][0].max()
+
+
+def test_infinite_regression_is_kernel_regression(study):
+    """Against a plain linear solve on the same split."""
+    settings = study.settings
+    data = load_dataset(study.data["name"])
+    seeds = np.random.SeedSequence(settings.seed).spawn(3)[0]
+    split = data.split(settings.train, settings.test, seeds)
+    kernel = ntk.InfiniteNTK(settings.network(1, split.y_train.shape[1]))
+    f = kernel(split.x_test, split.x_train) @ np.linalg.solve(kernel(split.x_train), split.y_train)
+    if study.data["task"] == "classification":
+        expected = np.mean(np.argmax(f, axis=1) != split.target_test)
+    else:
+        expected = np.sqrt(np.mean((f - split.y_test) ** 2))
+    np.testing.assert_allclose(study.arrays["regression_infinite"], expected, rtol=1e-8)
+
+
+def test_files_are_complete_and_self_contained(study, tmp_path):
+    report = write(study, tmp_path / "out")
+    assert sorted(path.name for path in report.parent.iterdir()) == ["arrays.npz", "report.html", "results.json"]
+    page = report.read_text()
+    pictures = re.findall(r"<img alt='[^']+' src='data:image/svg\+xml;base64,([^']+)'>", page)
+    assert len(pictures) == len(FIGURES)
+    assert all(b"<svg" in base64.b64decode(picture) for picture in pictures)
+    assert not re.search(r"(src|href)=['\"]?(https?:|/|\.)", page), "the report refers to nothing outside itself"
+    results = json.loads((report.parent / "results.json").read_text())
+    assert results["settings"]["train"] == 24
+    with np.load(report.parent / "arrays.npz", allow_pickle=False) as arrays:
+        for name, array in study.arrays.items():
+            np.testing.assert_array_equal(arrays[name], array)
+    assert [line.split("  ")[0] for line in table(study).splitlines()[2:]] == list(results["table"])
+
+
+def test_same_seed_same_study(study):
+    again = run_study(study.settings, load_dataset(study.data["name"]))
+    for name, array in study.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array, err_msg=name)
+
+
+def test_settings_are_checked():
+    for wrong, message in (
+        ({"widths": (64,)}, "two different widths"),
+        ({"widths": (0, 2)}, "widths must be a whole number"),
+        ({"steps": 0}, "steps must be"),
+        ({"train": 0}, "train must be"),
+        ({"step_fraction": 1.0}, "below 1"),
+        ({"weight_std": -1.0}, "weight_std must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            StudySettings(**wrong)
+    with pytest.raises(ValueError, match="kernel matrix of 15000 rows"):
+        run_study(StudySettings(train=1500, test=10), load_dataset("digits"))
+    with pytest.raises(ValueError, match="library must be one of"):
+        run_study(StudySettings(library="fortran"), load_dataset("wine"))
+
+
+def test_the_default_split_fits_small_data():
+    small = {**SMALL, "train": None, "test": None, "steps": 5, "networks": 1, "draws": 1}
+    study = run_study(StudySettings(**small), load_dataset("wine"))
+    assert (study.settings.train, study.settings.test) == (118, 60)
+
+
+def test_command_line(tmp_path, capsys):
+    assert main([*QUICK.split(), "--quiet", "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    assert "infinite kernel regression" in printed.out
+    assert "report.html written" in printed.out
+    assert printed.err == "", "--quiet shows no bars"
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+def test_command_line_shows_progress(tmp_path, capsys):
+    assert main([*QUICK.split(), "--out", str(tmp_path)]) == 0
+    assert "training width 16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("study nowhere.csv --target y", "there is no file"),
+        ("study digits --train 5000", "has 1797 rows|kernel matrix of 50000 rows"),
+        ("study wine --depth 0", "depth must be"),
+    ],
+)
+def test_bad_input_on_the_command_line(words, message, capsys):
+    assert main([*words.split(), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert "Traceback" not in error
+
+
+def test_interrupting_says_so(monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ntk_array.cli.run_study", interrupt)
+    assert main(["study", "wine"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    assert "numpy" in capsys.readouterr().out
+
+
+def test_python_m():
+    done = subprocess.run([sys.executable, "-m", "ntk_array", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"ntk_array {ntk.__version__}"
+
+
+def test_the_study_runs_on_other_libraries(request):
+    from ..conftest import requested
+
+    libraries = [name for name in ("torch", "jax", "cupy") if name in requested(request.config)]
+    if not libraries:
+        pytest.skip("only NumPy backends were asked for")
+    reference = run_study(StudySettings(**SMALL), load_dataset("wine"))
+    for library in libraries:
+        study = run_study(StudySettings(**SMALL, library=library), load_dataset("wine"))
+        np.testing.assert_allclose(study.arrays["gap_linearized"], reference.arrays["gap_linearized"], atol=1e-8)
