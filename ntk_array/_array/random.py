@@ -1,12 +1,15 @@
 """Random numbers, drawn on the host in float64: the same draws on every library and device."""
 
+from __future__ import annotations
+
 import numbers
+from typing import TypeAlias
 
 import numpy as np
 
 __all__ = ["normal", "seed_sequence"]
 
-Seed = int | np.random.Generator | np.random.SeedSequence
+Seed: TypeAlias = "int | np.random.Generator | np.random.SeedSequence"  # text: numpy.random takes long to import
 
 
 def seed_sequence(seed: Seed) -> np.random.SeedSequence:

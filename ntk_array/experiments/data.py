@@ -1,5 +1,7 @@
 """Data sets for the study: bundled ones and files of the user's."""
 
+from __future__ import annotations
+
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ class Dataset:
         """ "classification" or "regression"."""
         return "classification" if self.classes else "regression"
 
-    def split(self, train: int | None, test: int | None, seed: np.random.SeedSequence) -> "Split":
+    def split(self, train: int | None, test: int | None, seed: np.random.SeedSequence) -> Split:
         """Random training and test sets, scaled by what the training set shows.
 
         Every input feature is centred; features are divided by their standard deviations, or by one common number

@@ -1,5 +1,7 @@
 """The study: real networks on real data, beside what their kernels predict of them."""
 
+from __future__ import annotations
+
 import math
 import os
 import platform
@@ -7,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from .._array.namespace import Array, Home, default_dtype, standard_namespace, to_host
+from .._array.progress import progress_bar
 from .._array.validate import count, nonnegative, positive
 from ..dynamics import GradientDescent, GradientFlow, max_step
 from ..function_space import EmpiricalMeasure, SquaredError
@@ -254,10 +256,9 @@ def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = Fal
             arrays |= _concentration(settings, sample, draw_seeds, progress)
         jobs = [(w, r) for w in range(len(settings.widths)) for r in range(settings.networks)]
         measured: dict[tuple[int, int], dict[str, np.ndarray]] = {}
-        bar = tqdm(jobs, desc="networks", unit="net", disable=not progress)
+        bar = progress_bar(jobs, "networks", "net", progress)
         for (w, r), seeds in zip(bar, network_seeds.spawn(len(jobs)), strict=True):
             width = settings.widths[w]
-            bar.set_description(f"width {width}, network {r + 1} of {settings.networks}")
             net = settings.network(width, outputs)
             params = net.init(seeds, like=sample.x)
             with _clock(seconds, "predictions"):
@@ -332,7 +333,7 @@ def _concentration(
     limit = to_host(sample.infinite(sample.rows[:PROBE, :]))
     found = np.empty((len(widths), settings.draws))
     jobs = [(v, d) for v in range(len(widths)) for d in range(settings.draws)]
-    bar = tqdm(jobs, desc="kernels at initialization", unit="net", disable=not progress)
+    bar = progress_bar(jobs, "kernels at initialization", "net", progress)
     for (v, d), own in zip(bar, seeds.spawn(len(jobs)), strict=True):
         net = settings.network(int(widths[v]), sample.outputs)
         kernel = EmpiricalNTK(net, net.init(own, like=probe), outputs="trace")
@@ -422,6 +423,8 @@ def _exponents(arrays: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 def _environment(library: str) -> dict[str, Any]:
+    from importlib import metadata
+
     packages = ["ntk_array", "numpy", "scipy", *([] if library == "numpy" else [library])]
     versions = {}
     for package in packages:

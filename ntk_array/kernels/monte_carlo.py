@@ -1,13 +1,15 @@
 """Kernels of networks at random initialization, averaged over draws, with their standard errors."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from .._array.namespace import Array, home
+from .._array.progress import progress_bar
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
 from ..nn.layer import Layer
@@ -62,7 +64,7 @@ class _MonteCarlo(Kernel):
         assert isinstance(root, np.random.SeedSequence)
         mean: Array = None
         squares: Array = None
-        for draw in tqdm(range(self.draws), desc="draws", unit="net", disable=not progress, leave=False):
+        for draw in progress_bar(range(self.draws), "draws", "net", progress):
             seeds = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, draw))
             value = evaluate(self._kernel(self.net.init(seeds, like=x)))
             if mean is None:

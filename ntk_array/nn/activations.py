@@ -4,6 +4,8 @@ Formulas are written against the array API, as functions of a namespace ``xp`` a
 on every library, and on NumPy where a dual activation is tabulated.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from abc import abstractmethod

@@ -1,5 +1,7 @@
 """What a layer knows about itself: its finite behaviour, forward and backward, and its infinite-width limit."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial

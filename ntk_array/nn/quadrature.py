@@ -143,4 +143,5 @@ def rules_for(phi: ScalarFunction) -> list[Polar] | list[Conditional]:
     if any(b != 0.0 for b in phi.breakpoints):
         return [Conditional(n) for n in (8, 12, 16, 20, 24)]
     smooth = [Polar(16, 28, 0), Polar(24, 40, 0), Polar(32, 48, 0), Polar(48, 64, 0)]
-    return smooth + [Polar(20, 24, levels) for levels in (1, 2, 3, 4, 5)]
+    # Node counts alternate, or rules would agree on what they all get wrong far from u = 0 and v = 0.
+    return smooth + [Polar(20 + 4 * (levels % 2), 24 + 4 * (levels % 2), levels) for levels in (1, 2, 3, 4, 5)]

@@ -1,5 +1,7 @@
 """Layers one after the other."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
-
 from .._array.namespace import first_array, to_host
+from .._array.progress import progress_bar
 from .._array.validate import count, positive, same_home
 from ..function_space.cost import Cost
 from .layer import Layer
@@ -100,7 +99,7 @@ def train(
     same_home(x=x, params=first_array(params))
     result = Training(params, step)
     label = progress if isinstance(progress, str) else "training"
-    for k in tqdm(range(steps + 1), desc=label, unit="step", disable=not progress, leave=False):
+    for k in progress_bar(range(steps + 1), label, "step", bool(progress)):
         f, pull = net.forward_and_pullback(params, x)
         if k in wanted:
             value = float(to_host(cost(f)))
