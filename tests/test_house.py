@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import re
 import subprocess
 import sys
 import time
@@ -24,13 +23,14 @@ IMPORT_SECONDS = 0.1
 
 PUBLIC = {
     "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
-        Precomputed dynamics function_space nn""",
+        Precomputed dynamics experiments function_space nn""",
     "ntk_array.nn": """Abs Activation Cos Dense ELU Elementwise Erf GELU Identity Layer LeakyReLU Linearized ReLU
         Sequential SiLU Sigmoid Sin Softplus Tanh Training load mlp save train""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed""",
     "ntk_array.function_space": "Cost EmpiricalMeasure Functional KernelGradient SquaredError kernel_gradient",
-    "ntk_array.dynamics": "GradientFlow max_step",
+    "ntk_array.dynamics": "GradientDescent GradientFlow max_step",
+    "ntk_array.experiments": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""
 
