@@ -1,0 +1,395 @@
+"""What every layer is held to. A new layer joins by one line in CASES.
+
+The reference is made on the host in float64: finite differences and complex steps for derivatives, the explicit
+Jacobian for kernels, random networks for infinite widths. Every backend is compared with that reference.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+
+from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, MonteCarloNTK, nn
+from ntk_array._array.namespace import home
+from ntk_array.nn.activations import NAMED, Activation
+from ntk_array.nn.parameters import flatten, tree_map
+
+OUTPUTS = ("full", "trace", "classwise", "sum_of_logits")
+KINKED = {"relu", "leaky_relu", "abs", "elu"}
+ANALYTIC = {"identity", "sin", "cos", "tanh", "sigmoid", "silu"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family of networks to test, one for each hidden width and number of outputs."""
+
+    name: str
+    build: Callable[[int, int], nn.Layer]
+    shape: tuple[int, ...] = (4,)
+    smooth: bool = True  # False: inputs and steps stay clear of the kinks
+    analytic: bool = False  # True: its formulas take complex numbers
+    limit: bool = True  # False: it has no infinite-width limit
+    width: int = 2048  # at which its kernels are drawn
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def net(self) -> nn.Layer:
+        return self.build(5, 3)
+
+
+def _mlp(depth: int, **options) -> Callable[[int, int], nn.Layer]:
+    return lambda width, outputs: nn.mlp((width,) * depth, outputs, **options)
+
+
+def _nested(width: int, outputs: int) -> nn.Layer:
+    inner = nn.Sequential(nn.Dense(width, 1.3, 0.2), nn.Sequential(nn.Sin(), nn.Dense(width + 1, 1.1)))
+    return nn.Sequential(inner, nn.Erf(), nn.Dense(outputs, 0.7, 0.4))
+
+
+BUMPY = nn.Elementwise(lambda xp, x: xp.sin(x) + 0.3 * x, lambda xp, x: xp.cos(x) + 0.3, name="bumpy")
+BENT = nn.Elementwise(
+    lambda xp, x: xp.where(x > 0, xp.sin(x), 0.3 * x),
+    lambda xp, x: xp.where(x > 0, xp.cos(x), 0.3 * xp.ones_like(x)),
+    breakpoints=(0.0,),
+    name="bent",
+)
+
+CASES = (
+    *(
+        Case(
+            name,
+            _mlp(1, activation=name, weight_std=1.2, bias_std=0.3),
+            smooth=name not in KINKED,
+            analytic=name in ANALYTIC,
+        )
+        for name in NAMED
+    ),
+    Case("leaky_relu(0.2)", _mlp(1, activation=nn.LeakyReLU(0.2)), smooth=False),
+    Case("elementwise, smooth", _mlp(1, activation=BUMPY, bias_std=0.1), analytic=True),
+    Case("elementwise, bent", _mlp(1, activation=BENT), smooth=False),
+    Case("dense", lambda _, outputs: nn.Dense(outputs), analytic=True),
+    Case("dense, bias", lambda _, outputs: nn.Dense(outputs, 1.5, 0.5), analytic=True),
+    Case("dense, standard", lambda _, outputs: nn.Dense(outputs, 1.5, 0.0, "standard"), analytic=True),
+    Case("dense, standard, bias", lambda _, outputs: nn.Dense(outputs, 1.5, 0.5, "standard"), analytic=True),
+    Case("nested", _nested, width=256),
+    Case("mlp, one layer", _mlp(1, activation="erf", weight_std=1.5, bias_std=0.1, readout_weight_std=0.8)),
+    Case("mlp, two layers", _mlp(2, activation="relu"), smooth=False, width=256),
+    Case("mlp, standard", _mlp(2, activation="gelu", bias_std=0.2, parameterization="standard"), width=256),
+    Case("mlp, standard, no bias", _mlp(1, activation="relu", parameterization="standard"), smooth=False),
+    Case("mlp, three layers", _mlp(3, activation="sin", weight_std=1.2, bias_std=0.3), analytic=True, width=256),
+)
+
+
+# ---- the reference, on the host ------------------------------------------------------------------------------------
+
+STEP = 0.04
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A narrow network with parameters, a direction, inputs and cotangents; and its change along the direction."""
+
+    params: object
+    direction: object
+    x: np.ndarray
+    x2: np.ndarray
+    u: np.ndarray
+    output: np.ndarray
+    change: np.ndarray
+
+
+@cache
+def problem(case: Case) -> Problem:
+    rng = np.random.default_rng(sum(case.name.encode()))
+    net = case.net
+    params = net.init(rng, input_shape=case.shape)
+    direction = tree_map(lambda leaf: rng.normal(size=leaf.shape), params)
+    x = some_inputs(rng, 7 if case.smooth else 2000, case.shape)
+    if not case.smooth:
+        x = _clear_of_kinks(net, params, direction, x)[:7]
+        assert len(x) == 7, "no inputs are clear of the kinks: take a narrower network"
+
+    def along(t: float) -> np.ndarray:
+        return net(_moved(params, direction, t), x[:4])
+
+    output = along(0.0)
+    x2 = x[4:] * rng.uniform(0.9, 1.1, size=(3, *[1] * len(case.shape)))
+    return Problem(params, direction, x[:4], x2, rng.normal(size=output.shape), output, _richardson(along))
+
+
+def some_inputs(rng: np.random.Generator, n: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Random directions on the sphere: numerical dual activations are quick for inputs of one norm."""
+    x = rng.normal(size=(n, *shape))
+    return x / np.sqrt(np.mean(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
+
+
+def _moved(params, direction, t):
+    return tree_map(lambda p, d: p + t * d, params, direction)
+
+
+def _richardson(f: Callable[[float], np.ndarray], levels: int = 5) -> np.ndarray:
+    """f'(0) from central differences at STEP, STEP / 2, ..., extrapolated: error O(STEP^(2 levels))."""
+    steps = [STEP / 2**k for k in range(levels)]
+    row = [(f(h) - f(-h)) / (2 * h) for h in steps]
+    for j in range(1, levels):
+        row = [fine + (fine - rough) / (4**j - 1) for rough, fine in pairwise(row)]
+    return row[0]
+
+
+def preactivations(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
+    """What each activation of a network acts on."""
+    if isinstance(net, nn.Sequential):
+        for layer, own in zip(net.layers, params, strict=True):
+            yield from preactivations(layer, own, x)
+            x = layer(own, x)
+    elif isinstance(net, Activation):
+        yield x.reshape(len(x), -1)
+
+
+def _clear_of_kinks(net, params, direction, x):
+    """The inputs for which no preactivation changes its sign within the steps of the difference quotient."""
+    signs = [
+        np.concatenate([np.sign(z) for z in preactivations(net, _moved(params, direction, t), x)], axis=1)
+        for t in np.linspace(-STEP, STEP, 9)
+    ]
+    return x[np.all(np.stack(signs) == signs[0], axis=(0, 2))]
+
+
+# ---- a problem on a backend ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A problem with its arrays on a backend."""
+
+    net: nn.Layer
+    params: object
+    direction: object
+    x: object
+    x2: object
+    u: object
+
+
+def placed(case: Case, backend) -> Placed:
+    host = problem(case)
+    trees = (tree_map(backend.array, tree) for tree in (host.params, host.direction))
+    return Placed(case.net, *trees, *(backend.array(a) for a in (host.x, host.x2, host.u)))
+
+
+def jacobian_rows(here: Placed, backend, x) -> dict[str, np.ndarray]:
+    """The explicit Jacobian on the host in float64: each parameter's share (N, C, its size)."""
+    leaves = flatten(here.net.jacobian(here.params, x))
+    return {name: backend.host(j).astype(float).reshape(*j.shape[:2], -1) for name, j in leaves.items()}
+
+
+def gram_of(j1: np.ndarray, j2: np.ndarray, outputs: str) -> np.ndarray:
+    """J J^T (N1, C, N2, C) and its reductions."""
+    full = np.einsum("icp,jdp->icjd", j1, j2)
+    match outputs:
+        case "full":
+            return full
+        case "classwise":
+            return np.einsum("icjc->cij", full)
+        case "trace":
+            return np.einsum("icjc->ij", full) / full.shape[1]
+        case _:
+            return full.sum(axis=(1, 3)) / full.shape[1]
+
+
+def subsets(params) -> list[tuple[object, set[str]]]:
+    """Values of trainable, and the names that each selects."""
+    names = list(flatten(params))
+    last = names[-1].rpartition(".")[0]
+    found = [
+        (None, set(names)),
+        ("last", {name for name in names if name.rpartition(".")[0] == last}),
+        (names[0], {names[0]}),
+        ((names[-1], names[0]), {names[0], names[-1]}),
+    ]
+    prefix = names[0].rpartition(".")[0]
+    return found + ([(prefix, {name for name in names if name.startswith(f"{prefix}.")})] if prefix else [])
+
+
+# ---- checks --------------------------------------------------------------------------------------------------------
+
+
+def check_derivative(case: Case, backend) -> None:
+    """Output and J v against the host's difference quotient."""
+    host, here = problem(case), placed(case, backend)
+    backend.close(here.net(here.params, here.x), host.output, factor=100)
+    # float64: 1e-10, what the difference quotient is good for; float32: rounding of the forward pass
+    change = here.net.jvp(here.params, here.direction, here.x)
+    backend.close(change, host.change, factor=1e-10 / backend.eps if backend.dtype_name == "float64" else 200)
+
+
+def check_complex_step(case: Case) -> None:
+    """J v against Im f(theta + i h v) / h, which has no rounding error of a difference."""
+    host, h = problem(case), 1e-30
+    f, _ = case.net.forward(_moved(host.params, host.direction, 1j * h), host.x)
+    change = case.net.jvp(host.params, host.direction, host.x)
+    np.testing.assert_allclose(change, f.imag / h, rtol=0, atol=1e-14 * np.abs(change).max())
+
+
+def check_adjoint(case: Case, backend) -> None:
+    """<u, J v> = <J^T u, v>."""
+    here = placed(case, backend)
+    forward = backend.host(here.u * here.net.jvp(here.params, here.direction, here.x)).astype(float)
+    pulled = here.net.vjp(here.params, here.x, here.u)
+    assert {k: v.shape for k, v in flatten(pulled).items()} == {k: v.shape for k, v in flatten(here.params).items()}
+    pairs = zip(flatten(pulled).values(), flatten(here.direction).values(), strict=True)
+    back = [backend.host(one).astype(float) * backend.host(two) for one, two in pairs]
+    scale = sum(np.abs(b).sum() for b in back)
+    backend.close(forward.sum(), np.asarray(sum(b.sum() for b in back)), factor=50, scale=scale)
+
+
+def check_jacobian(case: Case, backend) -> None:
+    """Structure, shapes, and J v."""
+    here = placed(case, backend)
+    jacobian = flatten(here.net.jacobian(here.params, here.x))
+    n, outputs = here.u.shape
+    shapes = {name: (n, outputs, *leaf.shape) for name, leaf in flatten(here.params).items()}
+    assert {name: tuple(leaf.shape) for name, leaf in jacobian.items()} == shapes
+    v = np.concatenate([backend.host(leaf).astype(float).ravel() for leaf in flatten(here.direction).values()])
+    change = here.net.jvp(here.params, here.direction, here.x)
+    rows = np.concatenate(list(jacobian_rows(here, backend, here.x).values()), axis=2)
+    scale = float(np.max(np.abs(rows) @ np.abs(v)))
+    backend.close(change, rows @ v, factor=50, scale=scale)
+
+
+def check_gram(case: Case, backend, outputs: str) -> None:
+    """Blocks, diagonals and products of the empirical NTK against J J^T, for every subset of the parameters."""
+    here = placed(case, backend)
+    all1, all2 = (jacobian_rows(here, backend, x) for x in (here.x, here.x2))
+    for trainable, names in subsets(here.params):
+        kernel = EmpiricalNTK(here.net, here.params, outputs, trainable)
+        j1, j2 = (np.concatenate([j for name, j in rows.items() if name in names], axis=2) for rows in (all1, all2))
+        symmetric, rectangular = gram_of(j1, j1, outputs), gram_of(j1, j2, outputs)
+        scale = float(np.max(np.abs(symmetric)))
+        # float64: 4e-14 of the largest entry
+        backend.close(kernel(here.x), symmetric, factor=200, scale=scale)
+        backend.close(kernel(here.x, here.x2), rectangular, factor=200, scale=scale)
+        pairs = {"full": "icid->icd", "classwise": "cii->ci"}.get(outputs, "ii->i")
+        backend.close(kernel.diag(here.x), np.einsum(pairs, symmetric), factor=200, scale=scale)
+        if trainable in (None, "last"):
+            _check_products(kernel, here, backend, symmetric, rectangular, scale)
+
+
+def _check_products(kernel, here, backend, symmetric, rectangular, scale) -> None:
+    rng = np.random.default_rng(1)
+    formula = {"scalar": "ij,jc->ic", "classwise": "cij,jc->ic", "full": "icjd,jd->ic"}[kernel.kind]
+    columns = 2 if kernel.kind == "scalar" else here.u.shape[1]
+    v = rng.normal(size=(here.x2.shape[0], columns))
+    product = kernel.matvec(here.x, here.x2, backend.array(v))
+    backend.close(product, np.einsum(formula, rectangular, v), factor=500, scale=scale)
+    v = rng.normal(size=(here.x.shape[0], columns))
+    expected = np.einsum(formula, symmetric, v)
+    if kernel.kind == "scalar":
+        v, expected = v[:, 0], expected[:, 0]
+    backend.close(kernel.matvec(here.x, None, backend.array(v)), expected, factor=500, scale=scale)
+
+
+def check_symmetry(case: Case, backend, outputs: str) -> None:
+    """Exactly symmetric, positive semidefinite up to rounding, and the same against a copy."""
+    here = placed(case, backend)
+    kernel = EmpiricalNTK(here.net, here.params, outputs)
+    k = backend.host(kernel(here.x))
+    backend.close(kernel(here.x, backend.array(problem(case).x)), k, factor=100)
+    if outputs == "full":
+        k = k.reshape(k.shape[0] * k.shape[1], -1)
+    np.testing.assert_array_equal(k, np.swapaxes(k, -1, -2))
+    smallest, largest = np.linalg.eigvalsh(k.astype(float))[..., [0, -1]].T
+    assert np.all(smallest >= -100 * backend.eps * largest)
+
+
+def check_batches(case: Case, backend) -> None:
+    """Rows computed by themselves agree with those of the whole batch."""
+    here = placed(case, backend)
+    rows = [here.x[i : i + 1, ...] for i in range(here.x.shape[0])]
+    whole = backend.host(here.net(here.params, here.x))
+    backend.close(np.concatenate([backend.host(here.net(here.params, row)) for row in rows]), whole, factor=50)
+    kernel = EmpiricalNTK(here.net, here.params)
+    whole = backend.host(kernel(here.x))
+    parts = [[backend.host(kernel(one, two)) for two in rows] for one in rows]
+    backend.close(np.concatenate([np.concatenate(part, axis=2) for part in parts]), whole, factor=100)
+
+
+def check_home(case: Case, backend) -> None:
+    """Every result has the library, dtype and device of the inputs, and the inputs are as they were."""
+    here, host = placed(case, backend), problem(case)
+    net, params, x, x2, u = here.net, here.params, here.x, here.x2, here.u
+    _check_at_home(x, net(params, x), net.jvp(params, here.direction, x))
+    _check_at_home(
+        x, *(leaf for tree in (net.vjp(params, x, u), net.init(0, like=x)) for leaf in flatten(tree).values())
+    )
+    for outputs in OUTPUTS:
+        kernel = EmpiricalNTK(net, params, outputs)
+        v = u[: x2.shape[0], :]
+        _check_at_home(x, kernel(x), kernel(x, x2), kernel.diag(x), kernel.matvec(x, x2, v))
+    for array, before in ((x, host.x), (x2, host.x2), (u, host.u)):
+        np.testing.assert_array_equal(backend.host(array), before.astype(backend.dtype_name))
+    for tree, before in ((params, host.params), (here.direction, host.direction)):
+        for array, old in zip(flatten(tree).values(), flatten(before).values(), strict=True):
+            np.testing.assert_array_equal(backend.host(array), old.astype(backend.dtype_name))
+
+
+def _check_at_home(x, *results) -> None:
+    for result in results:
+        assert type(result) is type(x)
+        assert home(result)[1:] == home(x)[1:]
+
+
+# ---- infinite width ------------------------------------------------------------------------------------------------
+
+
+def check_limit(case: Case, which: str) -> None:
+    """Infinite width within 4 standard errors of random networks, the standard error at most 1 % of the kernel.
+
+    Wide networks have a bias of O(1 / width), which is below that at the widths of the table. Fixed seeds.
+    """
+    x = some_inputs(np.random.default_rng(3), 4, case.shape)
+    x[2:] *= 0.95
+    x[3] = -0.95 * x[0]
+    if which == "ntk":
+        net = case.build(case.width, 8)
+        exact, drawn = InfiniteNTK(net), MonteCarloNTK
+    else:  # many outputs: they are the samples here
+        net = case.build(min(case.width, 512), 256)
+        exact, drawn = InfiniteNNGP(net), MonteCarloNNGP
+    k = exact(x)
+    scale = np.sqrt(np.outer(np.diag(k), np.diag(k)))
+    pilot = drawn(net, 40, 10).estimate(x)
+    needed = 40 * (np.max(pilot.standard_error / scale) / 0.0085) ** 2
+    mean, error = drawn(net, max(40, int(needed)), 11).estimate(x)
+    assert np.max(error / scale) <= 0.01, f"standard error {np.max(error / scale):.4f} of the kernel"
+    # the second term: kernels without any randomness, such as that of one dense layer
+    excess = np.abs(k - mean) / (4 * error + 1e-12 * scale)
+    assert np.max(excess) <= 1, f"{4 * np.max(excess):.1f} standard errors off"
+
+
+@cache
+def infinite_on_host(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    host = problem(case)
+    both = np.concatenate([host.x, host.x2])
+    return InfiniteNTK(case.net)(both), InfiniteNNGP(case.net)(both)
+
+
+def check_infinite(case: Case, backend) -> None:
+    """Infinite-width kernels on a backend: the host's values, exact symmetry, diagonal, semidefinite, home."""
+    here, n = placed(case, backend), len(problem(case).x)
+    ntk, nngp = infinite_on_host(case)
+    cross = InfiniteNTK(case.net)(here.x, here.x2)
+    backend.close(cross, ntk[:n, n:], factor=200, scale=ntk.max())
+    block = InfiniteNTK(case.net)(here.x)
+    # the angle between inputs loses digits near 0 and pi: these are random inputs and up to 3 layers
+    backend.close(block, ntk[:n, :n], factor=200)
+    diagonal = InfiniteNNGP(case.net).diag(here.x)
+    backend.close(diagonal, np.diag(nngp)[:n], factor=50)
+    _check_at_home(here.x, cross, block, diagonal)
+    k = backend.host(block)
+    np.testing.assert_array_equal(k, k.T)
+    values = np.linalg.eigvalsh(k.astype(float))
+    assert values[0] >= -200 * backend.eps * values[-1]
