@@ -265,7 +265,7 @@ class Sin(ClosedForm):
         return xp.cos(x)
 
     def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
-        return Dual(*_difference_and_sum(xp, k12, k11, k22))
+        return Dual(*_damped_sinh_and_cosh(xp, k12, k11, k22))
 
 
 @dataclass(frozen=True)
@@ -279,14 +279,17 @@ class Cos(ClosedForm):
         return -xp.sin(x)
 
     def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
-        return Dual(*reversed(_difference_and_sum(xp, k12, k11, k22)))
+        return Dual(*reversed(_damped_sinh_and_cosh(xp, k12, k11, k22)))
 
 
-def _difference_and_sum(xp: Any, k12: Array, k11: Array, k22: Array) -> tuple[Array, Array]:
-    """E[sin u sin v] and E[cos u cos v], from the characteristic functions of u - v and u + v."""
-    mean = (k11 + k22) / 2
-    minus, plus = xp.exp(k12 - mean), xp.exp(-k12 - mean)
-    return (minus - plus) / 2, (minus + plus) / 2
+def _damped_sinh_and_cosh(xp: Any, k12: Array, k11: Array, k22: Array) -> tuple[Array, Array]:
+    """E[sin u sin v] = exp(-m) sinh(k12) and E[cos u cos v] = exp(-m) cosh(k12), m = (k11 + k22) / 2.
+
+    From the characteristic functions of u - v and u + v, and written so that sinh neither cancels nor overflows.
+    """
+    size = xp.abs(k12)
+    larger = xp.exp(size - (k11 + k22) / 2) / 2
+    return -xp.sign(k12) * xp.expm1(-2 * size) * larger, (1 + xp.exp(-2 * size)) * larger
 
 
 @dataclass(frozen=True)

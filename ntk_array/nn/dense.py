@@ -98,6 +98,11 @@ class Dense(Layer):
                 f"Dense({self.width}) has a weight for {weight.shape[1]} features and needs inputs "
                 f"(N, {weight.shape[1]}), got {tuple(x.shape)}"
             )
+        if weight.shape[0] != self.width or ("bias" in params) != bool(self.bias_std):
+            raise ValueError(
+                f"{self!r} got parameters of another layer: a weight {tuple(weight.shape)}, "
+                f"{'with' if 'bias' in params else 'without'} a bias"
+            )
         return self._affine(params, x, x.shape[1]), x
 
     def _affine(self, params: Params, x: Array, fan_in: int) -> Array:

@@ -63,13 +63,13 @@ def _to_coefficients(samples: np.ndarray) -> np.ndarray:
 class DualTable:
     """Both expectations as Chebyshev series in (t, asinh s1, asinh s2).
 
-    ``error`` estimates the largest error, relative to the largest value of each function in the range.
+    ``low`` and ``high`` are the range of asinh s; ``series`` (2, degrees in t, in s1, in s2) holds the coefficients of
+    value and slope; ``error`` estimates the largest error, relative to the largest value of each in the range.
     """
 
     low: float
     high: float
-    value: np.ndarray
-    slope: np.ndarray
+    series: np.ndarray
     error: float
 
     def __call__(self, k12: Array, k11: Array, k22: Array) -> Dual:
@@ -78,18 +78,12 @@ class DualTable:
         _, _, _, t = angle(k12, k11, k22)
         cosine = (2.0 / math.pi) * t - 1.0
         flat = (-1, 1) if k12.ndim == 2 else k12.shape
-        terms = max(self.value.shape[1], self.slope.shape[1])
-        left, right = (self._basis(xp.reshape(k, flat), terms) for k in (k11, k22))
-        return Dual(
-            *(
-                _clenshaw(series, left[:, : series.shape[1]], right[:, : series.shape[2]], cosine)
-                for series in (self.value, self.slope)
-            )
-        )
+        left, right = (self._basis(xp.reshape(k, flat)) for k in (k11, k22))
+        return Dual(*(_clenshaw(series, left, right, cosine) for series in self.series))
 
-    def _basis(self, variance: Array, n: int) -> Array:
+    def _basis(self, variance: Array) -> Array:
         """Chebyshev polynomials of degree 0 .. n - 1 in asinh of the standard deviation, (N, n)."""
-        xp = home(variance).xp
+        xp, n = home(variance).xp, self.series.shape[-1]
         x = xp.asinh(xp.sqrt(xp.reshape(variance, (-1,))))
         width = max(self.high - self.low, 1e-300)
         x = xp.clip((2.0 * x - (self.low + self.high)) / width, min=-1.0, max=1.0) if n > 1 else x
@@ -160,11 +154,11 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     while True:
         std = np.sinh(_chebyshev_points(low, high, std_count))
         samples = chosen.sample(phi, std, _chebyshev_points(0.0, math.pi, t_count))
-        series = [_to_coefficients(s) for s in samples]
-        sizes = [np.abs(c) / (_largest(s) or 1.0) for c, s in zip(series, samples, strict=True)]
+        series = np.stack([_to_coefficients(grid) for grid in samples])
+        sizes = np.stack([np.abs(c) / (_largest(grid) or 1.0) for c, grid in zip(series, samples, strict=True)])
         # An eighth of the terms, at least two: aliasing makes the very last ones of n samples too small.
-        t_tail = max(_largest(size[-max(2, t_count // 8) :]) for size in sizes)
-        std_tail = max(_largest(size[:, -max(2, std_count // 8) :]) for size in sizes) if std_count > 1 else 0.0
+        t_tail = _largest(sizes[:, -max(2, t_count // 8) :])
+        std_tail = _largest(sizes[:, :, -max(2, std_count // 8) :]) if std_count > 1 else 0.0
         grow_t = t_tail > TOLERANCE and t_count < MAX_T_TERMS
         grow_std = std_tail > TOLERANCE and std_count < MAX_STD_TERMS
         if not (grow_t or grow_std):
@@ -172,16 +166,11 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
         t_count += t_count // 2 if grow_t else 0
         std_count += std_count // 2 if grow_std else 0
     error = rule_error + sum(tail for tail in (t_tail, std_tail) if tail > TOLERANCE)
-    value, slope = (_trim(c, size) for c, size in zip(series, sizes, strict=True))
-    return DualTable(low, high, value, slope, error)
+    # Trailing coefficients below rounding in every term are dropped.
+    kept_t = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 2, 3)) > 1e-17), default=0)
+    kept_s = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 1, 2)) > 1e-17), default=0)
+    return DualTable(low, high, np.ascontiguousarray(series[:, :kept_t, :kept_s, :kept_s]), error)
 
 
 def _largest(x: np.ndarray) -> float:
     return float(np.max(np.abs(x)))
-
-
-def _trim(series: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Drop trailing coefficients that are below rounding in every term."""
-    keep_t = 1 + max(np.flatnonzero(np.max(sizes, axis=(1, 2)) > 1e-17), default=0)
-    keep_s = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 1)) > 1e-17), default=0)
-    return np.ascontiguousarray(series[:keep_t, :keep_s, :keep_s])
