@@ -78,22 +78,17 @@ def load(
     Raises
     ------
     ValueError
-        If the file is not a saved network, or its parameters do not fit its architecture.
+        If the file is not a saved network, is damaged, or its parameters do not fit its architecture.
     """
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
-    with np.load(path, allow_pickle=False) as archive:
-        if "architecture" not in archive.files or archive["architecture"].nbytes > MAX_ARCHITECTURE_BYTES:
-            raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
-        description = json.loads(str(archive["architecture"]))
-        if description.get("schema") != SCHEMA:
-            raise ValueError(
-                f"{os.fspath(path)} has schema {description.get('schema')!r}; this version reads {SCHEMA!r}"
-            )
-        prefix = "params/"
-        arrays = {name.removeprefix(prefix): archive[name] for name in archive.files if name.startswith(prefix)}
-    net = _build(description["network"], activations or {})
-    structure = _tuples(description["structure"])
+    for name, activation in (activations or {}).items():
+        if not isinstance(activation, Activation):
+            raise TypeError(f"activations[{name!r}] is {activation!r}, not an Activation")
+    description, arrays = _read(path)
+    try:
+        net = _build(description["network"], activations or {})
+        structure = _tuples(description["structure"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{os.fspath(path)} is damaged: its architecture makes no network ({error!r})") from error
     xp = standard_namespace(xp)
 
     def placed(array: np.ndarray) -> Any:
@@ -108,6 +103,28 @@ def load(
         fresh, _ = net.draw(np.random.SeedSequence(0), (first.shape[1],))
         check_structure(f"the parameters in {os.fspath(path)}", params, fresh)
     return net, params
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The architecture and the parameters by name."""
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                contents = {name: archive[name] for name in archive.files}
+        except Exception as error:  # zipfile and NumPy have a dozen for damaged bytes
+            raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
+    architecture = contents.pop("architecture", None)
+    if architecture is None or architecture.nbytes > MAX_ARCHITECTURE_BYTES:
+        raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
+    description = json.loads(str(architecture))
+    schema = description.get("schema") if isinstance(description, dict) else None
+    if schema != SCHEMA:
+        raise ValueError(f"{os.fspath(path)} has schema {schema!r}; this version reads {SCHEMA!r}")
+    prefix = "params/"
+    return description, {name.removeprefix(prefix): a for name, a in contents.items() if name.startswith(prefix)}
 
 
 def _describe(layer: Layer) -> dict[str, Any]:
