@@ -10,13 +10,13 @@ from .._array.namespace import Array, home, is_array, to_host
 from .._array.validate import positive
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
-from .closed_form import ClosedForm
 from .outputs import stack_block
+from .spectral import SpectralDynamics
 
 __all__ = ["GradientDescent", "max_step"]
 
 
-class GradientDescent(ClosedForm):
+class GradientDescent(SpectralDynamics):
     """Kernel gradient descent of the squared error with step eta, after any number k of steps in closed form.
 
     f <- f - eta grad_K C|_f multiplies the residual along an eigenvector of S = Theta + ridge I by

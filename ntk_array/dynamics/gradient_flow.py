@@ -9,12 +9,12 @@ import numpy as np
 from .._array.namespace import Array, home, is_array, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
-from .closed_form import ClosedForm
+from .spectral import SpectralDynamics
 
 __all__ = ["GradientFlow"]
 
 
-class GradientFlow(ClosedForm):
+class GradientFlow(SpectralDynamics):
     """Kernel gradient flow of the squared error, d/dt f_t = -grad_K C|_{f_t}, at any time in closed form.
 
     With S = Theta + ridge I over the N training points, C(f) = (1/N) sum ||f(x_i) - y_i||^2 and

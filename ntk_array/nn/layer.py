@@ -126,7 +126,7 @@ class Layer(ABC):
 
     def __call__(self, params: Params, x: Array) -> Array:
         """The output of the network at inputs (N, ...)."""
-        return self.forward(params, self._checked(params, x))[0]
+        return self.forward(params, self.checked(params, x))[0]
 
     def bind(self, params: Params) -> Callable[[Array], Array]:
         """The network with these parameters as a function x -> f(x)."""
@@ -138,7 +138,7 @@ class Layer(ABC):
         Each parameter of shape s gets an array (N, C, *s): d f_c(x_i) / d parameter, from one forward and one
         backward pass written by hand, layer by layer.
         """
-        x = self._checked(params, x)
+        x = self.checked(params, x)
         f, tape = self.forward(params, x)
         xp = home(f).xp
         _, factors = self.backward(params, tape, output_cotangents(f))
@@ -146,14 +146,14 @@ class Layer(ABC):
 
     def jvp(self, params: Params, dparams: Params, x: Array) -> Array:
         """J dparams (N, C): the change of the output for a small change of the parameters, per unit."""
-        x = self._checked(params, x)
+        x = self.checked(params, x)
         check_structure("dparams", dparams, params)
         _, tape = self.forward(params, x)
         return self.tangent(params, tape, home(x).xp.zeros_like(x), dparams)
 
     def vjp(self, params: Params, x: Array, u: Array) -> Params:
         """J^T u for u (N, C), in the structure of the parameters: sum over i, c of u_ic d f_c(x_i) / d parameter."""
-        f, pull = self.forward_and_pullback(params, self._checked(params, x))
+        f, pull = self.forward_and_pullback(params, self.checked(params, x))
         u = real_array("u", u)
         same_home(x=f, u=u)
         if u.shape != f.shape:
@@ -167,7 +167,8 @@ class Layer(ABC):
         f, tape = self.forward(params, x)
         return f, lambda u: self.pullback(self.backward(params, tape, u[None, ...])[1])
 
-    def _checked(self, params: Params, x: Array) -> Array:
+    def checked(self, params: Params, x: Array) -> Array:
+        """Inputs (N, ...), validated, of the library, device and dtype of the parameters."""
         x = inputs("x", x)
         same_home(x=x, params=first_array(params))
         return x

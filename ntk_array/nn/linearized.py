@@ -42,7 +42,7 @@ class Linearized:
     def __call__(self, params: Params, x: Array) -> Array:
         """f_lin (N, C) at parameters of the network's structure."""
         check_structure("params", params, self.params)
-        return self.forward_and_pullback(params, self.net._checked(self.params, x))[0]
+        return self.forward_and_pullback(params, self.net.checked(self.params, x))[0]
 
     def bind(self, params: Params) -> Callable[[Array], Array]:
         """The linearized network with these parameters as a function x -> f_lin(x)."""

@@ -10,10 +10,10 @@ from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
 from .outputs import stack_block, stack_values, unstack_values
 
-__all__ = ["ClosedForm"]
+__all__ = ["SpectralDynamics"]
 
 
-class ClosedForm(ABC):
+class SpectralDynamics(ABC):
     """f(x) = f_0(x) + Theta(x, X) phi(S) (y - f_0(X)) for a function phi of the eigenvalues of S = Theta + ridge I.
 
     A subclass says what phi is at a time. S is diagonalized once, here, and never inverted.
