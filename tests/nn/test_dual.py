@@ -88,13 +88,8 @@ def test_against_mpmath_itself(name):
     assert abs(float(dual.slope[0]) - slope) < ACCURACY * math.sqrt(one_slope * two_slope)
 
 
-CANCELS = pytest.mark.xfail(reason="sinh as a difference of exponentials loses eps / K of its digits", strict=True)
-
-
 @pytest.mark.host
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=CANCELS) if name in ("sin", "cos") else name for name in CLOSED_FORM]
-)
+@pytest.mark.parametrize("name", CLOSED_FORM)
 def test_small_variances(name):
     s1, s2, t = 1e-3, 2e-3, 0.9
     value, slope = (float(e) for e in expectations(ORACLES[name], s1, s2, t))
