@@ -113,6 +113,6 @@ def train(
             if observe is not None:
                 result.observations.append(observe(params))
         if k < steps:
-            gradient = pull(weights * cost.representer(f))
+            gradient = pull(weights * cost.representer(cost.values(f)))
             params = tree_map(lambda p, g: p - step * g, params, gradient)
     return Training(params, step, result.steps, result.costs, result.observations)
