@@ -12,7 +12,6 @@ __all__ = [
     "Array",
     "Home",
     "default_dtype",
-    "first_array",
     "home",
     "is_array",
     "library",
@@ -88,15 +87,6 @@ def default_dtype(xp: Any, device: Any = None) -> Any:
     NumPy and CuPy answer float64, PyTorch float32, JAX what its x64 switch says.
     """
     return xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
-
-
-def first_array(tree: object) -> Array | None:
-    """The first array of nested tuples, lists and dictionaries, or None."""
-    if isinstance(tree, dict):
-        tree = tuple(tree.values())
-    if isinstance(tree, tuple | list):
-        return next((found for found in map(first_array, tree) if found is not None), None)
-    return tree
 
 
 def to_host(x: Array) -> np.ndarray:

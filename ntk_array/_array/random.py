@@ -15,7 +15,8 @@ Seed: TypeAlias = "int | np.random.Generator | np.random.SeedSequence"  # text: 
 def seed_sequence(seed: Seed) -> np.random.SeedSequence:
     """The root of all draws of one call. A Generator is advanced, so that a second call draws afresh."""
     if isinstance(seed, np.random.SeedSequence):
-        return seed
+        # A copy: spawning counts, and the same seed must give the same draws again.
+        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
     if isinstance(seed, np.random.Generator):
         return np.random.SeedSequence([int(word) for word in seed.integers(2**32, size=4)])
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._array.namespace import Array, Home, default_dtype, standard_namespace, to_host
+from .._array.namespace import Array, Home, default_dtype, home, standard_namespace, to_host
 from .._array.progress import progress_bar
 from .._array.validate import count, nonnegative, positive
 from ..dynamics import GradientDescent, GradientFlow, max_step
@@ -51,7 +51,8 @@ class StudySettings:
     steps : int
         Gradient-descent steps.
     step_fraction : float
-        The step, as a share of the largest stable one for the infinite-width kernel.
+        The step, as a share of the largest one that is stable for the infinite-width kernel and for the kernels of
+        all networks at initialization.
     draws : int
         Networks a width from which the concentration of the kernel at initialization is measured.
     seed : int
@@ -120,7 +121,8 @@ class Study:
         share of that of the targets; "movement" (W, R, T), ||Theta_t - Theta_0|| / ||Theta_0||; "widths" (W,);
         "concentration_widths" (V,) and "concentration" (V, D), ||Theta_0 - Theta|| / ||Theta||;
         "watched_network", "watched_linearized", "watched_infinite" (W, T, P) outputs of each width's first network
-        and "watched_target" (P,); "regression_empirical" (W,) and "regression_infinite" () errors of kernel regression.
+        and "watched_target" (P,); "regression_empirical" (W, R) and "regression_infinite" (), errors of kernel
+        regression from f_0 = 0, with the mean over outputs of the empirical kernel.
     exponents : dict
         Slopes of log gap, movement and concentration against log width.
     seconds : dict
@@ -148,7 +150,7 @@ class Study:
             ("network, trained", a["error_network"][:, :, -1].mean(axis=1).tolist()),
             ("linearized network, same steps", a["error_linearized"][:, :, -1].mean(axis=1).tolist()),
             ("infinite width, same steps", [float(a["error_infinite"][-1])]),
-            ("empirical kernel regression", a["regression_empirical"].tolist()),
+            ("empirical kernel regression", a["regression_empirical"].mean(axis=1).tolist()),
             ("infinite kernel regression", [float(a["regression_infinite"])]),
         ]
 
@@ -188,11 +190,14 @@ class _Sample:
         self.infinite = Precomputed(kernel(everything))
         self.rows = place.asarray(np.arange(n)[:, None])
         self.rows_test = place.asarray(np.arange(n, total)[:, None])
-        self.step = settings.step_fraction * max_step(self.infinite, self.rows)
 
     def row_cost(self, residual: Array) -> SquaredError:
         """The squared error with row numbers for inputs, as the precomputed kernel takes them."""
         return SquaredError(EmpiricalMeasure(self.rows), residual)
+
+    def norm(self, values: Array) -> Array:
+        """The Euclidean norm of values (N, C)."""
+        return home(values).xp.linalg.vector_norm(values)
 
     def error(self, outputs: np.ndarray) -> np.ndarray:
         """Test error of outputs (..., M, C): the share of wrong classes, or the RMSE in standard deviations."""
@@ -249,28 +254,31 @@ def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = Fal
     with _clock(seconds, "total"):
         with _clock(seconds, "infinite kernel"):
             sample = _Sample(settings, dataset.split(settings.train, settings.test, split_seeds))
-            steps = np.unique(np.concatenate([[0], np.geomspace(1, settings.steps, 28).round().astype(int)]))
-            arrays = {"steps": steps, "times": sample.step * steps, "widths": np.asarray(settings.widths)}
-            arrays |= _infinite(sample, steps)
         with _clock(seconds, "concentration"):
-            arrays |= _concentration(settings, sample, draw_seeds, progress)
-        jobs = [(w, r) for w in range(len(settings.widths)) for r in range(settings.networks)]
-        measured: dict[tuple[int, int], dict[str, np.ndarray]] = {}
-        bar = progress_bar(jobs, "networks", "net", progress)
-        for (w, r), seeds in zip(bar, network_seeds.spawn(len(jobs)), strict=True):
-            width = settings.widths[w]
-            net = settings.network(width, outputs)
-            params = net.init(seeds, like=sample.x)
+            concentration = _concentration(settings, sample, draw_seeds, progress)
+        widths = [width for width in settings.widths for _ in range(settings.networks)]
+        nets = [settings.network(width, outputs) for width in widths]
+        seeds = network_seeds.spawn(len(nets))
+        with _clock(seconds, "stable step"):
+            plan = _plan(settings, sample, nets, seeds, progress)
+        infinite = _infinite(sample, plan)
+        measured = []
+        bar = progress_bar(nets, "networks", "net", progress)
+        for net, width, own in zip(bar, widths, seeds, strict=True):
+            params = net.init(own, like=sample.x)
             with _clock(seconds, "predictions"):
-                predicted = _predict(net, params, sample, steps)
+                predicted = _predict(net, params, sample, plan)
             with _clock(seconds, "training"):
-                trained = _train(net, params, sample, steps, f"training width {width}" if progress else False)
-            measured[w, r] = _compare(sample, predicted, trained)
-            if r == 0:
-                with _clock(seconds, "predictions"):
-                    limit = GradientFlow(EmpiricalNTK(net, params), sample.cost).predict(sample.x_test)
-                    measured[w, r]["regression_empirical"] = sample.error(to_host(limit))
-    arrays |= _stack(measured, len(settings.widths), settings.networks)
+                trained = _train(net, params, sample, plan, f"training width {width}" if progress else False)
+            measured.append(_compare(sample, predicted, trained))
+    arrays = {
+        "steps": plan.recorded,
+        "times": plan.step * plan.recorded,
+        "widths": np.asarray(settings.widths),
+        **concentration,
+        **infinite,
+        **_stack(measured, len(settings.widths)),
+    }
     arrays["watched_target"] = sample.y_test[:WATCHED].max(axis=1) if sample.classes else sample.y_test[:WATCHED, 0]
     return Study(
         settings,
@@ -281,7 +289,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = Fal
             "features": int(dataset.x.shape[1]),
             "outputs": outputs,
             "classes": list(dataset.classes),
-            "step": sample.step,
+            "step": plan.step,
         },
         arrays,
         _exponents(arrays),
@@ -311,10 +319,44 @@ def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def _infinite(sample: _Sample, steps: np.ndarray) -> dict[str, np.ndarray]:
+class _Plan(NamedTuple):
+    """The step of gradient descent, and the numbers of steps at which to look (T,)."""
+
+    step: float
+    recorded: np.ndarray
+
+
+def _plan(
+    settings: StudySettings,
+    sample: _Sample,
+    nets: list[Sequential],
+    seeds: list[np.random.SeedSequence],
+    progress: bool,
+) -> _Plan:
+    """A step that is stable for every kernel: the narrow networks' eigenvalues reach above the limit's."""
+    n = sample.x.shape[0]
+    stable = max_step(sample.infinite, sample.rows)
+    for net, own in zip(progress_bar(nets, "largest stable step", "net", progress), seeds, strict=True):
+        kernel = EmpiricalNTK(net, net.init(own, like=sample.x))
+        stable = min(stable, n / _largest_eigenvalue(kernel, sample))
+    recorded = np.unique(np.concatenate([[0], np.geomspace(1, settings.steps, 28).round().astype(int)]))
+    return _Plan(settings.step_fraction * stable, recorded)
+
+
+def _largest_eigenvalue(kernel: EmpiricalNTK, sample: _Sample, iterations: int = 20) -> float:
+    """By power iteration on products, from the targets; a few per cent low at worst, which step_fraction covers."""
+    v, size = sample.y, 1.0
+    for _ in range(iterations):
+        product = kernel.matvec(sample.x, None, v)
+        size = float(to_host(sample.norm(product)))
+        v = product / size
+    return size
+
+
+def _infinite(sample: _Sample, plan: _Plan) -> dict[str, np.ndarray]:
     """Test errors of the infinite-width prediction from f_0 = 0, over time and in the limit."""
     cost = sample.row_cost(sample.y)
-    path = GradientDescent(sample.infinite, cost, sample.step).predict(sample.rows_test, steps)
+    path = GradientDescent(sample.infinite, cost, plan.step).predict(sample.rows_test, plan.recorded)
     limit = GradientFlow(sample.infinite, cost).predict(sample.rows_test)
     return {
         "error_infinite": sample.error(to_host(path)),
@@ -341,19 +383,25 @@ def _concentration(
     return {"concentration_widths": widths, "concentration": found}
 
 
-def _predict(net: Sequential, params: Params, sample: _Sample, steps: np.ndarray) -> dict[str, np.ndarray]:
-    """What the network's own empirical kernel and the infinite-width kernel predict from its f_0, (T, M, C) each."""
+def _predict(net: Sequential, params: Params, sample: _Sample, plan: _Plan) -> dict[str, np.ndarray]:
+    """What a network's kernels predict on held-out inputs.
+
+    From its f_0, over time (T, M, C): its linearization by the full empirical kernel, and the infinite-width kernel.
+    In the limit, from zero (M, C): regression with the empirical kernel, the mean over outputs.
+    """
     f0 = net.bind(params)
-    linearized = GradientDescent(EmpiricalNTK(net, params), sample.cost, sample.step, f0=f0)
-    centred = GradientDescent(sample.infinite, sample.row_cost(sample.y - f0(sample.x)), sample.step)
+    linearized = GradientDescent(EmpiricalNTK(net, params), sample.cost, plan.step, f0=f0)
+    centred = GradientDescent(sample.infinite, sample.row_cost(sample.y - f0(sample.x)), plan.step)
+    regression = GradientFlow(EmpiricalNTK(net, params, outputs="trace"), sample.cost)
     return {
-        "linearized": to_host(linearized.predict(sample.x_test, steps)),
-        "infinite": to_host(f0(sample.x_test) + centred.predict(sample.rows_test, steps)),
+        "linearized": to_host(linearized.predict(sample.x_test, plan.recorded)),
+        "infinite": to_host(f0(sample.x_test) + centred.predict(sample.rows_test, plan.recorded)),
+        "regression": to_host(regression.predict(sample.x_test)),
     }
 
 
 def _train(
-    net: Sequential, params: Params, sample: _Sample, steps: np.ndarray, progress: bool | str
+    net: Sequential, params: Params, sample: _Sample, plan: _Plan, progress: bool | str
 ) -> dict[str, np.ndarray]:
     """The network itself: cost (T,), held-out outputs (T, M, C) and how far its kernel moved (T,)."""
     probe = sample.x[:PROBE, :]
@@ -365,9 +413,9 @@ def _train(
         net,
         params,
         sample.cost,
-        step=sample.step,
-        steps=int(steps[-1]),
-        record=steps.tolist(),
+        step=plan.step,
+        steps=int(plan.recorded[-1]),
+        record=plan.recorded.tolist(),
         observe=observe,
         progress=progress,
     )
@@ -393,17 +441,17 @@ def _compare(
         "watched_network": outputs[watched],
         "watched_linearized": predicted["linearized"][watched],
         "watched_infinite": predicted["infinite"][watched],
+        "regression_empirical": sample.error(predicted["regression"]),
     }
 
 
-def _stack(measured: dict[tuple[int, int], dict[str, np.ndarray]], widths: int, networks: int) -> dict[str, np.ndarray]:
-    """Measurements as (W, R, ...), or (W, ...) where only the first network was measured or is kept."""
+def _stack(measured: list[dict[str, np.ndarray]], widths: int) -> dict[str, np.ndarray]:
+    """Measurements as (W, R, ...); what is watched, of the first network of each width only, (W, ...)."""
     stacked = {}
-    for name in measured[0, 0]:
-        if name.startswith(("watched", "regression")):
-            stacked[name] = np.stack([measured[w, 0][name] for w in range(widths)])
-        else:
-            stacked[name] = np.stack([[measured[w, r][name] for r in range(networks)] for w in range(widths)])
+    for name in measured[0]:
+        values = np.stack([one[name] for one in measured])
+        values = values.reshape(widths, -1, *values.shape[1:])
+        stacked[name] = values[:, 0] if name.startswith("watched") else values
     return stacked
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._array.linalg import mirror
-from .._array.namespace import Array, first_array, home
+from .._array.namespace import Array, home
 from .._array.validate import one_of, same_home
 from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
-from ..nn.parameters import Params, select, tree_map
+from ..nn.parameters import Params, first_leaf, select, tree_map
 from .base import Kernel, Kind
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
@@ -72,7 +72,7 @@ class EmpiricalNTK(Kernel):
     def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated against the parameters too."""
         x1, x2 = super().checked(x1, x2)
-        same_home(x1=x1, params=first_array(self.params))
+        same_home(x1=x1, params=first_leaf(self.params))
         return x1, x2
 
     def factors(self, x: Array) -> Factors:
@@ -156,7 +156,7 @@ class EmpiricalNNGP(Kernel):
     def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated against the parameters too."""
         x1, x2 = super().checked(x1, x2)
-        same_home(x1=x1, params=first_array(self.params))
+        same_home(x1=x1, params=first_leaf(self.params))
         return x1, x2
 
     def block(self, x1: Array, x2: Array | None) -> Array:

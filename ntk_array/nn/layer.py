@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .._array.namespace import Array, Home, default_dtype, first_array, home, standard_namespace
+from .._array.namespace import Array, Home, default_dtype, home, standard_namespace
 from .._array.random import Seed, seed_sequence
 from .._array.validate import inputs, real_array, same_home
 from .contraction import Contraction
 from .covariance import Covariance
-from .parameters import Params, check_structure, tree_map
+from .parameters import Params, check_structure, first_leaf, tree_map
 
 __all__ = ["Factors", "Layer", "output_cotangents"]
 
@@ -170,7 +170,7 @@ class Layer(ABC):
     def checked(self, params: Params, x: Array) -> Array:
         """Inputs (N, ...), validated, of the library, device and dtype of the parameters."""
         x = inputs("x", x)
-        same_home(x=x, params=first_array(params))
+        same_home(x=x, params=first_leaf(params))
         return x
 
 

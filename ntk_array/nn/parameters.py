@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._array.namespace import Array
+from .._array.namespace import Array, is_array
 
-__all__ = ["Params", "check_structure", "flatten", "select", "tree_map", "unflatten"]
+__all__ = ["Params", "check_structure", "first_leaf", "flatten", "select", "tree_map", "unflatten"]
 
 Params = Any
 """Nested tuples and dictionaries of arrays, in the structure of the network."""
@@ -36,6 +36,18 @@ def unflatten(structure: Params, leaves: dict[str, Any], prefix: str = "") -> Pa
     if isinstance(structure, tuple):
         return tuple(unflatten(part, leaves, f"{prefix}{i}.") for i, part in enumerate(structure))
     return leaves[prefix[:-1]]
+
+
+def first_leaf(params: Params) -> Array | None:
+    """Any one parameter, None for a network without; refuses what cannot be parameters."""
+    leaves = flatten(params)
+    for name, leaf in leaves.items():
+        if not is_array(leaf):
+            raise TypeError(
+                "params must be nested tuples and dictionaries of arrays, as net.init returns them; "
+                f"{name or 'it'} is a {type(leaf).__name__}"
+            )
+    return next(iter(leaves.values()), None)
 
 
 def check_structure(name: str, tree: Params, like: Params) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._array.namespace import first_array, to_host
+from .._array.namespace import to_host
 from .._array.progress import progress_bar
 from .._array.validate import count, positive, same_home
 from ..function_space.cost import Cost
 from .layer import Layer
 from .linearized import Linearized
-from .parameters import Params, tree_map
+from .parameters import Params, first_leaf, tree_map
 
 __all__ = ["Training", "train"]
 
@@ -96,7 +96,7 @@ def train(
     if not wanted <= set(range(steps + 1)):
         raise ValueError(f"record must hold step numbers between 0 and steps = {steps}")
     x, weights = cost.p_in.x, cost.p_in.column_weights
-    same_home(x=x, params=first_array(params))
+    same_home(x=x, params=first_leaf(params))
     result = Training(params, step)
     label = progress if isinstance(progress, str) else "training"
     for k in progress_bar(range(steps + 1), label, "step", bool(progress)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntk_array import nn
-from ntk_array._array.namespace import default_dtype, first_array, home, is_array, standard_namespace, to_host
+from ntk_array._array.namespace import default_dtype, home, is_array, standard_namespace, to_host
 
 
 def test_home_is_that_of_the_array(backend):
@@ -56,12 +56,6 @@ def test_what_is_an_array(backend):
 def test_what_is_not_an_array_library_is_a_type_error(other):
     with pytest.raises(TypeError, match=r"^xp must be an array library such as numpy"):
         standard_namespace(other)
-
-
-def test_first_array_of_a_tree():
-    x = np.ones(2)
-    assert first_array(({}, ({"weight": x},))) is x
-    assert first_array([(), {}]) is None
 
 
 def test_jax_without_x64_refuses_float64():

@@ -167,3 +167,10 @@ def test_the_study_runs_on_other_libraries(request):
     for library in libraries:
         study = run_study(StudySettings(**SMALL, library=library), load_dataset("wine"))
         np.testing.assert_allclose(study.arrays["gap_linearized"], reference.arrays["gap_linearized"], atol=1e-8)
+
+
+def test_the_step_is_stable_for_narrow_networks_too():
+    """Their kernels' largest eigenvalues lie above the limit's; the linearized network must not diverge."""
+    settings = StudySettings(widths=(4, 8), train=60, test=20, activation="tanh", steps=200, step_fraction=0.9)
+    study = run_study(settings, load_dataset("wine"))
+    assert np.max(study.arrays["watched_linearized"]) < 10
