@@ -168,7 +168,7 @@ def test_a_network_starts_the_flow(backend):
 
 # ---- degenerate kernels ----------------------------------------------------------------------------------------------
 
-LONG = (0.0, 1e-3, 1.0, 1e3, 1e6, 1e7, 3e7, 1e8, 1e9, 1e12, 1e15, 1e17, math.inf)
+LONG = (0.0, 1e-3, 1.0, 1e3, 1e5, 3e5, 5e5, 1e6, 1e7, 3e7, 1e8, 1e9, 1e12, 1e15, 1e17, math.inf)
 
 
 def exact_flow(features, features_new, residual, times, n):
