@@ -97,7 +97,8 @@ class Activation(Layer):
 
         def variance(k: Array) -> Array:
             flat = xp.reshape(k, (-1,))
-            return xp.reshape(dual(flat, flat, flat).value, k.shape)
+            # A tabulated dual may give a zero row a variance of -1e-20.
+            return xp.reshape(xp.clip(dual(flat, flat, flat).value, min=0.0), k.shape)
 
         k12, slope = dual(state.k12, state.k11, state.k22)
         return state.to(
