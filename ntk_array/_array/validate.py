@@ -12,7 +12,17 @@ import numpy as np
 
 from .namespace import Array, default_dtype, home, is_array, library, to_host
 
-__all__ = ["count", "inputs", "nonnegative", "one_of", "positive", "real_array", "same_home", "targets"]
+__all__ = [
+    "count",
+    "inputs",
+    "momentum_below_one",
+    "nonnegative",
+    "one_of",
+    "positive",
+    "real_array",
+    "same_home",
+    "targets",
+]
 
 
 def real_array(name: str, x: Any) -> Array:
@@ -113,6 +123,14 @@ def nonnegative(name: str, value: Any) -> float:
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be finite and not negative, got {value!r}")
     return number
+
+
+def momentum_below_one(value: Any) -> float:
+    """A momentum, at least 0 and below 1."""
+    momentum = nonnegative("momentum", value)
+    if momentum >= 1:
+        raise ValueError(f"momentum must be below 1, got {value!r}")
+    return momentum
 
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:

@@ -1,13 +1,13 @@
 """Training by gradient descent in steps, in closed form."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._array.linalg import eigh
 from .._array.namespace import Array, home, is_array, to_host
-from .._array.validate import positive
+from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
 from .outputs import stack_block
@@ -19,12 +19,15 @@ __all__ = ["GradientDescent", "max_step"]
 class GradientDescent(SpectralDynamics):
     """Kernel gradient descent of the squared error with step eta, after any number k of steps in closed form.
 
-    f <- f - eta grad_K C|_f multiplies the residual along an eigenvector of S = Theta + ridge I by
-    1 - 2 eta s / N, so that
+    f_{k+1} = f_k - eta grad_K C|_{f_k} + momentum (f_k - f_{k-1}), f_{-1} = f_0, moves each eigenvector of
+    S = Theta + ridge I by itself, so that
 
-        f_k(x) = f_0(x) + Theta(x, X) phi_k(S) (y - f_0(X)),  phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s,
+        f_k(x) = f_0(x) + Theta(x, X) phi_k(S) (y - f_0(X)),
+        phi_{k+1}(s) = 2 eta / N + (1 + momentum - 2 eta s / N) phi_k(s) - momentum phi_{k-1}(s),  phi_0 = phi_{-1} = 0,
 
-    for C(f) = (1/N) sum ||f(x_i) - y_i||^2. It follows :class:`GradientFlow` at t = eta k to first order in eta.
+    for C(f) = (1/N) sum ||f(x_i) - y_i||^2. Without momentum phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows
+    :class:`GradientFlow` at t = eta k to first order in eta; with it (heavy ball, Polyak 1964), at about
+    t = eta k / (1 - momentum).
 
     Parameters
     ----------
@@ -32,6 +35,8 @@ class GradientDescent(SpectralDynamics):
         As for :class:`GradientFlow`.
     step : float
         eta. Above :func:`max_step` the prediction grows without bound, as training does.
+    momentum : float
+        From 0 to below 1.
 
     Examples
     --------
@@ -49,10 +54,11 @@ class GradientDescent(SpectralDynamics):
         kernel: Kernel,
         cost: Cost,
         step: float,
+        momentum: float = 0.0,
         f0: Callable[[Array], Array] | None = None,
         ridge: float = 0.0,
     ) -> None:
-        self.step = positive("step", step)
+        self.step, self.momentum = positive("step", step), momentum_below_one(momentum)
         super().__init__(kernel, cost, f0, ridge)
 
     def predict(self, x_new: Array | None = None, k: Any = 1) -> Array:
@@ -77,25 +83,45 @@ class GradientDescent(SpectralDynamics):
         return home(self.cost.y).xp.stack(functions) if steps.ndim else functions[0]
 
     def _speed(self, time: float) -> float:
-        return 2.0 * self.step * time / len(self.cost.p_in)
+        return 2.0 * self.step * time / (len(self.cost.p_in) * (1.0 - self.momentum))
 
     def _phi(self, s: Array, time: float) -> Array:
-        xp, positive = home(s).xp, s > 0
-        decay = self._speed(1.0) * s
-        # 1 - (1 - decay)^k without cancellation for small decay; beyond decay 1 the power alternates in sign.
-        learned = xp.where(
-            decay < 0.5,
-            -xp.expm1(time * xp.log1p(-xp.clip(decay, max=0.5))),
-            1.0 - (1.0 - decay) ** time,
-        )
-        return xp.where(positive, learned / xp.where(positive, s, 1.0), self._speed(time))
+        """The recurrence, an affine map of (phi_k, phi_{k-1}), to the power of time by repeated squaring."""
+        xp = home(s).xp
+        rate = 2.0 * self.step / len(self.cost.p_in)
+        one, zero = xp.ones_like(s), xp.zeros_like(s)
+        single = _Affine(1.0 + self.momentum - rate * s, -self.momentum * one, one, zero, rate * one, zero)
+        result = _Affine(one, zero, zero, one, zero, zero)
+        steps = int(time)
+        while steps:
+            if steps % 2:
+                result = single.after(result)
+            single = single.after(single) if steps > 1 else single
+            steps //= 2
+        return result.p
 
 
-def max_step(kernel: Kernel, x: Array) -> float:
-    """The largest stable step of gradient descent on C(f) = (1/N) sum ||f(x_i) - y_i||^2: N / lambda_max.
+class _Affine(NamedTuple):
+    """The map (x, y) -> (a x + b y + p, c x + d y + q), entry by entry."""
 
-    Steps eta multiply the residual along an eigenvector of K(x, x) by 1 - 2 eta lambda / N, which must stay within
-    -1 and 1.
+    a: Array
+    b: Array
+    c: Array
+    d: Array
+    p: Array
+    q: Array
+
+    def after(self, first: "_Affine") -> "_Affine":
+        """The map that applies ``first``, then this one."""
+        a, b, c, d, p, q = self
+        e, f, g, h, r, s = first
+        return _Affine(a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h, a * r + b * s + p, c * r + d * s + q)
+
+
+def max_step(kernel: Kernel, x: Array, momentum: float = 0.0) -> float:
+    """The largest stable step of gradient descent on C(f) = (1/N) sum ||f(x_i) - y_i||^2.
+
+    It is (1 + momentum) N / lambda_max(K(x, x)): there the fastest direction neither grows nor decays.
 
     Parameters
     ----------
@@ -103,6 +129,8 @@ def max_step(kernel: Kernel, x: Array) -> float:
         The neural tangent kernel, empirical or infinite.
     x : array (N, ...)
         The training inputs.
+    momentum : float
+        Of the heavy ball, from 0 to below 1.
 
     Examples
     --------
@@ -110,8 +138,9 @@ def max_step(kernel: Kernel, x: Array) -> float:
     >>> ntk.dynamics.max_step(ntk.Precomputed(np.diag([4.0, 1.0])), np.asarray([[0], [1]]))
     0.5
     """
+    momentum = momentum_below_one(momentum)
     gram = stack_block(kernel.kind, kernel(x))
     largest = float(to_host(eigh(gram)[0]).max())
     if largest <= 0:
         raise ValueError("the kernel matrix is zero: every step is stable and nothing is learned")
-    return int(x.shape[0]) / largest
+    return (1.0 + momentum) * int(x.shape[0]) / largest

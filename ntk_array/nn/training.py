@@ -7,7 +7,7 @@ from typing import Any
 
 from .._array.namespace import to_host
 from .._array.progress import progress_bar
-from .._array.validate import count, positive, same_home
+from .._array.validate import count, momentum_below_one, positive, same_home
 from ..function_space.cost import Cost
 from .layer import Layer
 from .linearized import Linearized
@@ -53,6 +53,7 @@ def train(
     *,
     step: float,
     steps: int,
+    momentum: float = 0.0,
     record: Iterable[int] | None = None,
     observe: Callable[[Params], Any] | None = None,
     progress: bool | str = False,
@@ -75,6 +76,8 @@ def train(
         The learning rate eta, positive.
     steps : int
         How many steps to take.
+    momentum : float
+        Of the heavy ball, from 0 to below 1: theta moves by v <- momentum v - step * gradient.
     record : iterable of int, optional
         Step numbers 0 .. steps at which to record the cost and what ``observe`` returns; default: first and last.
     observe : callable, optional
@@ -91,13 +94,13 @@ def train(
     FloatingPointError
         If the cost is no longer finite: the step is too large.
     """
-    step, steps = positive("step", step), count("steps", steps)
+    step, steps, momentum = positive("step", step), count("steps", steps), momentum_below_one(momentum)
     wanted = {0, steps} if record is None else {int(k) for k in record}
     if not wanted <= set(range(steps + 1)):
         raise ValueError(f"record must hold step numbers between 0 and steps = {steps}")
     x, weights = cost.p_in.x, cost.p_in.column_weights
     same_home(x=x, params=first_leaf(params))
-    result = Training(params, step)
+    result, velocity = Training(params, step), None
     label = progress if isinstance(progress, str) else "training"
     for k in progress_bar(range(steps + 1), label, "step", bool(progress)):
         f, pull = net.forward_and_pullback(params, x)
@@ -113,6 +116,7 @@ def train(
             if observe is not None:
                 result.observations.append(observe(params))
         if k < steps:
-            gradient = pull(weights * cost.representer(cost.values(f)))
-            params = tree_map(lambda p, g: p - step * g, params, gradient)
+            change = tree_map(lambda g: -step * g, pull(weights * cost.representer(cost.values(f))))
+            velocity = tree_map(lambda v, c: momentum * v + c, velocity, change) if momentum and k else change
+            params = tree_map(lambda p, v: p + v, params, velocity)
     return Training(params, step, result.steps, result.costs, result.observations)

@@ -36,31 +36,36 @@ def start(z):
     return 0.5 * z[:, :C]
 
 
-def literal_steps(kind, step, steps, weights, ridge, with_f0):
-    """f <- f - step grad_K C - step (2 ridge / N) (f - f_0), on the sample and at new points, at the numbers asked."""
+def literal_steps(kind, step, steps, weights, ridge, with_f0, momentum=0.0):
+    """f <- f - step grad_K C - step (2 ridge / N) (f - f_0) + momentum times the last change, at the numbers asked.
+
+    On the sample and at new points.
+    """
     x, x_new, y = data()
     everywhere = np.concatenate([x, x_new])
     gram = as_full(kind, kernel_of_kind(kind, x)(everywhere, x))
     f0 = start(everywhere) if with_f0 else np.zeros((N + M, C))
-    f, path = f0, {0: f0}
+    f, change, path = f0, 0.0, {0: f0}
     for k in range(1, max(steps) + 1):
         d = weights[:, None] * 2 * (f[:N] - y)
-        f = f - step * np.einsum("icjd,jd->ic", gram, d) - step * 2 * ridge / N * (f - f0)
+        change = momentum * change - step * np.einsum("icjd,jd->ic", gram, d) - step * 2 * ridge / N * (f - f0)
+        f = f + change
         path[k] = f
     return np.stack([path[k] for k in steps])
 
 
 @pytest.mark.parametrize(("weighted", "ridge", "with_f0"), [(False, 0.0, False), (True, 0.3, True)])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("kind", KINDS)
-def test_closed_form_is_the_literal_iteration(backend, kind, weighted, ridge, with_f0):
+def test_closed_form_is_the_literal_iteration(backend, kind, momentum, weighted, ridge, with_f0):
     x, x_new, y = data()
     device_x = backend.array(x)
     p_in = EmpiricalMeasure(device_x, backend.array(WEIGHTS) if weighted else None)
     kernel, cost = kernel_of_kind(kind, device_x), SquaredError(p_in, backend.array(y))
     steps, step = [0, 1, 2, 7, 60], 0.2
-    descent = GradientDescent(kernel, cost, step, start if with_f0 else None, ridge)
+    descent = GradientDescent(kernel, cost, step, momentum, start if with_f0 else None, ridge)
     weights = WEIGHTS if weighted else np.full(N, 1 / N)
-    expected = literal_steps(kind, step, steps, weights, ridge, with_f0)
+    expected = literal_steps(kind, step, steps, weights, ridge, with_f0, momentum)
     backend.close(descent.predict(k=steps), expected[:, :N], factor=2e3)
     backend.close(descent.predict(backend.array(x_new), k=steps), expected[:, N:], factor=2e3)
     backend.close(descent.predict(k=7), expected[3, :N], factor=2e3)
@@ -89,6 +94,21 @@ def test_max_step_of_a_known_spectrum(backend):
     kernel, rows = diagonal(backend, 4.0, 1.0, 0.5)
     assert isinstance(max_step(kernel, rows), float)
     assert math.isclose(max_step(kernel, rows), 3 / 4, rel_tol=10 * backend.eps)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_momentum_is_stable_up_to_max_step(momentum):
+    """Just below it the fastest direction decays, just above it grows, by the literal heavy ball."""
+    eigenvalues = np.asarray([4.0, 1.0])
+    kernel, rows = ntk.Precomputed(np.diag(eigenvalues)), np.asarray([[0], [1]])
+    for factor, grows in ((0.99, False), (1.01, True)):
+        step = factor * max_step(kernel, rows, momentum)
+        error, change = np.ones(2), np.zeros(2)
+        for _ in range(2000):
+            change = momentum * change - step * eigenvalues * error
+            error = error + change
+        assert (np.abs(error) > 1e3).any() == grows
+        assert np.abs(error[1]) < 1e-6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,3 +178,25 @@ def test_steps_must_be_positive(step):
     cost = SquaredError(EmpiricalMeasure(np.asarray([[0.0], [1.0]])), np.ones(2))
     with pytest.raises(ValueError, match="step must be"):
         GradientDescent(kernel, cost, step)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, 2.0])
+def test_momentum_must_be_below_one(momentum):
+    kernel, rows = ntk.Precomputed(np.eye(2)), np.asarray([[0.0], [1.0]])
+    cost = SquaredError(EmpiricalMeasure(rows), np.ones(2))
+    with pytest.raises(ValueError, match="momentum must be"):
+        GradientDescent(kernel, cost, 0.1, momentum=momentum)
+    with pytest.raises(ValueError, match="momentum must be"):
+        max_step(kernel, rows, momentum)
+
+
+def test_a_linearized_network_with_momentum_follows_the_closed_form(backend):
+    x, _, y = data()
+    x, y = backend.array(x), backend.array(y)
+    net = ntk.nn.mlp((9,), C, activation="tanh", bias_std=0.4)
+    params = net.init(1, like=x)
+    lin, cost = ntk.nn.Linearized(net, params), SquaredError(EmpiricalMeasure(x), y)
+    descent = GradientDescent(ntk.EmpiricalNTK(net, params), cost, 0.1, momentum=0.8, f0=net.bind(params))
+    trained = ntk.nn.train(lin, params, cost, step=0.1, steps=40, momentum=0.8)
+    # Rounding of 40 steps, each of some dozens of eps.
+    backend.close(lin(trained.params, x), descent.predict(k=40), factor=3e3)
