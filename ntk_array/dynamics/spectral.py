@@ -58,20 +58,23 @@ class SpectralDynamics(ABC):
 
     def _evolve(self, x_new: Array | None, times: Iterable[float]) -> list[Array]:
         """f at new inputs (the training points if None), one array a time."""
-        spectrum, kind, outputs = self.spectrum, self.kernel.kind, self.cost.y.shape[1]
-        x = self.cost.p_in.x
-        xp = home(x).xp
-        if x_new is None:
-            start, features = self._initial, spectrum.vectors * spectrum.values[:, None, :]
-            features = features if self._root is None else features / self._root
-        else:
-            cross = stack_block(kind, self.kernel(x_new, x))
-            cross = cross if self._root is None else cross * xp.matrix_transpose(self._root)
-            start, features = self._f0(x_new), cross @ spectrum.vectors
+        kind, outputs = self.kernel.kind, self.cost.y.shape[1]
+        features = self._features(x_new)
+        start = self._initial if x_new is None else self._f0(x_new)
         return [
             self.cost.shaped(start + unstack_values(kind, features @ (self._filter(time) * self._coordinates), outputs))
             for time in times
         ]
+
+    def _features(self, x_new: Array | None) -> Array:
+        """Theta(x, X) times the eigenvectors, (B, rows, n), x the training points if None."""
+        vectors, root = self.spectrum.vectors, self._root
+        if x_new is None:
+            features = vectors * self.spectrum.values[:, None, :]
+            return features if root is None else features / root
+        cross = stack_block(self.kernel.kind, self.kernel(x_new, self.cost.p_in.x))
+        cross = cross if root is None else cross * home(cross).xp.matrix_transpose(root)
+        return cross @ vectors
 
     def _filter(self, time: float) -> Array:
         """phi (B, n, 1), without the directions that rounding leaves unresolved once they would matter.
