@@ -23,13 +23,6 @@ def tests(session: nox.Session, backend: str) -> None:
     session.run("python", "-m", "pytest", "--backend", backend, *session.posargs)
 
 
-@nox.session(name="matrix")
-def matrix(session: nox.Session) -> None:
-    """The whole suite on every library that needs no GPU, in one environment."""
-    session.install(".[test]", *REQUIREMENTS["torch"], *REQUIREMENTS["jax"])
-    session.run("python", "-m", "pytest", "--backend", "all-cpu", *session.posargs)
-
-
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatting and lint."""
