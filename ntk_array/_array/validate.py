@@ -22,6 +22,7 @@ __all__ = [
     "real_array",
     "same_home",
     "targets",
+    "time_points",
 ]
 
 
@@ -138,3 +139,11 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return str(value)
+
+
+def time_points(t: Any) -> np.ndarray:
+    """A time or a sequence of times from 0 to inf, on the host, with 0 or 1 axes."""
+    times = np.asarray(to_host(t) if is_array(t) else t, dtype=np.float64)
+    if times.ndim > 1 or times.size == 0 or not (times >= 0).all():
+        raise ValueError(f"t must be a time or a sequence of times, from 0 to inf, got {t!r}")
+    return times

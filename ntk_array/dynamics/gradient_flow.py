@@ -4,9 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from .._array.namespace import Array, home, is_array, to_host
+from .._array.namespace import Array, home
+from .._array.validate import time_points
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
 from .spectral import SpectralDynamics
@@ -85,7 +84,7 @@ class GradientFlow(SpectralDynamics):
         array
             (M, C), or (T, M, C) for T times; without the last axis where the targets were (N,).
         """
-        times = _times(t)
+        times = time_points(t)
         flows = self._evolve(x_new, times.ravel().tolist())
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
@@ -100,10 +99,3 @@ class GradientFlow(SpectralDynamics):
         if rate == math.inf or rate * fastest > 0.01 * float(xp.finfo(dtype).max):
             return 1.0 / safe  # the directions in which this is not the limit are the unresolved ones
         return xp.where(positive, -xp.expm1(-rate * s) / safe, rate)
-
-
-def _times(t: Any) -> np.ndarray:
-    times = np.asarray(to_host(t) if is_array(t) else t, dtype=np.float64)
-    if times.ndim > 1 or times.size == 0 or not (times >= 0).all():
-        raise ValueError(f"t must be a time or a sequence of times, from 0 to inf, got {t!r}")
-    return times
