@@ -50,8 +50,7 @@ class Polar:
         grades = 0.5 * 4.0 ** -np.arange(1.0, self.levels + 1)
         r, r_weight = _panels(RADIUS * np.asarray([0.0, *(2 * grades), 1.0]), self.radii)
         r_weight = r_weight * r * np.exp(-0.5 * r * r)
-        for k, tk in enumerate(t):
-            a, a_weight = self._angles(tk, grades)
+        for k, (tk, a, a_weight) in enumerate(zip(t, *self._angles(t, grades), strict=True)):
             weight = np.outer(a_weight, r_weight).ravel() / (2 * math.pi)
             u = np.multiply.outer(std, np.outer(np.cos(a), r).ravel())
             v = np.multiply.outer(std, np.outer(np.cos(a - tk), r).ravel())
@@ -59,14 +58,15 @@ class Polar:
             slope[k] = (weight * phi.derivative(u)) @ phi.derivative(v).T
         return value, slope
 
-    def _angles(self, t: float, grades: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes and weights on the four sectors in which u and v keep their signs."""
+    def _angles(self, t: np.ndarray, grades: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes and weights on the four sectors in which u and v keep their signs, (m, nodes)."""
         sectors = []
+        t = t[:, None]
         for low, high in ((t - math.pi / 2, math.pi / 2), (math.pi / 2, t + math.pi / 2)):
             shares = np.asarray([0.0, *grades, *(1 - grades), 1.0])
             a, weight = _panels(low + (high - low) * shares, self.angles)
             sectors += [(a, weight), (a + math.pi, weight)]
-        return np.concatenate([a for a, _ in sectors]), np.concatenate([w for _, w in sectors])
+        return np.concatenate([a for a, _ in sectors], axis=1), np.concatenate([w for _, w in sectors], axis=1)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ CASES = (
     Case("nested", _nested, width=256),
     Case("mlp, one layer", _mlp(1, activation="erf", weight_std=1.5, bias_std=0.1, readout_weight_std=0.8)),
     Case("mlp, two layers", _mlp(2, activation="relu"), smooth=False, width=256),
-    Case("mlp, standard", _mlp(2, activation="gelu", bias_std=0.2, parameterization="standard"), width=256),
+    Case("mlp, standard", _mlp(2, activation="erf", bias_std=0.2, parameterization="standard"), width=256),
     Case("mlp, standard, no bias", _mlp(1, activation="relu", parameterization="standard"), smooth=False),
     Case("mlp, three layers", _mlp(3, activation="sin", weight_std=1.2, bias_std=0.3), analytic=True, width=256),
 )
@@ -261,10 +261,10 @@ def check_jacobian(case: Case, backend) -> None:
 
 
 def check_gram(case: Case, backend, outputs: str) -> None:
-    """Blocks, diagonals and products of the empirical NTK against J J^T, for every subset of the parameters."""
+    """Blocks, diagonals and products of the empirical NTK against J J^T, for subsets of the parameters."""
     here = placed(case, backend)
     all1, all2 = (jacobian_rows(here, backend, x) for x in (here.x, here.x2))
-    for trainable, names in subsets(here.params):
+    for trainable, names in subsets(here.params)[: None if outputs == "full" else 2]:
         kernel = EmpiricalNTK(here.net, here.params, outputs, trainable)
         j1, j2 = (np.concatenate([j for name, j in rows.items() if name in names], axis=2) for rows in (all1, all2))
         symmetric, rectangular = gram_of(j1, j1, outputs), gram_of(j1, j2, outputs)
