@@ -28,8 +28,9 @@ PUBLIC = {
         Sequential SiLU Sigmoid Sin Softplus Tanh Training load mlp save train""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed""",
-    "ntk_array.function_space": "Cost EmpiricalMeasure Functional KernelGradient SquaredError kernel_gradient",
-    "ntk_array.dynamics": "GradientDescent GradientFlow max_step",
+    "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient
+        Logistic SquaredError kernel_gradient""",
+    "ntk_array.dynamics": "Ensemble Gaussian GradientDescent GradientFlow max_step",
     "ntk_array.experiments": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""

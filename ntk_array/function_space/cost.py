@@ -1,12 +1,16 @@
 """Cost functionals C(f) on functions on the sample, and their functional derivatives."""
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from .._array.namespace import Array, home
-from .._array.validate import same_home, targets
+from .._array.validate import one_of, same_home, targets
 from .measure import EmpiricalMeasure, Function, Functional
 
 __all__ = ["Cost", "SquaredError"]
+
+Convention = Literal["mean", "half_sum", "half_mean"]
+"""Which multiple of the squared error: (1/N) sum, (1/2) sum, or 1/(2 N C) sum."""
 
 
 class Cost(ABC):
@@ -20,7 +24,11 @@ class Cost(ABC):
         The targets, as columns.
     vector : bool
         Whether the targets were given as (N,), so that predictions are (M,).
+    factor : float
+        How many times the default form of this cost it is: 1 but for conventions of :class:`SquaredError`.
     """
+
+    factor: float = 1.0
 
     def __init__(self, p_in: EmpiricalMeasure, y: Array) -> None:
         if not isinstance(p_in, EmpiricalMeasure):
@@ -56,11 +64,17 @@ class Cost(ABC):
 
 
 class SquaredError(Cost):
-    """C(f) = sum_i w_i ||f(x_i) - y_i||^2, that is (1/N) sum ||.||^2, with d|_f(x_i) = 2 (f(x_i) - y_i).
+    """C(f) = c sum_i w_i ||f(x_i) - y_i||^2, with d|_f(x_i) = 2 c (f(x_i) - y_i); c = 1 unless you name a convention.
 
-    Times in ntk_array are those of the gradient flow of this cost. A library that minimizes c C(f) reaches at its
-    time t what is reached here at time c t: c = N/2 for (1/2) sum ||.||^2, and c = 1/(2 C) for
-    1/(2 N C) sum ||.||^2.
+    ============  ==================================  ===========
+    convention    C(f) with w_i = 1/N                 c
+    ============  ==================================  ===========
+    "mean"        (1/N) sum_i ||f(x_i) - y_i||^2      1
+    "half_sum"    (1/2) sum_i ||f(x_i) - y_i||^2      N / 2
+    "half_mean"   1/(2 N C) sum_i ||f(x_i) - y_i||^2  1 / (2 C)
+    ============  ==================================  ===========
+
+    A convention rescales time and nothing else: the flow of this cost is at time t where that of "mean" is at time c t.
 
     Parameters
     ----------
@@ -68,6 +82,18 @@ class SquaredError(Cost):
         Inputs and weights.
     y : array (N, C) or (N,)
         Targets.
+    convention : "mean", "half_sum" or "half_mean"
+        Which multiple of the squared error is minimized.
+
+    Attributes
+    ----------
+    factor : float
+        c.
+
+    Raises
+    ------
+    ValueError
+        For another convention, or targets that do not fit the sample.
 
     Examples
     --------
@@ -77,13 +103,21 @@ class SquaredError(Cost):
     >>> f = np.asarray([0.0, 0.0])
     >>> float(cost(f)), cost.derivative(f).representer.tolist()
     (5.0, [-2.0, -6.0])
+    >>> float(ntk.function_space.SquaredError(p_in, np.asarray([1.0, 3.0]), convention="half_mean")(f))
+    2.5
     """
 
+    def __init__(self, p_in: EmpiricalMeasure, y: Array, convention: Convention = "mean") -> None:
+        super().__init__(p_in, y)
+        self.convention = one_of("convention", convention, ("mean", "half_sum", "half_mean"))
+        factors = {"mean": 1.0, "half_sum": len(p_in) / 2, "half_mean": 1 / (2 * self.y.shape[1])}
+        self.factor = factors[convention]
+
     def __call__(self, f: Function) -> Array:
-        """sum_i w_i ||f(x_i) - y_i||^2."""
+        """c sum_i w_i ||f(x_i) - y_i||^2."""
         residual = self.values(f) - self.y
-        return home(residual).xp.sum(self.p_in.column_weights * residual * residual)
+        return self.factor * home(residual).xp.sum(self.p_in.column_weights * residual * residual)
 
     def representer(self, f: Array) -> Array:
-        """2 (f - y)."""
-        return 2.0 * (f - self.y)
+        """2 c (f - y)."""
+        return 2.0 * self.factor * (f - self.y)
