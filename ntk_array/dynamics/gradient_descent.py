@@ -8,10 +8,10 @@ import numpy as np
 from .._array.linalg import eigh
 from .._array.namespace import Array, home, is_array, to_host
 from .._array.validate import momentum_below_one, positive
-from ..function_space.cost import Cost
+from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from .outputs import stack_block
-from .spectral import SpectralDynamics
+from .spectral import SpectralDynamics, weight_root
 
 __all__ = ["GradientDescent", "max_step"]
 
@@ -25,9 +25,10 @@ class GradientDescent(SpectralDynamics):
         f_k(x) = f_0(x) + Theta(x, X) phi_k(S) (y - f_0(X)),
         phi_{k+1}(s) = 2 eta / N + (1 + momentum - 2 eta s / N) phi_k(s) - momentum phi_{k-1}(s),  phi_0 = phi_{-1} = 0,
 
-    for C(f) = (1/N) sum ||f(x_i) - y_i||^2. Without momentum phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows
-    :class:`GradientFlow` at t = eta k to first order in eta; with it (heavy ball, Polyak 1964), at about
-    t = eta k / (1 - momentum).
+    for C(f) = (1/N) sum ||f(x_i) - y_i||^2; for c times that, another convention of
+    :class:`~ntk_array.function_space.SquaredError`, read c eta for eta. Without momentum
+    phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows :class:`GradientFlow` at t = eta k to first order in eta;
+    with it (heavy ball, Polyak 1964), at about t = eta k / (1 - momentum).
 
     Parameters
     ----------
@@ -83,12 +84,12 @@ class GradientDescent(SpectralDynamics):
         return home(self.cost.y).xp.stack(functions) if steps.ndim else functions[0]
 
     def _speed(self, time: float) -> float:
-        return 2.0 * self.step * time / (len(self.cost.p_in) * (1.0 - self.momentum))
+        return self._rate * self.step * time / (1.0 - self.momentum)
 
     def _phi(self, s: Array, time: float) -> Array:
         """The recurrence, an affine map of (phi_k, phi_{k-1}), to the power of time by repeated squaring."""
         xp = home(s).xp
-        rate = 2.0 * self.step / len(self.cost.p_in)
+        rate = self._rate * self.step
         one, zero = xp.ones_like(s), xp.zeros_like(s)
         single = _Affine(1.0 + self.momentum - rate * s, -self.momentum * one, one, zero, rate * one, zero)
         result = _Affine(one, zero, zero, one, zero, zero)
@@ -118,7 +119,7 @@ class _Affine(NamedTuple):
         return _Affine(a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h, a * r + b * s + p, c * r + d * s + q)
 
 
-def max_step(kernel: Kernel, x: Array, momentum: float = 0.0) -> float:
+def max_step(kernel: Kernel, x: Array | Cost, momentum: float = 0.0) -> float:
     """The largest stable step of gradient descent on C(f) = (1/N) sum ||f(x_i) - y_i||^2.
 
     It is (1 + momentum) N / lambda_max(K(x, x)): there the fastest direction neither grows nor decays.
@@ -127,8 +128,8 @@ def max_step(kernel: Kernel, x: Array, momentum: float = 0.0) -> float:
     ----------
     kernel : Kernel
         The neural tangent kernel, empirical or infinite.
-    x : array (N, ...)
-        The training inputs.
+    x : array (N, ...) or SquaredError
+        The training inputs, for the cost above; or the cost, for its weights and its convention.
     momentum : float
         Of the heavy ball, from 0 to below 1.
 
@@ -139,8 +140,15 @@ def max_step(kernel: Kernel, x: Array, momentum: float = 0.0) -> float:
     0.5
     """
     momentum = momentum_below_one(momentum)
-    gram = stack_block(kernel.kind, kernel(x))
+    sample: Array = x
+    root, factor = None, 1.0
+    if isinstance(x, Cost):
+        if not isinstance(x, SquaredError):
+            raise TypeError(f"the largest stable step is known for SquaredError only, got {type(x).__name__}")
+        sample, root, factor = x.p_in.x, weight_root(kernel.kind, x), x.factor
+    gram = stack_block(kernel.kind, kernel(sample))
+    gram = gram if root is None else root * gram * home(gram).xp.matrix_transpose(root)
     largest = float(to_host(eigh(gram)[0]).max())
     if largest <= 0:
         raise ValueError("the kernel matrix is zero: every step is stable and nothing is learned")
-    return (1.0 + momentum) * int(x.shape[0]) / largest
+    return (1.0 + momentum) * int(sample.shape[0]) / (factor * largest)

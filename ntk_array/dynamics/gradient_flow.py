@@ -17,7 +17,8 @@ class GradientFlow(SpectralDynamics):
     """Kernel gradient flow of the squared error, d/dt f_t = -grad_K C|_{f_t}, at any time in closed form.
 
     With S = Theta + ridge I over the N training points, C(f) = (1/N) sum ||f(x_i) - y_i||^2 and
-    phi_t(s) = (1 - exp(-2 t s / N)) / s,
+    phi_t(s) = (1 - exp(-2 t s / N)) / s (another convention of :class:`~ntk_array.function_space.SquaredError`, c times
+    that, has c t in place of t),
 
         f_t(x) = f_0(x) + Theta(x, X) phi_t(S) (y - f_0(X))
 
@@ -33,7 +34,8 @@ class GradientFlow(SpectralDynamics):
     f0 : callable, optional
         The function at t = 0, such as ``net.bind(params)``. None is the centred network, f_0 = 0.
     ridge : float
-        Added to the kernel. It is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2.
+        Added to the kernel. It is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2, in another
+        convention rho N / (2 c): the limit depends on the ridge and not on the convention.
 
     Attributes
     ----------
@@ -89,7 +91,7 @@ class GradientFlow(SpectralDynamics):
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
     def _speed(self, time: float) -> float:
-        return 2.0 * time / len(self.cost.p_in)
+        return self._rate * time
 
     def _phi(self, s: Array, time: float) -> Array:
         xp, dtype, _ = home(s)

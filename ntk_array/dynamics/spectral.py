@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from .._array.namespace import Array, home
 from .._array.validate import nonnegative, real_array, same_home
 from ..function_space.cost import Cost, SquaredError
-from ..kernels.base import Kernel
+from ..kernels.base import Kernel, Kind
 from ..solve.spectrum import decompose
 from .outputs import stack_block, stack_values, unstack_values
 
-__all__ = ["SpectralDynamics"]
+__all__ = ["SpectralDynamics", "weight_root"]
 
 
 class SpectralDynamics(ABC):
@@ -29,7 +29,7 @@ class SpectralDynamics(ABC):
         self.kernel, self.cost, self.f0 = kernel, cost, f0
         self.ridge = nonnegative("ridge", ridge)
         p_in, y = cost.p_in, cost.y
-        xp, n = home(y).xp, len(p_in)
+        xp = home(y).xp
         self._initial = self._f0(p_in.x)
         residual = stack_values(kernel.kind, y - self._initial)
         gram = stack_block(kernel.kind, kernel(p_in.x))
@@ -39,12 +39,11 @@ class SpectralDynamics(ABC):
                 f"matrix {tuple(gram.shape)} (stack, rows, columns)"
             )
         # With weights the dynamics are symmetric in the variables sqrt(N w_i) f(x_i).
-        self._root = None
-        if not p_in.uniform:
-            columns = xp.broadcast_to(xp.sqrt(n * p_in.column_weights), y.shape)
-            self._root = stack_values(kernel.kind, columns)[..., :1]
+        self._root = weight_root(kernel.kind, cost)
+        if self._root is not None:
             gram = self._root * gram * xp.matrix_transpose(self._root)
             residual = self._root * residual
+        self._rate = 2.0 * cost.factor / len(p_in)
         self.spectrum = decompose(gram)
         self._coordinates = xp.matrix_transpose(self.spectrum.vectors) @ residual
 
@@ -101,3 +100,12 @@ class SpectralDynamics(ABC):
         if values.shape != shape:
             raise ValueError(f"f0(x) has shape {tuple(values.shape)}; expected {shape}")
         return values
+
+
+def weight_root(kind: Kind, cost: Cost) -> Array | None:
+    """sqrt(N w_i) as (B, n, 1), None where all are 1."""
+    if cost.p_in.uniform:
+        return None
+    xp = home(cost.y).xp
+    columns = xp.broadcast_to(xp.sqrt(len(cost.p_in) * cost.p_in.column_weights), cost.y.shape)
+    return stack_values(kind, columns)[..., :1]
