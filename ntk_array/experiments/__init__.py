@@ -1,6 +1,7 @@
 """How well the theory holds for real networks on real data."""
 
 from .data import Dataset, load_dataset
-from .study import Study, StudySettings, run_study
+from .settings import StudySettings
+from .study import Study, run_study
 
 __all__ = ["Dataset", "Study", "StudySettings", "load_dataset", "run_study"]

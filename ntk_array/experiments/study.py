@@ -2,106 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .._array.namespace import Array, Home, default_dtype, home, standard_namespace, to_host
 from .._array.progress import progress_bar
-from .._array.validate import count, nonnegative, positive
-from ..dynamics import GradientDescent, GradientFlow, max_step
-from ..function_space import EmpiricalMeasure, SquaredError
-from ..kernels import EmpiricalNTK, InfiniteNTK, Precomputed
-from ..nn import Sequential, mlp, train
-from ..nn.parameters import Params
-from .data import Dataset, Split
+from .comparison import WATCHED, Sample, compare, concentration, infinite_errors, plan_steps, predict, train_network
+from .data import Dataset
+from .settings import StudySettings
 
-__all__ = ["Study", "StudySettings", "run_study"]
+__all__ = ["Study", "run_study"]
 
 MAX_ROWS = 10_000  # of the full empirical kernel matrix, N C: 800 MB and minutes to diagonalize
-WATCHED = 4  # held-out inputs whose prediction is followed in the report
-PROBE = 100  # training inputs on which kernels are compared
-
-
-@dataclass(frozen=True)
-class StudySettings:
-    """What to study.
-
-    Attributes
-    ----------
-    widths : tuple of int
-        Hidden widths of the networks that are trained.
-    depth : int
-        Number of hidden layers.
-    activation, weight_std, bias_std, readout_weight_std
-        As for :func:`ntk_array.nn.mlp`. A small readout keeps f_0 small beside the targets: what f_0 is off the
-        sample, training does not take back.
-    train, test : int, optional
-        Sizes of the training and the held-out set; at most 200 and 400, as the data allow, if left out.
-    networks : int
-        Networks trained for each width.
-    steps : int
-        Gradient-descent steps.
-    step_fraction : float
-        The step, as a share of the largest one that is stable for the infinite-width kernel and for the kernels of
-        all networks at initialization.
-    draws : int
-        Networks a width from which the concentration of the kernel at initialization is measured.
-    seed : int
-        Of the split and of all networks.
-    library : str
-        "numpy", "torch", "jax" or "cupy": where everything is computed.
-    """
-
-    widths: tuple[int, ...] = (64, 256, 1024)
-    depth: int = 2
-    activation: str = "relu"
-    weight_std: float = 2**0.5
-    bias_std: float = 0.1
-    readout_weight_std: float = 0.5
-    train: int | None = None
-    test: int | None = None
-    networks: int = 2
-    steps: int = 500
-    step_fraction: float = 0.5
-    draws: int = 8
-    seed: int = 0
-    library: str = "numpy"
-
-    def __post_init__(self) -> None:
-        widths = tuple(sorted({count("widths", w) for w in self.widths}))
-        if len(widths) < 2:
-            raise ValueError(f"widths must hold two different widths or more, got {self.widths}")
-        object.__setattr__(self, "widths", widths)
-        for name in ("depth", "networks", "steps", "draws"):
-            count(name, getattr(self, name))
-        for name in ("train", "test"):
-            if getattr(self, name) is not None:
-                count(name, getattr(self, name))
-        positive("weight_std", self.weight_std)
-        positive("readout_weight_std", self.readout_weight_std)
-        nonnegative("bias_std", self.bias_std)
-        if positive("step_fraction", self.step_fraction) >= 1:
-            raise ValueError(f"step_fraction must be below 1, where training is stable, got {self.step_fraction}")
-
-    def network(self, width: int, outputs: int) -> Sequential:
-        """The network of this width."""
-        return mlp(
-            (width,) * self.depth,
-            outputs,
-            activation=self.activation,
-            weight_std=self.weight_std,
-            bias_std=self.bias_std,
-            readout_weight_std=self.readout_weight_std,
-        )
 
 
 @dataclass(frozen=True)
@@ -172,57 +90,6 @@ class Study:
         }
 
 
-class _Sample:
-    """The split on the chosen library, with the infinite-width kernel of all its inputs."""
-
-    def __init__(self, settings: StudySettings, split: Split) -> None:
-        place = _place(settings.library)
-        xp = place.xp
-        self.x, self.y = place.asarray(split.x_train), place.asarray(split.y_train)
-        self.x_test, self.y_test = place.asarray(split.x_test), split.y_test
-        self.target_test = split.target_test
-        self.classes = split.y_train.shape[1] > 1
-        self.outputs = split.y_train.shape[1]
-        self.cost = SquaredError(EmpiricalMeasure(self.x), self.y)
-        kernel = InfiniteNTK(settings.network(settings.widths[0], self.outputs))
-        everything = xp.concat([self.x, self.x_test], axis=0)
-        n, total = self.x.shape[0], everything.shape[0]
-        self.infinite = Precomputed(kernel(everything))
-        self.rows = place.asarray(np.arange(n)[:, None])
-        self.rows_test = place.asarray(np.arange(n, total)[:, None])
-
-    def row_cost(self, residual: Array) -> SquaredError:
-        """The squared error with row numbers for inputs, as the precomputed kernel takes them."""
-        return SquaredError(EmpiricalMeasure(self.rows), residual)
-
-    def norm(self, values: Array) -> Array:
-        """The Euclidean norm of values (N, C)."""
-        return home(values).xp.linalg.vector_norm(values)
-
-    def error(self, outputs: np.ndarray) -> np.ndarray:
-        """Test error of outputs (..., M, C): the share of wrong classes, or the RMSE in standard deviations."""
-        if self.classes:
-            return np.asarray(np.mean(np.argmax(outputs, axis=-1) != self.target_test, axis=-1))
-        return np.asarray(np.sqrt(np.mean((outputs - self.y_test) ** 2, axis=(-2, -1))))
-
-    def distance(self, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        """Root mean square of the difference of outputs (..., M, C), as a share of that of the targets."""
-        return np.asarray(np.sqrt(np.mean((one - two) ** 2, axis=(-2, -1)) / np.mean(self.y_test**2)))
-
-
-def _place(library: str) -> Home:
-    names = {"numpy": "numpy", "torch": "torch", "jax": "jax.numpy", "cupy": "cupy"}
-    if library not in names:
-        raise ValueError(f"library must be one of {', '.join(names)}, got {library!r}")
-    try:
-        xp = standard_namespace(import_module(names[library]))
-    except ImportError as error:
-        raise ImportError(f"{library} is not installed; install it or choose --library numpy") from error
-    if library == "jax":
-        return Home(xp, default_dtype(xp), None)
-    return Home(xp, xp.float64, None)
-
-
 def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = False) -> Study:
     """Train networks of several widths and compare them with what their kernels predict.
 
@@ -253,29 +120,29 @@ def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = Fal
     seconds: dict[str, float] = {}
     with _clock(seconds, "total"):
         with _clock(seconds, "infinite kernel"):
-            sample = _Sample(settings, dataset.split(settings.train, settings.test, split_seeds))
+            sample = Sample(settings, dataset.split(settings.train, settings.test, split_seeds))
         with _clock(seconds, "concentration"):
-            concentration = _concentration(settings, sample, draw_seeds, progress)
+            at_initialization = concentration(settings, sample, draw_seeds, progress)
         widths = [width for width in settings.widths for _ in range(settings.networks)]
         nets = [settings.network(width, outputs) for width in widths]
         seeds = network_seeds.spawn(len(nets))
         with _clock(seconds, "stable step"):
-            plan = _plan(settings, sample, nets, seeds, progress)
-        infinite = _infinite(sample, plan)
+            plan = plan_steps(settings, sample, nets, seeds, progress)
+        infinite = infinite_errors(sample, plan)
         measured = []
         bar = progress_bar(nets, "networks", "net", progress)
         for net, width, own in zip(bar, widths, seeds, strict=True):
             params = net.init(own, like=sample.x)
             with _clock(seconds, "predictions"):
-                predicted = _predict(net, params, sample, plan)
+                predicted = predict(net, params, sample, plan)
             with _clock(seconds, "training"):
-                trained = _train(net, params, sample, plan, f"training width {width}" if progress else False)
-            measured.append(_compare(sample, predicted, trained))
+                trained = train_network(net, params, sample, plan, f"training width {width}" if progress else False)
+            measured.append(compare(sample, predicted, trained))
     arrays = {
         "steps": plan.recorded,
         "times": plan.step * plan.recorded,
         "widths": np.asarray(settings.widths),
-        **concentration,
+        **at_initialization,
         **infinite,
         **_stack(measured, len(settings.widths)),
     }
@@ -317,132 +184,6 @@ def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-class _Plan(NamedTuple):
-    """The step of gradient descent, and the numbers of steps at which to look (T,)."""
-
-    step: float
-    recorded: np.ndarray
-
-
-def _plan(
-    settings: StudySettings,
-    sample: _Sample,
-    nets: list[Sequential],
-    seeds: list[np.random.SeedSequence],
-    progress: bool,
-) -> _Plan:
-    """A step that is stable for every kernel: the narrow networks' eigenvalues reach above the limit's."""
-    n = sample.x.shape[0]
-    stable = max_step(sample.infinite, sample.rows)
-    for net, own in zip(progress_bar(nets, "largest stable step", "net", progress), seeds, strict=True):
-        kernel = EmpiricalNTK(net, net.init(own, like=sample.x))
-        stable = min(stable, n / _largest_eigenvalue(kernel, sample))
-    recorded = np.unique(np.concatenate([[0], np.geomspace(1, settings.steps, 28).round().astype(int)]))
-    return _Plan(settings.step_fraction * stable, recorded)
-
-
-def _largest_eigenvalue(kernel: EmpiricalNTK, sample: _Sample, iterations: int = 20) -> float:
-    """By power iteration on products, from the targets; a few per cent low at worst, which step_fraction covers."""
-    v, size = sample.y, 1.0
-    for _ in range(iterations):
-        product = kernel.matvec(sample.x, None, v)
-        size = float(to_host(sample.norm(product)))
-        v = product / size
-    return size
-
-
-def _infinite(sample: _Sample, plan: _Plan) -> dict[str, np.ndarray]:
-    """Test errors of the infinite-width prediction from f_0 = 0, over time and in the limit."""
-    cost = sample.row_cost(sample.y)
-    path = GradientDescent(sample.infinite, cost, plan.step).predict(sample.rows_test, plan.recorded)
-    limit = GradientFlow(sample.infinite, cost).predict(sample.rows_test)
-    return {
-        "error_infinite": sample.error(to_host(path)),
-        "regression_infinite": np.asarray(sample.error(to_host(limit))),
-    }
-
-
-def _concentration(
-    settings: StudySettings, sample: _Sample, seeds: np.random.SeedSequence, progress: bool
-) -> dict[str, np.ndarray]:
-    """||Theta_0 - Theta|| / ||Theta|| of networks at initialization, over widths and draws."""
-    low, high = settings.widths[0], settings.widths[-1]
-    octaves = max(round(math.log2(high / low)), 1)
-    widths = np.unique([round(low * (high / low) ** (k / octaves)) for k in range(octaves + 1)])
-    probe = sample.x[:PROBE, :]
-    limit = to_host(sample.infinite(sample.rows[:PROBE, :]))
-    found = np.empty((len(widths), settings.draws))
-    jobs = [(v, d) for v in range(len(widths)) for d in range(settings.draws)]
-    bar = progress_bar(jobs, "kernels at initialization", "net", progress)
-    for (v, d), own in zip(bar, seeds.spawn(len(jobs)), strict=True):
-        net = settings.network(int(widths[v]), sample.outputs)
-        kernel = EmpiricalNTK(net, net.init(own, like=probe), outputs="trace")
-        found[v, d] = np.linalg.norm(to_host(kernel(probe)) - limit) / np.linalg.norm(limit)
-    return {"concentration_widths": widths, "concentration": found}
-
-
-def _predict(net: Sequential, params: Params, sample: _Sample, plan: _Plan) -> dict[str, np.ndarray]:
-    """What a network's kernels predict on held-out inputs.
-
-    From its f_0, over time (T, M, C): its linearization by the full empirical kernel, and the infinite-width kernel.
-    In the limit, from zero (M, C): regression with the empirical kernel, the mean over outputs.
-    """
-    f0 = net.bind(params)
-    linearized = GradientDescent(EmpiricalNTK(net, params), sample.cost, plan.step, f0=f0)
-    centred = GradientDescent(sample.infinite, sample.row_cost(sample.y - f0(sample.x)), plan.step)
-    regression = GradientFlow(EmpiricalNTK(net, params, outputs="trace"), sample.cost)
-    return {
-        "linearized": to_host(linearized.predict(sample.x_test, plan.recorded)),
-        "infinite": to_host(f0(sample.x_test) + centred.predict(sample.rows_test, plan.recorded)),
-        "regression": to_host(regression.predict(sample.x_test)),
-    }
-
-
-def _train(
-    net: Sequential, params: Params, sample: _Sample, plan: _Plan, progress: bool | str
-) -> dict[str, np.ndarray]:
-    """The network itself: cost (T,), held-out outputs (T, M, C) and how far its kernel moved (T,)."""
-    probe = sample.x[:PROBE, :]
-
-    def observe(now: Params) -> tuple[np.ndarray, np.ndarray]:
-        return to_host(net(now, sample.x_test)), to_host(EmpiricalNTK(net, now, outputs="trace")(probe))
-
-    record = train(
-        net,
-        params,
-        sample.cost,
-        step=plan.step,
-        steps=int(plan.recorded[-1]),
-        record=plan.recorded.tolist(),
-        observe=observe,
-        progress=progress,
-    )
-    outputs, kernels = (np.stack(column) for column in zip(*record.observations, strict=True))
-    moved = np.linalg.norm(kernels - kernels[0], axis=(1, 2)) / np.linalg.norm(kernels[0])
-    return {"cost": np.asarray(record.costs), "outputs": outputs, "movement": moved}
-
-
-def _compare(
-    sample: _Sample, predicted: dict[str, np.ndarray], trained: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """What is kept of one network."""
-    outputs = trained["outputs"]
-    column = np.argmax(sample.y_test[:WATCHED], axis=1)
-    watched = (slice(None), np.arange(len(column)), column)
-    return {
-        "cost": trained["cost"],
-        "movement": trained["movement"],
-        "error_network": sample.error(outputs),
-        "error_linearized": sample.error(predicted["linearized"]),
-        "gap_linearized": sample.distance(outputs, predicted["linearized"]),
-        "gap_infinite": sample.distance(outputs, predicted["infinite"]),
-        "watched_network": outputs[watched],
-        "watched_linearized": predicted["linearized"][watched],
-        "watched_infinite": predicted["infinite"][watched],
-        "regression_empirical": sample.error(predicted["regression"]),
-    }
 
 
 def _stack(measured: list[dict[str, np.ndarray]], widths: int) -> dict[str, np.ndarray]:
