@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ._array.files import write_whole
 from .experiments.study import Study
 from .plotting import draw
 
@@ -19,7 +20,7 @@ __all__ = ["table", "write"]
 def write(study: Study, folder: str | os.PathLike[str]) -> Path:
     """Write results.json, arrays.npz and report.html into a folder, made if need be; returns the report's path.
 
-    Each file is written beside its place and renamed, so that an older one is never left half overwritten.
+    An older file of these names is replaced whole, never half.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,9 +32,7 @@ def write(study: Study, folder: str | os.PathLike[str]) -> Path:
         "report.html": _page(study).encode(),
     }
     for name, content in files.items():
-        partial = folder / f"{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(folder / name)
+        write_whole(folder / name, content)
     return folder / "report.html"
 
 

@@ -4,7 +4,6 @@ import ast
 import importlib
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +29,7 @@ PUBLIC = {
         MonteCarloNTK Precomputed""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient
         Logistic SquaredError kernel_gradient""",
-    "ntk_array.dynamics": "Ensemble Gaussian GradientDescent GradientFlow max_step",
+    "ntk_array.dynamics": "Ensemble Gaussian GaussianProcess GradientDescent GradientFlow LeaveOneOut max_step",
     "ntk_array.experiments": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""
@@ -204,12 +203,7 @@ def test_import_loads_the_core_only():
 
 
 def test_import_is_quick():
-    def seconds(code: str) -> float:
-        start = time.perf_counter()
-        fresh_process(code)
-        return time.perf_counter() - start
-
-    runs = [(seconds("import numpy"), seconds("import ntk_array")) for _ in range(7)]
-    numpy_only, ours = map(min, zip(*runs, strict=True))
-    added = ours - numpy_only
-    assert added <= IMPORT_SECONDS, f"import ntk_array adds {added:.3f} s to import numpy ({numpy_only:.3f} s)"
+    """In CPU seconds of a fresh process: wall time would measure what else the machine does."""
+    code = "import numpy, time; t = time.process_time(); import ntk_array; print(time.process_time() - t)"
+    added = min(float(fresh_process(code)) for _ in range(7))
+    assert added <= IMPORT_SECONDS, f"import ntk_array adds {added:.3f} s to import numpy"

@@ -12,9 +12,10 @@ __all__ = ["Precomputed"]
 
 @dataclass(frozen=True)
 class Precomputed(Kernel):
-    """A given matrix (n, n) as a kernel: its inputs are row numbers, (N, 1) of integers (or whole floats).
+    """A given matrix (n, n) as a kernel: its inputs are row numbers, (N, 1) of integers or whole floats.
 
-    So dynamics and estimators take a matrix that was computed elsewhere, train and test rows together.
+    So dynamics take a matrix that was computed elsewhere, train and test rows together. Give row numbers as floats of
+    the matrix's dtype where that is not the library's default one: cost functionals ask inputs and targets to share it.
 
     Parameters
     ----------

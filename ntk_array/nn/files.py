@@ -1,14 +1,15 @@
 """Networks with their parameters as files: an npz archive of plain arrays, and the architecture as JSON inside it."""
 
 import dataclasses
+import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from .._array.files import write_whole
 from .._array.namespace import Home, standard_namespace, to_host
 from . import activations
 from .activations import Activation, Elementwise
@@ -46,10 +47,9 @@ def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
         {"schema": SCHEMA, "network": _describe(net), "structure": tree_map(lambda _: None, params)}
     )
     arrays = {f"params/{name}": to_host(leaf) for name, leaf in flatten(params).items()}
-    partial = f"{os.fspath(path)}.partial"
-    with open(partial, "wb") as file:
-        np.savez(file, architecture=np.asarray(architecture), **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+    buffer = io.BytesIO()
+    np.savez(buffer, architecture=np.asarray(architecture), **arrays)  # type: ignore[arg-type]
+    write_whole(path, buffer.getvalue())
 
 
 def load(
@@ -107,8 +107,10 @@ def load(
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The architecture and the parameters by name."""
+    from zipfile import is_zipfile  # takes a while to import
+
     with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
+        if not is_zipfile(file):
             raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
         file.seek(0)
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._array.namespace import Array, Home, default_dtype, home, standard_namespace
 from .._array.random import Seed, seed_sequence
-from .._array.validate import inputs, real_array, same_home
+from .._array.validate import count, inputs, real_array, same_home
 from .contraction import Contraction
 from .covariance import Covariance
 from .parameters import Params, check_structure, first_leaf, tree_map
@@ -78,7 +78,7 @@ class Layer(ABC):
         seed: Seed,
         *,
         like: Array | None = None,
-        input_shape: tuple[int, ...] | None = None,
+        input_shape: int | tuple[int, ...] | None = None,
         xp: Any = None,
         device: Any = None,
         dtype: Any = None,
@@ -94,9 +94,9 @@ class Layer(ABC):
             A Generator is advanced: the next call draws another network.
         like : array (N, ...), optional
             Inputs: their shape, library, device and dtype (integers: the library's default float) are taken over.
-        input_shape : tuple of int, optional
-            The shape of one input, in place of ``like``; then ``xp`` (an array API namespace such as numpy,
-            default NumPy), ``device`` and ``dtype`` say where the parameters live.
+        input_shape : int or tuple of int, optional
+            The number of features or the shape of one input, in place of ``like``; then ``xp`` (an array library
+            such as numpy, the default, or torch), ``device`` and ``dtype`` say where the parameters live.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Layer(ABC):
         --------
         >>> import ntk_array as ntk
         >>> net = ntk.nn.mlp((8,), 2, activation="relu")
-        >>> params = net.init(0, input_shape=(3,))
+        >>> params = net.init(0, input_shape=3)
         >>> params[0]["weight"].shape
         (8, 3)
         """
@@ -115,13 +115,15 @@ class Layer(ABC):
             raise ValueError("give either like= (inputs to take shape, library and dtype from) or input_shape=")
         if like is not None:
             like = inputs("like", like)
-            input_shape, place = tuple(like.shape[1:]), home(like)
+            shape, place = tuple(like.shape[1:]), home(like)
         else:
+            shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape or ())
+            shape = tuple(count("input_shape", size) for size in shape)
             xp = standard_namespace(np if xp is None else xp)
             place = Home(xp, default_dtype(xp, device), device)
         if dtype is not None:
             place = place._replace(dtype=dtype)
-        host, _ = self.draw(seed_sequence(seed), tuple(input_shape or ()))
+        host, _ = self.draw(seed_sequence(seed), shape)
         return tree_map(place.asarray, host)
 
     def __call__(self, params: Params, x: Array) -> Array:
