@@ -16,7 +16,23 @@ __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
 
 
 @dataclass(frozen=True)
-class EmpiricalNTK(Kernel):
+class _Empirical(Kernel):
+    net: Layer
+    params: Params
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.net, Layer):
+            raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
+
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, validated against the parameters too."""
+        x1, x2 = super().checked(x1, x2)
+        same_home(x1=x1, params=first_leaf(self.params))
+        return x1, x2
+
+
+@dataclass(frozen=True)
+class EmpiricalNTK(_Empirical):
     """The neural tangent kernel of a finite network, Theta_{cc'}(x, x') = <J_c(x), J_c'(x')>.
 
     No Jacobian is formed: each layer with parameters contributes a product of two inner products, one over its
@@ -52,15 +68,12 @@ class EmpiricalNTK(Kernel):
     (4, 4)
     """
 
-    net: Layer
-    params: Params
     outputs: str = "full"
     trainable: str | Sequence[str] | None = None
     _trained: Params = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.net, Layer):
-            raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
+        super().__post_init__()
         one_of("outputs", self.outputs, ("full", "trace", "classwise", "sum_of_logits"))
         object.__setattr__(self, "_trained", select(self.params, self.trainable))
 
@@ -68,12 +81,6 @@ class EmpiricalNTK(Kernel):
     def kind(self) -> Kind:  # type: ignore[override]
         """Scalar for "trace" and "sum_of_logits"."""
         return {"full": "full", "classwise": "classwise"}.get(self.outputs, "scalar")  # type: ignore[return-value]
-
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        """The inputs, validated against the parameters too."""
-        x1, x2 = super().checked(x1, x2)
-        same_home(x1=x1, params=first_leaf(self.params))
-        return x1, x2
 
     def factors(self, x: Array) -> Factors:
         """What blocks are made of, from one forward and one backward pass over x (N, ...)."""
@@ -135,7 +142,7 @@ class EmpiricalNTK(Kernel):
 
 
 @dataclass(frozen=True)
-class EmpiricalNNGP(Kernel):
+class EmpiricalNNGP(_Empirical):
     """The products of a finite network's outputs, (1/C) f(x)^T f(x'), (N1, N2).
 
     Its mean over initializations tends to the NNGP kernel as the width grows. The kernel of training only the
@@ -149,15 +156,6 @@ class EmpiricalNNGP(Kernel):
     params
         Its parameters.
     """
-
-    net: Layer
-    params: Params
-
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        """The inputs, validated against the parameters too."""
-        x1, x2 = super().checked(x1, x2)
-        same_home(x1=x1, params=first_leaf(self.params))
-        return x1, x2
 
     def block(self, x1: Array, x2: Array | None) -> Array:
         """One matrix product."""
