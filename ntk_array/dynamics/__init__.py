@@ -2,7 +2,8 @@
 
 from .ensemble import Ensemble
 from .gaussian import Gaussian
+from .gaussian_process import GaussianProcess, LeaveOneOut
 from .gradient_descent import GradientDescent, max_step
 from .gradient_flow import GradientFlow
 
-__all__ = ["Ensemble", "Gaussian", "GradientDescent", "GradientFlow", "max_step"]
+__all__ = ["Ensemble", "Gaussian", "GaussianProcess", "GradientDescent", "GradientFlow", "LeaveOneOut", "max_step"]

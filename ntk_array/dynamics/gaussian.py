@@ -6,8 +6,9 @@ from .._array.linalg import eigh
 from .._array.namespace import Array, home
 from .._array.random import Seed, normal, seed_sequence
 from .._array.validate import count
+from ..kernels.base import Kernel
 
-__all__ = ["Gaussian"]
+__all__ = ["Gaussian", "scalar_kernel"]
 
 
 class Gaussian(NamedTuple):
@@ -41,3 +42,14 @@ class Gaussian(NamedTuple):
         root = vectors * xp.sqrt(xp.clip(values, min=0.0))[..., None, :] @ xp.matrix_transpose(vectors)
         z = home(self.mean).asarray(normal(seed_sequence(seed), count("draws", draws), *columns.shape))
         return xp.reshape(columns + root @ z, (draws, *self.mean.shape))
+
+
+def scalar_kernel(name: str, kernel: Kernel) -> None:
+    """Refuse what is not a kernel (N1, N2): a :class:`Gaussian` has one covariance for all outputs."""
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"{name} must be a kernel such as ntk_array.InfiniteNNGP(net), got {kernel!r}")
+    if kernel.kind != "scalar":
+        raise ValueError(
+            f"{name} has blocks for each output ({kernel.kind}); the outputs here are independent and share one "
+            'kernel: use an infinite-width kernel, or outputs="trace" for an empirical one'
+        )

@@ -1,0 +1,259 @@
+"""Gaussian processes against dense formulas, SciPy, scikit-learn and literal refits."""
+
+import numpy as np
+import pytest
+from scipy.linalg import cho_factor, cho_solve
+from scipy.stats import multivariate_normal
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
+
+import ntk_array as ntk
+from ntk_array.dynamics import Ensemble, GaussianProcess
+from ntk_array.function_space import EmpiricalMeasure, SquaredError
+
+N, M, C = 8, 4, 2
+NOISES = (0.0, 0.05, 3.0)
+NET = ntk.nn.mlp((1, 1), 1, activation="erf", weight_std=1.4, bias_std=0.3)
+KERNEL = ntk.InfiniteNNGP(NET)
+
+
+def assert_near(backend, actual, desired, accuracy=1e-10):
+    """In float64 to the accuracy; in float32 to eps times condition numbers of about 1e3."""
+    actual, desired = backend.host(actual), np.asarray(desired)
+    assert actual.shape == desired.shape
+    accuracy = accuracy if backend.dtype_name == "float64" else 1e-3
+    np.testing.assert_allclose(actual, desired, rtol=0, atol=accuracy * max(1.0, np.abs(desired).max()))
+
+
+def data(vector=False):
+    rng = np.random.default_rng(3)
+    x, x_new, y = rng.normal(size=(N, 3)), rng.normal(size=(M, 3)), rng.normal(size=(N, C))
+    return x, x_new, y[:, 0] if vector else y
+
+
+def process_of(backend, noise, vector=False):
+    x, x_new, y = (backend.array(part) for part in data(vector))
+    return GaussianProcess(KERNEL, x, y, noise), x_new
+
+
+def posterior(x, x_new, y, noise):
+    """The formulas with a Cholesky factor, on the host."""
+    factor = cho_factor(KERNEL(x) + noise * np.eye(len(x)))
+    cross = KERNEL(x_new, x)
+    return cross @ cho_solve(factor, y), KERNEL(x_new) - cross @ cho_solve(factor, cross.T)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_posterior_is_that_of_the_dense_formulas(backend, noise, vector):
+    process, x_new = process_of(backend, noise, vector)
+    x, host_new, y = data(vector)
+    for place, points in ((x_new, host_new), (None, x), (process.x, x)):
+        got = process.predict(place)
+        mean, covariance = posterior(x, points, y, noise)
+        assert_near(backend, got.mean, mean)
+        assert_near(backend, got.covariance, covariance)
+        assert got.mean.dtype == got.covariance.dtype == backend.dtype
+        symmetric = backend.host(got.covariance)
+        np.testing.assert_array_equal(symmetric, symmetric.T)
+
+
+def test_the_posterior_is_conditioning_of_the_joint_gaussian(backend):
+    """An independent route: the precision matrix of everything, whose block belongs to the new points."""
+    process, x_new = process_of(backend, 0.05)
+    x, host_new, y = data()
+    joint = KERNEL(np.concatenate([x, host_new])) + np.diag([0.05] * N + [0.0] * M)
+    precision = np.linalg.inv(joint)
+    covariance = np.linalg.inv(precision[N:, N:])
+    assert_near(backend, process.predict(x_new).covariance, covariance)
+    assert_near(backend, process.predict(x_new).mean, -covariance @ precision[N:, :N] @ y)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_marginal_likelihood_is_that_of_scipy(backend, noise):
+    x, _, y = data()
+    process, _ = process_of(backend, noise)
+    density = multivariate_normal(np.zeros(N), KERNEL(x) + noise * np.eye(N))
+    expected = sum(density.logpdf(y[:, c]) for c in range(C))
+    value = process.log_marginal_likelihood()
+    assert value.shape == ()
+    assert_near(backend, value, expected)
+    alone, _ = process_of(backend, noise, vector=True)
+    assert_near(backend, alone.log_marginal_likelihood(), density.logpdf(y[:, 0]))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("noise", [1e-6, 0.05])
+def test_scikit_learn_agrees(noise):
+    x, x_new, y = data(vector=True)
+    kernel = RBF(1.3)
+    reference = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None).fit(x, y)
+    mean, covariance = reference.predict(x_new, return_cov=True)
+    gram = ntk.Precomputed(kernel(np.concatenate([x, x_new])))
+    rows = np.arange(N + M)[:, None]
+    process = GaussianProcess(gram, rows[:N], y, noise)
+    got = process.predict(rows[N:])
+    np.testing.assert_allclose(got.mean, mean, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(got.covariance, covariance, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        process.log_marginal_likelihood(), reference.log_marginal_likelihood_value_, rtol=0, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("vector", [False, True])
+@pytest.mark.parametrize("noise", NOISES)
+def test_leave_one_out_is_a_refit_without_each_input(backend, noise, vector):
+    process, _ = process_of(backend, noise, vector)
+    x, _, y = data(vector)
+    means, variances = [], []
+    for i in range(N):
+        rest = np.arange(N) != i
+        mean, covariance = posterior(x[rest], x[i : i + 1], y[rest], noise)
+        means.append(mean[0])
+        variances.append(covariance[0, 0] + noise)
+    left_out = process.leave_one_out()
+    assert_near(backend, left_out.mean, np.stack(means))
+    assert_near(backend, left_out.residual, y - np.stack(means))
+    assert_near(backend, left_out.variance, np.stack(variances))
+
+
+def test_leave_one_out_of_repeated_inputs_with_noise(backend):
+    """Noise makes S regular, and the formula holds."""
+    x, _, y = data(vector=True)
+    x, y = np.concatenate([x, x[:3]]), np.concatenate([y, y[:3] + 1.0])
+    process = GaussianProcess(KERNEL, backend.array(x), backend.array(y), 0.1)
+    assert not process.singular
+    means = []
+    for i in range(len(x)):
+        rest = np.arange(len(x)) != i
+        means.append(posterior(x[rest], x[i : i + 1], y[rest], 0.1)[0][0])
+    assert_near(backend, process.leave_one_out().mean, np.stack(means))
+
+
+@pytest.mark.host
+def test_leave_one_out_of_one_input():
+    process = GaussianProcess(KERNEL, np.ones((1, 3)), np.asarray([2.0]), 0.5)
+    left_out = process.leave_one_out()
+    prior = KERNEL(np.ones((1, 3)))[0, 0]
+    np.testing.assert_allclose([left_out.mean[0], left_out.residual[0]], [0.0, 2.0], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(left_out.variance, [prior + 0.5], rtol=1e-14)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_samples_have_the_posterior_mean_and_covariance(backend, noise):
+    """Within four standard errors of 20,000 draws."""
+    draws = 20_000
+    process, x_new = process_of(backend, noise)
+    x, host_new, y = data()
+    mean, covariance = posterior(x, host_new, y, noise)
+    samples = backend.host(process.sample(x_new, draws, seed=5)).astype(float)
+    assert samples.shape == (draws, M, C)
+    variances = np.diag(covariance)
+    assert (np.abs(samples.mean(axis=0) - mean) < 4 * np.sqrt(variances / draws)[:, None]).all()
+    errors = np.sqrt((variances[:, None] * variances + covariance**2) / draws)
+    for c in range(C):
+        assert (np.abs(np.cov(samples[..., c].T) - covariance) < 4 * errors).all()
+    across = np.mean((samples[..., 0] - mean[:, 0]) * (samples[..., 1] - mean[:, 1]), axis=0)
+    assert (np.abs(across) < 4 * variances / draws**0.5).all()
+
+
+def test_one_seed_gives_the_same_draws_on_every_library(backend):
+    process, x_new = process_of(backend, 0.05, vector=True)
+    x, host_new, y = data(vector=True)
+    expected = GaussianProcess(KERNEL, x, y, 0.05).sample(host_new, 3, seed=8)
+    assert_near(backend, process.sample(x_new, 3, seed=8), expected)
+    np.testing.assert_array_equal(
+        backend.host(process.sample(x_new, 3, seed=8)), backend.host(process.sample(x_new, 3, seed=8))
+    )
+    on_sample = process.sample(None, 2, seed=8)
+    assert (on_sample.shape, on_sample.dtype) == ((2, N), backend.dtype)
+
+
+def test_without_noise_it_is_the_limit_of_training_the_last_layer(backend):
+    process, x_new = process_of(backend, 0.0)
+    x, _, y = (backend.array(part) for part in data())
+    limit = Ensemble(KERNEL, KERNEL, SquaredError(EmpiricalMeasure(x), y)).predict(x_new)
+    assert_near(backend, process.predict(x_new).mean, backend.host(limit.mean))
+    assert_near(backend, process.predict(x_new).covariance, backend.host(limit.covariance))
+
+
+# ---- singular matrices -----------------------------------------------------------------------------------------------
+
+
+def test_repeated_inputs_without_noise(backend):
+    """The limit of vanishing noise: one input with the mean target. No NaN, and no leave-one-out."""
+    x, x_new, y = data()
+    twice, targets = np.concatenate([x, x[:3]]), np.concatenate([y, y[:3] + 2.0])
+    merged = y.copy()
+    merged[:3] += 1.0
+    process = GaussianProcess(KERNEL, backend.array(twice), backend.array(targets), 0.0)
+    assert process.singular
+    assert process.spectrum.rank == N
+    mean, covariance = posterior(x, x_new, merged, 0.0)
+    assert_near(backend, process.predict(backend.array(x_new)).mean, mean)
+    assert_near(backend, process.predict(backend.array(x_new)).covariance, covariance)
+    assert_near(backend, process.predict().mean, np.concatenate([merged, merged[:3]]))
+    assert_near(backend, process.predict().covariance, np.zeros((N + 3, N + 3)))
+    assert np.isfinite(backend.host(process.sample(backend.array(x_new), 5, seed=0))).all()
+    with pytest.raises(np.linalg.LinAlgError, match=r"11 inputs has rank 8.*leave-one-out.*give a larger noise"):
+        process.leave_one_out()
+    with pytest.raises(np.linalg.LinAlgError, match="no density; drop repeated inputs"):
+        process.log_marginal_likelihood()
+
+
+def test_a_noise_below_rounding_does_not_count(backend):
+    """Its size could not be told from the rounding of the matrix: refused, not answered with noise."""
+    x, _, y = (backend.array(np.concatenate([part, part])) for part in data())
+    process = GaussianProcess(KERNEL, x, y, 1e-30)
+    assert process.singular
+    assert np.isfinite(backend.host(process.predict().mean)).all()
+    with pytest.raises(np.linalg.LinAlgError, match="the noise 1e-30 is not above the cut-off"):
+        process.leave_one_out()
+
+
+def test_a_zero_kernel(backend):
+    rows, zero = backend.array(np.arange(3.0)[:, None]), ntk.Precomputed(backend.array(np.zeros((3, 3))))
+    y = backend.array([1.0, 2.0, 3.0])
+    for noise in (0.0, 0.5):
+        process = GaussianProcess(zero, rows, y, noise)
+        backend.close(process.predict().mean, np.zeros(3), factor=0)
+        backend.close(process.predict().covariance, np.zeros((3, 3)), factor=0)
+        assert process.singular == (noise == 0.0)
+    backend.close(process.leave_one_out().residual, y, factor=10)
+
+
+def test_covariances_are_positive_semidefinite(backend, rng):
+    """Of a smooth kernel of condition 1e16: eigenvalues at least -1e-12 (float32: -1e-4), variances about 1."""
+    line, grid = np.sort(rng.uniform(-2, 2, size=(30, 1)), axis=0), np.linspace(-3, 3, 25)[:, None]
+    for noise in (0.0, 1e-12, 1e-3):
+        process = GaussianProcess(KERNEL, backend.array(line), backend.array(np.sin(line[:, 0])), noise)
+        for points in (backend.array(grid), None):
+            lowest = np.linalg.eigvalsh(backend.host(process.predict(points).covariance).astype(float)).min()
+            assert lowest >= (-1e-12 if backend.dtype_name == "float64" else -1e-4)
+
+
+def test_indefinite_kernels_are_refused(backend):
+    kernel = ntk.Precomputed(backend.array([[1.0, 2.0], [2.0, 1.0]]))
+    with pytest.raises(np.linalg.LinAlgError, match="not positive semidefinite"):
+        GaussianProcess(kernel, backend.array([[0.0], [1.0]]), backend.array([0.0, 1.0]), 0.1)
+
+
+@pytest.mark.host
+def test_arguments_of_other_kinds_are_refused():
+    x, x_new, y = data()
+    net = ntk.nn.mlp((5,), C)
+    full = ntk.EmpiricalNTK(net, net.init(0, like=x))
+    with pytest.raises(ValueError, match=r"^kernel has blocks for each output \(full\)"):
+        GaussianProcess(full, x, y, 0.1)
+    with pytest.raises(TypeError, match="kernel must be a kernel"):
+        GaussianProcess(KERNEL(x), x, y, 0.1)
+    with pytest.raises(ValueError, match="noise must be finite and not negative"):
+        GaussianProcess(KERNEL, x, y, -0.1)
+    with pytest.raises(ValueError, match=r"y has shape \(7, 2\)"):
+        GaussianProcess(KERNEL, x, y[:7], 0.1)
+    with pytest.raises(TypeError, match="y has float32"):
+        GaussianProcess(KERNEL, x, y.astype(np.float32), 0.1)
+    with pytest.raises(ValueError, match="differ beyond the first axis"):
+        GaussianProcess(KERNEL, x, y, 0.1).predict(x_new[:, :2])
+    with pytest.raises(ValueError, match="draws must be a whole number of at least 1"):
+        GaussianProcess(KERNEL, x, y, 0.1).sample(x_new, 0, seed=0)
