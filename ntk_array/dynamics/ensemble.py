@@ -8,8 +8,9 @@ from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
+from ..nn.covariance import Covariance
 from ..nn.layer import Layer
-from .gaussian import Gaussian
+from .gaussian import Gaussian, scalar_kernel
 from .gradient_flow import GradientFlow
 
 __all__ = ["Ensemble"]
@@ -88,8 +89,14 @@ class Ensemble:
 
     @classmethod
     def of(cls, net: Layer, cost: Cost, ridge: float = 0.0) -> "Ensemble":
-        """The ensemble of a network with all its layers trained: its InfiniteNTK and InfiniteNNGP."""
-        return cls(InfiniteNTK(net), InfiniteNNGP(net), cost, ridge)
+        """The ensemble of a network with all its layers trained: its InfiniteNTK and InfiniteNNGP.
+
+        ValueError if the network does not end in a dense layer: its outputs are then not Gaussian.
+        """
+        ensemble = cls(InfiniteNTK(net), InfiniteNNGP(net), cost, ridge)
+        if not net.propagate(Covariance.of_pairs(cost.p_in.x[:1, :], ntk=False)).gaussian:
+            raise ValueError(f"the outputs of {net!r} are not Gaussian at infinite width: end it in a dense layer")
+        return ensemble
 
     def predict(self, x_new: Array | None = None, t: Any = math.inf) -> Gaussian:
         """The distribution of f_t at new inputs.
@@ -127,14 +134,3 @@ class Ensemble:
             return Gaussian(means[0], covariances[0])
         xp = home(prior).xp
         return Gaussian(xp.stack(means), xp.stack(covariances))
-
-
-def scalar_kernel(name: str, kernel: Kernel) -> None:
-    """Refuse what is not a kernel (N1, N2)."""
-    if not isinstance(kernel, Kernel):
-        raise TypeError(f"{name} must be a kernel such as ntk_array.InfiniteNNGP(net), got {kernel!r}")
-    if kernel.kind != "scalar":
-        raise ValueError(
-            f"{name} has blocks for each output ({kernel.kind}); the outputs here are independent and share one "
-            'kernel: use an infinite-width kernel, or outputs="trace" for an empirical one'
-        )
