@@ -29,7 +29,8 @@ PUBLIC = {
         MonteCarloNTK Precomputed""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient
         Logistic SquaredError kernel_gradient""",
-    "ntk_array.dynamics": "Ensemble Gaussian GaussianProcess GradientDescent GradientFlow LeaveOneOut max_step",
+    "ntk_array.dynamics": """Ensemble FlowState Gaussian GaussianProcess GradientDescent GradientFlow LeaveOneOut
+        max_step""",
     "ntk_array.experiments": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""

@@ -5,5 +5,15 @@ from .gaussian import Gaussian
 from .gaussian_process import GaussianProcess, LeaveOneOut
 from .gradient_descent import GradientDescent, max_step
 from .gradient_flow import GradientFlow
+from .state import FlowState
 
-__all__ = ["Ensemble", "Gaussian", "GaussianProcess", "GradientDescent", "GradientFlow", "LeaveOneOut", "max_step"]
+__all__ = [
+    "Ensemble",
+    "FlowState",
+    "Gaussian",
+    "GaussianProcess",
+    "GradientDescent",
+    "GradientFlow",
+    "LeaveOneOut",
+    "max_step",
+]

@@ -11,7 +11,7 @@ from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
 from ..nn.covariance import Covariance
 from ..nn.layer import Layer
 from .gaussian import Gaussian, scalar_kernel
-from .gradient_flow import GradientFlow
+from .spectral_flow import SpectralFlow
 
 __all__ = ["Ensemble"]
 
@@ -79,7 +79,7 @@ class Ensemble:
         if not isinstance(cost, SquaredError):
             raise TypeError(f"the ensemble has a closed form for SquaredError only, got {type(cost).__name__}")
         self.ntk_kernel, self.nngp_kernel, self.cost = ntk_kernel, nngp_kernel, cost
-        self._flow = GradientFlow(ntk_kernel, cost, None, ridge)
+        self._flow = SpectralFlow(ntk_kernel, cost, None, ridge)
         self.spectrum, self.ridge = self._flow.spectrum, self._flow.ridge
         self._eigenvectors = self.spectrum.vectors[0, ...]
         if self._flow._root is not None:

@@ -1,46 +1,57 @@
-"""Training by gradient flow, in closed form."""
+"""Training by gradient flow: in closed form for the squared error, by integration for every other cost."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
 from .._array.namespace import Array, home
-from .._array.validate import time_points
-from ..function_space.cost import Cost
+from .._array.validate import nonnegative, time_points
+from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
-from .spectral import SpectralDynamics
+from ..solve.spectrum import Spectrum
+from .ode import IntegratedFlow
+from .spectral_flow import SpectralFlow
+from .state import FlowState
 
 __all__ = ["GradientFlow"]
 
 
-class GradientFlow(SpectralDynamics):
-    """Kernel gradient flow of the squared error, d/dt f_t = -grad_K C|_{f_t}, at any time in closed form.
+class GradientFlow:
+    """Kernel gradient flow of a cost, d/dt f_t = -grad_K C|_{f_t}.
 
-    With S = Theta + ridge I over the N training points, C(f) = (1/N) sum ||f(x_i) - y_i||^2 and
-    phi_t(s) = (1 - exp(-2 t s / N)) / s (another convention of :class:`~ntk_array.function_space.SquaredError`, c times
-    that, has c t in place of t),
+    For the squared error it is in closed form at any time. With S = Theta + ridge I over the N training points,
+    C(f) = (1/N) sum ||f(x_i) - y_i||^2 and phi_t(s) = (1 - exp(-2 t s / N)) / s (another convention of
+    :class:`~ntk_array.function_space.SquaredError`, c times that, has c t in place of t),
 
         f_t(x) = f_0(x) + Theta(x, X) phi_t(S) (y - f_0(X))
 
     (Jacot et al. 2018, section 5; Lee et al. 2019, eq. 8 and 9). At t = inf it is kernel regression. S is
     diagonalized once, at construction, and never inverted.
 
+    For every other cost N x C coefficients are integrated in time, after which any test point follows without more
+    integration:
+
+        f_t(x) = f_0(x) + Theta(x, X) c(t),  d/dt c_i = -w_i d|_{f_t}(x_i) - (2 ridge / N) c_i,  c(0) = 0.
+
     Parameters
     ----------
     kernel : Kernel
         Theta. A kernel (N, N) is the same for every output; "classwise" is C flows; "full" couples the outputs.
-    cost : SquaredError
+    cost : Cost
         The sample, its weights and the targets.
     f0 : callable, optional
         The function at t = 0, such as ``net.bind(params)``. None is the centred network, f_0 = 0.
     ridge : float
-        Added to the kernel. It is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2, in another
-        convention rho N / (2 c): the limit depends on the ridge and not on the convention.
+        Added to the kernel. It is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2, which also says
+        what it means for other costs; in another convention of the squared error ridge = rho N / (2 c), so that the
+        limit depends on the ridge and not on the convention.
 
     Attributes
     ----------
+    kernel, cost, f0, ridge
+        What it was made from.
     spectrum : Spectrum
-        Eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off.
+        Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off.
 
     Notes
     -----
@@ -48,30 +59,58 @@ class GradientFlow(SpectralDynamics):
     which a positive semidefinite kernel changes no prediction, on the sample or off it. They are kept while t is so
     short that this does not matter and left out afterwards: the limit is the solution of minimum norm.
 
+    The integration is by LSODA (Petzold 1983, in SciPy), stiff or not, with a relative tolerance of eps^(2/3): 4e-11 in
+    float64. Coefficients lie on the host in float64; kernel products and derivatives of the cost are computed where the
+    data lie, in their dtype, and the kernel matrix is kept. Once the problem is stiff, (N C)^2 numbers are formed and
+    factored on the host, again and again: that suits N C up to a few thousand. A cost whose derivative jumps, such as
+    an absolute error, is slow to integrate near its minimum.
+
+    A flow remembers nothing between calls. To go on from where it has got to, keep the :class:`FlowState` that
+    :meth:`advance` and :meth:`until` return and pass it as ``start``.
+
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the kernel matrix is not positive semidefinite.
+        If the kernel matrix is not positive semidefinite (squared error).
 
     Examples
     --------
     >>> import numpy as np, ntk_array as ntk
     >>> rng = np.random.default_rng(0)
     >>> x, x_new = rng.normal(size=(20, 3)), rng.normal(size=(5, 3))
-    >>> cost = ntk.function_space.SquaredError(ntk.function_space.EmpiricalMeasure(x), np.sin(x[:, 0]))
-    >>> flow = ntk.dynamics.GradientFlow(ntk.InfiniteNTK(ntk.nn.mlp((1,), 1)), cost)
+    >>> p_in, K = ntk.function_space.EmpiricalMeasure(x), ntk.InfiniteNTK(ntk.nn.mlp((1,), 1))
+    >>> flow = ntk.dynamics.GradientFlow(K, ntk.function_space.SquaredError(p_in, np.sin(x[:, 0])))
     >>> flow.predict(x_new).shape, flow.predict(x_new, t=[1.0, 10.0, 100.0]).shape
     ((5,), (3, 5))
     >>> bool(np.allclose(flow.predict(), np.sin(x[:, 0])))
+    True
+
+    Another cost, and on from where it had got to:
+
+    >>> flow = ntk.dynamics.GradientFlow(K, ntk.function_space.CrossEntropy(p_in, np.arange(20) % 3))
+    >>> flow.predict(x_new, t=[1.0, 10.0]).shape
+    (2, 5, 3)
+    >>> state = flow.until(cost=0.5, longest=1e4)
+    >>> later = flow.advance(2 * state.time, start=state)
+    >>> bool(np.allclose(flow.predict(x_new, t=later.time, start=later), flow.predict(x_new, t=later.time)))
     True
     """
 
     def __init__(
         self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None = None, ridge: float = 0.0
     ) -> None:
-        super().__init__(kernel, cost, f0, ridge)
+        solver = SpectralFlow if isinstance(cost, SquaredError) else IntegratedFlow
+        self._solver: SpectralFlow | IntegratedFlow = solver(kernel, cost, f0, ridge)
+        self.kernel, self.cost, self.f0, self.ridge = kernel, cost, f0, self._solver.ridge
 
-    def predict(self, x_new: Array | None = None, t: Any = math.inf) -> Array:
+    @property
+    def spectrum(self) -> Spectrum:
+        """The spectrum of the kernel matrix, where the flow is in closed form."""
+        if isinstance(self._solver, SpectralFlow):
+            return self._solver.spectrum
+        raise AttributeError(f"the flow of {type(self.cost).__name__} is integrated and has no spectrum")
+
+    def predict(self, x_new: Array | None = None, t: Any = math.inf, start: FlowState | None = None) -> Array:
         """f_t at new inputs.
 
         Parameters
@@ -79,25 +118,51 @@ class GradientFlow(SpectralDynamics):
         x_new : array (M, ...), optional
             Inputs; the training points if None.
         t : float or sequence of float
-            Times of d/dt f = -grad_K C, from 0 to inf. Gradient descent with step eta is at t = eta k.
+            Times of d/dt f = -grad_K C, from 0 to inf (squared error) or finite. Gradient descent with step eta is at
+            t = eta k. Several times take one integration.
+        start : FlowState, optional
+            A state of this flow to go on from; times must not lie before it.
 
         Returns
         -------
         array
             (M, C), or (T, M, C) for T times; without the last axis where the targets were (N,).
+
+        Raises
+        ------
+        ValueError
+            For t = inf where the cost is not the squared error: its limit need not exist.
         """
         times = time_points(t)
-        flows = self._evolve(x_new, times.ravel().tolist())
+        states = self._solver.path(times.ravel().tolist(), start)
+        flows = self._solver.functions(x_new, states)
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
-    def _speed(self, time: float) -> float:
-        return self._rate * time
+    def advance(self, t: float, start: FlowState | None = None) -> FlowState:
+        """The state at time t, to start from later; from t = 0 unless a state is given."""
+        times = time_points(t)
+        if times.ndim:
+            raise ValueError(f"t must be one time, got {t!r}")
+        return self._solver.path([float(times)], start)[0]
 
-    def _phi(self, s: Array, time: float) -> Array:
-        xp, dtype, _ = home(s)
-        rate, positive = self._speed(time), s > 0
-        safe = xp.where(positive, s, 1.0)
-        fastest = self.spectrum.largest + self.ridge
-        if rate == math.inf or rate * fastest > 0.01 * float(xp.finfo(dtype).max):
-            return 1.0 / safe  # the directions in which this is not the limit are the unresolved ones
-        return xp.where(positive, -xp.expm1(-rate * s) / safe, rate)
+    def until(self, cost: float, longest: float, start: FlowState | None = None) -> FlowState:
+        """The state at the first time at which C(f_t) is at most ``cost``.
+
+        With a ridge C(f_t) need not fall at every time; in closed form a crossing that is undone before ``longest`` may
+        then be missed.
+
+        Parameters
+        ----------
+        cost : float
+            The value of the cost to stop at.
+        longest : float
+            The time to stop at, if the cost has not fallen so far.
+        start : FlowState, optional
+            A state of this flow to go on from.
+
+        Raises
+        ------
+        ValueError
+            If the cost is larger at t = longest.
+        """
+        return self._solver.until(nonnegative("cost", cost), nonnegative("longest", longest), start)

@@ -4,46 +4,34 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
 from .._array.namespace import Array, home
-from .._array.validate import nonnegative, real_array, same_home
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel, Kind
 from ..solve.spectrum import decompose
 from .outputs import stack_block, stack_values, unstack_values
+from .problem import KernelDynamics
 
 __all__ = ["SpectralDynamics", "weight_root"]
 
 
-class SpectralDynamics(ABC):
+class SpectralDynamics(KernelDynamics, ABC):
     """f(x) = f_0(x) + Theta(x, X) phi(S) (y - f_0(X)) for a function phi of the eigenvalues of S = Theta + ridge I.
 
     A subclass says what phi is at a time. S is diagonalized once, here, and never inverted.
     """
 
     def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
+        super().__init__(kernel, cost, f0, ridge)
         if not isinstance(cost, SquaredError):
             raise TypeError(f"the dynamics have a closed form for SquaredError only, got {type(cost).__name__}")
-        if f0 is not None and not callable(f0):
-            raise TypeError("f0 must be a function of x, such as net.bind(params), or None for a centred network")
-        self.kernel, self.cost, self.f0 = kernel, cost, f0
-        self.ridge = nonnegative("ridge", ridge)
-        p_in, y = cost.p_in, cost.y
-        xp = home(y).xp
-        self._initial = self._f0(p_in.x)
-        residual = stack_values(kernel.kind, y - self._initial)
-        gram = stack_block(kernel.kind, kernel(p_in.x))
-        if gram.shape[:2] != residual.shape[:2]:
-            raise ValueError(
-                f"the kernel and the targets disagree on the number of outputs: y is {tuple(y.shape)}, the kernel "
-                f"matrix {tuple(gram.shape)} (stack, rows, columns)"
-            )
+        xp = home(cost.y).xp
+        residual = stack_values(kernel.kind, cost.y - self._initial)
+        gram = self._gram()
         # With weights the dynamics are symmetric in the variables sqrt(N w_i) f(x_i).
         self._root = weight_root(kernel.kind, cost)
         if self._root is not None:
             gram = self._root * gram * xp.matrix_transpose(self._root)
             residual = self._root * residual
-        self._rate = 2.0 * cost.factor / len(p_in)
+        self._rate = 2.0 * cost.factor / len(cost.p_in)
         self.spectrum = decompose(gram)
         self._coordinates = xp.matrix_transpose(self.spectrum.vectors) @ residual
 
@@ -87,19 +75,6 @@ class SpectralDynamics(ABC):
         if self._speed(time) * max(spectrum.cutoff, 1e-300) > eps**0.5:
             phi = xp.where(s > spectrum.cutoff, phi, 0.0)
         return phi[..., None]
-
-    def _f0(self, x: Array) -> Array:
-        """f_0 at inputs (M, ...), as (M, C)."""
-        xp, dtype, device = home(self.cost.y)
-        shape = (x.shape[0], self.cost.y.shape[1])
-        if self.f0 is None:
-            return xp.zeros(shape, dtype=dtype, device=device)
-        values = real_array("f0(x)", self.f0(x))
-        values = values[:, None] if values.ndim == 1 else values
-        same_home(**{"y": self.cost.y, "f0(x)": values})
-        if values.shape != shape:
-            raise ValueError(f"f0(x) has shape {tuple(values.shape)}; expected {shape}")
-        return values
 
 
 def weight_root(kind: Kind, cost: Cost) -> Array | None:

@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import solve
 
 import ntk_array as ntk
-from ntk_array.dynamics import GradientFlow
-from ntk_array.function_space import Cost, EmpiricalMeasure, SquaredError
+from ntk_array.dynamics import GradientDescent, GradientFlow
+from ntk_array.function_space import EmpiricalMeasure, Huber, SquaredError
 from ntk_array.nn.parameters import flatten, tree_map, unflatten
 
 N, M, C = 6, 3, 2
@@ -328,14 +328,6 @@ def test_indefinite_kernels_are_refused(backend):
         GradientFlow(kernel, cost)
 
 
-class OtherCost(Cost):
-    def __call__(self, f):
-        return self.values(f).sum()
-
-    def representer(self, f):
-        return f
-
-
 @pytest.mark.host
 def test_arguments_of_other_kinds_are_refused():
     x, _, y = data()
@@ -343,8 +335,10 @@ def test_arguments_of_other_kinds_are_refused():
     cost = SquaredError(p_in, y)
     with pytest.raises(TypeError, match="f0 must be a function of x"):
         GradientFlow(kernel, cost, np.zeros((N, C)))
-    with pytest.raises(TypeError, match="SquaredError only, got OtherCost"):
-        GradientFlow(kernel, OtherCost(p_in, y))
+    with pytest.raises(TypeError, match="cost must be a cost functional"):
+        GradientFlow(kernel, y)
+    with pytest.raises(TypeError, match="SquaredError only, got Huber"):
+        GradientDescent(kernel, Huber(p_in, y), 0.1)
     with pytest.raises(TypeError, match="kernel must be a kernel"):
         GradientFlow(kernel(x), cost)
     with pytest.raises(ValueError, match="ridge must be finite and not negative"):

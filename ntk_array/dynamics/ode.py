@@ -1,0 +1,160 @@
+"""Gradient flow of any cost, by integration of N x C coefficients in time."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._array.namespace import Array, home, to_host
+from ..function_space.cost import Cost
+from ..kernels.base import Kernel
+from .outputs import stack_block, stack_values, unstack_values
+from .problem import KernelDynamics
+from .state import FlowState, not_reached
+
+__all__ = ["IntegratedFlow"]
+
+
+class IntegratedFlow(KernelDynamics):
+    """f_t(x) = f_0(x) + K(x, X) c(t) with d/dt c = -w d|_{f_t} - (2 ridge / N) c and c(0) = 0.
+
+    The coefficients (N, C) are integrated by LSODA (Petzold 1983; in SciPy), which changes between Adams and backward
+    differentiation formulas as the problem becomes stiff. They lie on the host in float64; kernel products and
+    derivatives of the cost are computed where the data lie, in their dtype. The relative tolerance is eps^(2/3) of that
+    dtype.
+    """
+
+    def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
+        super().__init__(kernel, cost, f0, ridge)
+        self._matrix = self._gram()
+        self._decay = 2.0 * cost.factor * self.ridge / len(cost.p_in)
+
+    def path(self, times: Sequence[float], start: FlowState | None) -> list[FlowState]:
+        """The states at times, in any order, by one integration from a state (from t = 0 if None)."""
+        start = self._from(start)
+        if math.inf in times:
+            raise ValueError(
+                f"the flow of {type(self.cost).__name__} is integrated in time, and its limit need not exist: give a "
+                "finite t, or ask for the time at which the cost falls below a value, flow.until(value, longest)"
+            )
+        if min(times) < start.time:
+            raise ValueError(f"t must not lie before the state to start from, which is at {start.time:g}")
+        wanted, index = np.unique(np.asarray([start.time, *times]), return_inverse=True)
+        states = [start]
+        if len(wanted) > 1:
+            run = self._integrate(start, wanted[-1], t_eval=wanted[1:])
+            states += [self._state(start, t, c, run) for t, c in zip(run.t.tolist(), run.y.T, strict=True)]
+        return [states[i] for i in index[1:]]
+
+    def until(self, value: float, longest: float, start: FlowState | None) -> FlowState:
+        """The state at the first time at which the cost is at most ``value``."""
+        start = self._from(start)
+        excess = self._excess(self._flat(start), value)
+        if excess <= 0:
+            return start
+        if longest > start.time:
+
+            def crossing(_: float, c: np.ndarray) -> float:
+                return self._excess(c, value)
+
+            crossing.terminal = True  # type: ignore[attr-defined]
+            run = self._integrate(start, longest, events=crossing)
+            if run.t_events[0].size:
+                return self._state(start, float(run.t_events[0][0]), run.y_events[0][0], run)
+            excess = self._excess(run.y[:, -1], value)
+        raise not_reached(value, value + excess, longest)
+
+    def functions(self, x_new: Array | None, states: Sequence[FlowState]) -> list[Array]:
+        """f_t at new inputs (the training points if None), one array a state."""
+        x = self.cost.p_in.x
+        start = self._initial if x_new is None else self._f0(x_new)
+        block = self._matrix if x_new is None else stack_block(self.kernel.kind, self.kernel(x_new, x))
+        return [self.cost.shaped(self._expand(start, block, state.coefficients)) for state in states]
+
+    def _expand(self, start: Array, block: Array, c: Array) -> Array:
+        kind = self.kernel.kind
+        return start + unstack_values(kind, block @ stack_values(kind, c), self.cost.y.shape[1])
+
+    def _integrate(self, start: FlowState, end: float, **options: Any) -> Any:
+        from scipy.integrate import solve_ivp
+
+        rtol = home(self.cost.y).eps ** (2 / 3)
+        run = solve_ivp(
+            self._velocity,
+            (start.time, end),
+            self._flat(start),
+            method="LSODA",
+            jac=self._jacobian,
+            rtol=rtol,
+            atol=rtol * self._scale(),
+            **options,
+        )
+        if run.status < 0 or not np.isfinite(run.y).all():
+            raise RuntimeError(
+                f"the integration of {type(self.cost).__name__} did not reach t = {end:g}: {run.message} "
+                "Is its derivative finite and without jumps?"
+            )
+        return run
+
+    def _velocity(self, _: float, flat: np.ndarray) -> np.ndarray:
+        d = self.cost.representer(self._on_sample(flat))
+        force = to_host(self.cost.p_in.column_weights * d).astype(np.float64).ravel()
+        return -force - self._decay * flat
+
+    def _jacobian(self, _: float, flat: np.ndarray) -> np.ndarray:
+        """-w H K - decay, H the second derivative of the loss of each example: 2 C derivatives of the cost.
+
+        LSODA's own differences would take N C of them, with steps that float32 cannot see. Where examples interact in
+        the cost, H is an approximation, on which convergence depends and the result does not.
+        """
+        n, c = self.cost.y.shape
+        hessian = to_host(self.cost.p_in.column_weights)[:, :, None] * self._curvature(self._on_sample(flat))
+        matrix = to_host(self._matrix).astype(np.float64)
+        if self.kernel.kind == "full":
+            jacobian = np.einsum("ice,iejd->icjd", hessian, matrix.reshape(n, c, n, c), optimize=True)
+        else:
+            jacobian = np.einsum("icd,dij->icjd", hessian, np.broadcast_to(matrix, (c, n, n)))
+        flattened: np.ndarray = -jacobian.reshape(n * c, n * c) - self._decay * np.eye(n * c)
+        return flattened
+
+    def _curvature(self, f: Array) -> np.ndarray:
+        """H (N, C, C) by central differences, in steps that suit the dtype and the size of f."""
+        place, (n, c) = home(f), self.cost.y.shape
+        size = max(float(np.abs(to_host(a)).max()) for a in (f, self.cost.representer(f)))
+        h = place.eps ** (1 / 3) * (size or 1.0)
+        columns = []
+        for shift in np.eye(c):
+            step = place.asarray(np.tile(h * shift, (n, 1)))
+            columns.append(to_host(self.cost.representer(f + step) - self.cost.representer(f - step)) / (2.0 * h))
+        hessian: np.ndarray = np.stack(columns, axis=-1).astype(np.float64)
+        return hessian
+
+    def _on_sample(self, flat: np.ndarray) -> Array:
+        return self._expand(self._initial, self._matrix, self._device(flat))
+
+    def _excess(self, flat: np.ndarray, value: float) -> float:
+        return float(to_host(self.cost(self._on_sample(flat)))) - value
+
+    def _scale(self) -> float:
+        """A size of c that moves f as much as the derivative at f_0 is large."""
+        xp = home(self._matrix).xp
+        reach = float(to_host(xp.max(xp.sum(xp.abs(self._matrix), axis=-1))))
+        largest = float(to_host(xp.max(xp.abs(self.cost.representer(self._initial)))))
+        return largest / reach if reach > 0 and largest > 0 else 1.0
+
+    def _device(self, flat: np.ndarray) -> Array:
+        return home(self.cost.y).asarray(flat.reshape(self.cost.y.shape))
+
+    def _flat(self, state: FlowState) -> np.ndarray:
+        return to_host(state.coefficients).astype(np.float64).ravel()
+
+    def _state(self, start: FlowState, time: float, flat: np.ndarray, run: Any) -> FlowState:
+        return FlowState(time, self._device(flat), start.evaluations + int(run.nfev))
+
+    def _from(self, start: FlowState | None) -> FlowState:
+        if start is None:
+            return FlowState(0.0, home(self.cost.y).xp.zeros_like(self.cost.y))
+        if not isinstance(start, FlowState) or start.coefficients.shape != self.cost.y.shape:
+            raise TypeError(f"start must be a FlowState of this flow, from advance or until, got {start!r}")
+        return start
