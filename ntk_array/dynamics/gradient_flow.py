@@ -134,7 +134,7 @@ class GradientFlow:
             For t = inf where the cost is not the squared error: its limit need not exist.
         """
         times = time_points(t)
-        states = self._solver.path(times.ravel().tolist(), start)
+        states = self._solver.path(times.ravel().tolist(), self._checked(start))
         flows = self._solver.functions(x_new, states)
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
@@ -143,7 +143,7 @@ class GradientFlow:
         times = time_points(t)
         if times.ndim:
             raise ValueError(f"t must be one time, got {t!r}")
-        return self._solver.path([float(times)], start)[0]
+        return self._solver.path([float(times)], self._checked(start))[0]
 
     def until(self, cost: float, longest: float, start: FlowState | None = None) -> FlowState:
         """The state at the first time at which C(f_t) is at most ``cost``.
@@ -165,4 +165,9 @@ class GradientFlow:
         ValueError
             If the cost is larger at t = longest.
         """
-        return self._solver.until(nonnegative("cost", cost), nonnegative("longest", longest), start)
+        return self._solver.until(nonnegative("cost", cost), nonnegative("longest", longest), self._checked(start))
+
+    def _checked(self, start: FlowState | None) -> FlowState | None:
+        if start is not None and (not isinstance(start, FlowState) or start.coefficients.shape != self.cost.y.shape):
+            raise TypeError(f"start must be a FlowState of this flow, from advance or until, got {start!r}")
+        return start

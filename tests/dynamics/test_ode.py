@@ -225,9 +225,13 @@ def test_what_is_no_state_or_no_time_is_refused():
     p_in = EmpiricalMeasure(X)
     flow = GradientFlow(kernel_of_kind("scalar", np.asarray), CrossEntropy(p_in, LABELS))
     other = GradientFlow(kernel_of_kind("scalar", np.asarray), Huber(p_in, Y[:, 0])).advance(1.0)
+    closed = GradientFlow(kernel_of_kind("scalar", np.asarray), SquaredError(p_in, Y))
     for wrong in (3.0, other):
-        with pytest.raises(TypeError, match="start must be a FlowState of this flow"):
-            flow.predict(t=2.0, start=wrong)
+        for one in (flow, closed):
+            with pytest.raises(TypeError, match="start must be a FlowState of this flow"):
+                one.predict(t=2.0, start=wrong)
+            with pytest.raises(TypeError, match="start must be a FlowState of this flow"):
+                one.until(cost=0.1, longest=1.0, start=wrong)
     with pytest.raises(ValueError, match="t must be one time"):
         flow.advance([1.0, 2.0])
     with pytest.raises(ValueError, match="disagree on the number of outputs"):
