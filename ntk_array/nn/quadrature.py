@@ -46,27 +46,24 @@ class Polar:
 
     def sample(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both expectations for all pairs of standard deviations (n,) at all angles (m,): each (m, n, n)."""
-        value, slope = np.empty((2, len(t), len(std), len(std)))
+        value, slope = np.zeros((2, len(t), len(std), len(std)))
         grades = 0.5 * 4.0 ** -np.arange(1.0, self.levels + 1)
         r, r_weight = _panels(RADIUS * np.asarray([0.0, *(2 * grades), 1.0]), self.radii)
         r_weight = r_weight * r * np.exp(-0.5 * r * r)
-        for k, (tk, a, a_weight) in enumerate(zip(t, *self._angles(t, grades), strict=True)):
-            weight = np.outer(a_weight, r_weight).ravel() / (2 * math.pi)
-            u = np.multiply.outer(std, np.outer(np.cos(a), r).ravel())
-            v = np.multiply.outer(std, np.outer(np.cos(a - tk), r).ravel())
-            value[k] = (weight * phi.function(u)) @ phi.function(v).T
-            slope[k] = (weight * phi.derivative(u)) @ phi.derivative(v).T
+        shares = np.asarray([0.0, *grades, *(1 - grades), 1.0])
+        quarter = np.full((len(t), 1), math.pi / 2)
+        # u and v have one sign in two sectors of angles, half a turn apart, and opposite signs in the other two.
+        for low, high, sign in ((t[:, None] - quarter, quarter, 1), (quarter, t[:, None] + quarter, -1)):
+            angles, angle_weights = _panels(low + (high - low) * shares, self.angles)
+            for k, (a, a_weight) in enumerate(zip(angles, angle_weights, strict=True)):
+                weight = np.multiply.outer(a_weight, r_weight) / (2 * math.pi)
+                u = np.multiply.outer(std, np.multiply.outer([np.cos(a), -np.cos(a)], r))
+                for grid, f in ((value, phi.function), (slope, phi.derivative)):
+                    of_u = f(u)
+                    # Reflected at the middle of its sector, u / s1 is v / s2, or its negative where signs are opposite.
+                    of_v = of_u[:, ::sign, ::-1]
+                    grid[k] += (weight * of_u).reshape(len(std), -1) @ of_v.reshape(len(std), -1).T
         return value, slope
-
-    def _angles(self, t: np.ndarray, grades: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes and weights on the four sectors in which u and v keep their signs, (m, nodes)."""
-        sectors = []
-        t = t[:, None]
-        for low, high in ((t - math.pi / 2, math.pi / 2), (math.pi / 2, t + math.pi / 2)):
-            shares = np.asarray([0.0, *grades, *(1 - grades), 1.0])
-            a, weight = _panels(low + (high - low) * shares, self.angles)
-            sectors += [(a, weight), (a + math.pi, weight)]
-        return np.concatenate([a for a, _ in sectors], axis=1), np.concatenate([w for _, w in sectors], axis=1)
 
 
 @dataclass(frozen=True)
