@@ -6,7 +6,7 @@ training dynamics that the kernels predict, on NumPy, CuPy, PyTorch and JAX arra
 
 from types import ModuleType
 
-from . import dynamics, function_space, nn
+from . import function_space, nn
 from .kernels import (
     EmpiricalNNGP,
     EmpiricalNTK,
@@ -39,9 +39,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> ModuleType:
-    """``ntk_array.experiments`` is loaded when it is first asked for: programs that only need kernels do not wait."""
-    if name == "experiments":
+    """The floors above the kernels are loaded when they are first asked for: what needs a kernel only does not wait."""
+    if name in ("dynamics", "experiments"):
         from importlib import import_module
 
-        return import_module(".experiments", __name__)
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

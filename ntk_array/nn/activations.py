@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +47,7 @@ __all__ = [
 ACCURATE = 1e-9  # a numerical dual with a larger estimated error warns
 
 
+@dataclass(frozen=True)
 class Activation(Layer):
     """An elementwise function phi, on inputs of any shape.
 
@@ -55,8 +56,10 @@ class Activation(Layer):
     estimated, carried along in the state, and warned about where it is above 1e-9.
     """
 
-    breakpoints: ClassVar[tuple[float, ...]] = ()
-    """Where phi has kinks."""
+    @property
+    def breakpoints(self) -> tuple[float, ...]:
+        """Where phi has kinks."""
+        return ()
 
     @abstractmethod
     def function(self, xp: Any, x: Array) -> Array:
@@ -139,7 +142,6 @@ class ClosedForm(Activation):
         return partial(self.closed_form, home(state.k12).xp), 0.0
 
 
-@dataclass(frozen=True)
 class Identity(ClosedForm):
     """phi(x) = x."""
 
@@ -185,7 +187,6 @@ class _PiecewiseLinear(ClosedForm):
         )
 
 
-@dataclass(frozen=True)
 class ReLU(_PiecewiseLinear):
     """phi(x) = max(x, 0)."""
 
@@ -206,7 +207,6 @@ class LeakyReLU(_PiecewiseLinear):
         return self.negative_slope, 1.0
 
 
-@dataclass(frozen=True)
 class Abs(_PiecewiseLinear):
     """phi(x) = abs(x)."""
 
@@ -214,7 +214,6 @@ class Abs(_PiecewiseLinear):
         return -1.0, 1.0
 
 
-@dataclass(frozen=True)
 class Erf(ClosedForm):
     """phi(x) = erf(x)."""
 
@@ -231,7 +230,6 @@ class Erf(ClosedForm):
         return Dual((2 / math.pi) * xp.atan2(2 * k12, xp.sqrt(rest)), (4 / math.pi) / xp.sqrt(rest))
 
 
-@dataclass(frozen=True)
 class GELU(ClosedForm):
     """phi(x) = x Phi(x), Phi the normal distribution function (the exact form, not the tanh approximation)."""
 
@@ -255,7 +253,6 @@ class GELU(ClosedForm):
         )
 
 
-@dataclass(frozen=True)
 class Sin(ClosedForm):
     """phi(x) = sin(x)."""
 
@@ -269,7 +266,6 @@ class Sin(ClosedForm):
         return Dual(*_damped_sinh_and_cosh(xp, k12, k11, k22))
 
 
-@dataclass(frozen=True)
 class Cos(ClosedForm):
     """phi(x) = cos(x)."""
 
@@ -293,7 +289,6 @@ def _damped_sinh_and_cosh(xp: Any, k12: Array, k11: Array, k22: Array) -> tuple[
     return -xp.sign(k12) * xp.expm1(-2 * size) * larger, (1 + xp.exp(-2 * size)) * larger
 
 
-@dataclass(frozen=True)
 class Tanh(Activation):
     """phi(x) = tanh(x)."""
 
@@ -308,7 +303,6 @@ def _sigmoid(xp: Any, x: Array) -> Array:
     return 0.5 * (1 + xp.tanh(0.5 * x))  # exp(-x) would overflow
 
 
-@dataclass(frozen=True)
 class Sigmoid(Activation):
     """phi(x) = 1 / (1 + exp(-x))."""
 
@@ -320,7 +314,6 @@ class Sigmoid(Activation):
         return s * (1 - s)
 
 
-@dataclass(frozen=True)
 class SiLU(Activation):
     """phi(x) = x sigmoid(x), also called swish."""
 
@@ -332,7 +325,6 @@ class SiLU(Activation):
         return s * (1 + x * (1 - s))
 
 
-@dataclass(frozen=True)
 class Softplus(Activation):
     """phi(x) = log(1 + exp(x))."""
 
@@ -343,7 +335,6 @@ class Softplus(Activation):
         return _sigmoid(xp, x)
 
 
-@dataclass(frozen=True)
 class ELU(Activation):
     """phi(x) = x for x > 0, exp(x) - 1 otherwise."""
 
@@ -387,7 +378,7 @@ class Elementwise(Activation):
 
     phi: Callable[[Any, Array], Array]
     phi_prime: Callable[[Any, Array], Array]
-    breakpoints: tuple[float, ...] = ()  # type: ignore[misc]
+    breakpoints: tuple[float, ...] = ()
     name: str = "user"
 
     def __post_init__(self) -> None:
