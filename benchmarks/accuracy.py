@@ -23,8 +23,8 @@ Made by `python -m benchmarks.accuracy`; the numbers are in `benchmarks/results/
 
 Largest errors of E[phi(u) phi(v)] and of its slope E[phi'(u) phi'(v)] against {points} values of 19 right digits by
 mpmath, relative to the geometric mean of the two variances (of phi and of phi'), in float64: standard deviations from
-0.02 to 2.5 (tanh to 5), equal and unequal, angles from 0.05 to 3.1. "Stated" is the error that ntk_array itself estimates for
-a numerical dual, relative to the largest value in the range rather than to each entry's own scale.
+0.02 to 2.5 (tanh to 5), equal and unequal, angles from 0.05 to 3.1. "Stated" is the error that ntk_array itself
+estimates for a numerical dual, relative to the largest value in the range rather than to each entry's own scale.
 
 | activation | by | error | error of the slope | stated |
 |---|---|---|---|---|
