@@ -121,7 +121,7 @@ def load_dataset(source: str, target: str | None = None, task: str = "auto") -> 
     if target is None:
         raise ValueError(f"name the target of {path.name}: the column or array to predict")
     x, y = reader(path, target)
-    x = np.asarray(inputs("the inputs", x), dtype=np.float64)
+    x = np.asarray(inputs("x", x), dtype=np.float64)
     return _with_task(path.stem, x, np.asarray(y), task)
 
 
