@@ -114,15 +114,15 @@ class EmpiricalNTK(_Empirical):
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """J(x1) J(x2)^T v: one backward pass over x2 and one tangent pass over x1 a column, no matrix."""
-        x2 = x1 if x2 is None else x2
         xp = home(x1).xp
-        f2, pull = self.net.forward_and_pullback(self.params, x2)
-        _, tape = self.net.forward(self.params, x1)
+        f2, tape2 = self.net.forward(self.params, x1 if x2 is None else x2)
+        tape1 = tape2 if x2 is None else self.net.forward(self.params, x1)[1]
         outputs = output_cotangents(f2).shape[0]
 
         def apply(u: Array) -> Array:
-            gradient = tree_map(lambda g, keep: g if keep else xp.zeros_like(g), pull(u), self._trained)
-            return self.net.tangent(self.params, tape, xp.zeros_like(x1), gradient)
+            gradient = self.net.vjp_from_tape(self.params, tape2, u)
+            gradient = tree_map(lambda g, keep: g if keep else xp.zeros_like(g), gradient, self._trained)
+            return self.net.tangent(self.params, tape1, xp.zeros_like(x1), gradient)
 
         if self.kind != "scalar" and v.shape[1] != outputs:
             raise ValueError(f"v has {v.shape[1]} columns, the kernel has {outputs} outputs")

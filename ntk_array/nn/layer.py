@@ -167,7 +167,11 @@ class Layer(ABC):
     def forward_and_pullback(self, params: Params, x: Array) -> tuple[Array, Callable[[Array], Params]]:
         """The output f(x) (N, C) and the function u (N, C) -> J^T u, which shares its tape."""
         f, tape = self.forward(params, x)
-        return f, lambda u: self.pullback(self.backward(params, tape, u[None, ...])[1])
+        return f, lambda u: self.vjp_from_tape(params, tape, u)
+
+    def vjp_from_tape(self, params: Params, tape: Any, u: Array) -> Params:
+        """J^T u for u (N, C), from the tape of a forward pass."""
+        return self.pullback(self.backward(params, tape, u[None, ...])[1])
 
     def checked(self, params: Params, x: Array) -> Array:
         """Inputs (N, ...), validated, of the library, device and dtype of the parameters."""
