@@ -1,11 +1,12 @@
 """What every kernel can do, and the algebra of kernels."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from .._array.namespace import Array, home
-from .._array.validate import inputs, positive, real_array, same_home
+from .._array.validate import inputs, one_of, positive, real_array, same_home
 
 __all__ = ["Kernel", "Kind"]
 
@@ -80,6 +81,63 @@ class Kernel(ABC):
         flat = xp.reshape(k, (n1 * outputs, n2 * outputs)) @ xp.reshape(v, (n2 * outputs,))
         return xp.reshape(flat, (n1, outputs))
 
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """What :meth:`gradient` can be taken with respect to: some of "log_weight_std" and "log_bias_std"."""
+        return frozenset()
+
+    def gradient(
+        self, x1: Array, x2: Array | None = None, wrt: str | Sequence[str] = ("log_weight_std", "log_bias_std")
+    ) -> dict[str, Array]:
+        """Derivatives of the kernel with respect to hyper-parameters of its network.
+
+        Parameters
+        ----------
+        x1, x2 : array
+            As for the kernel itself.
+        wrt : str or sequence of str
+            "log_weight_std" and "log_bias_std": the logarithms of factors common to the weight_std, or to the bias_std,
+            of all layers, so that d K / d log_weight_std = sum_l sigma_w^l dK / d sigma_w^l.
+
+        Returns
+        -------
+        dict
+            One array for each name, of the shape of the kernel's values.
+
+        Raises
+        ------
+        TypeError
+            If the kernel does not depend on hyper-parameters: an empirical or a precomputed one.
+        ValueError
+            If a derivative does not exist: no layer has a bias, so that log bias_std is -inf.
+
+        Examples
+        --------
+        >>> import numpy as np, ntk_array as ntk
+        >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1,), 1, weight_std=1.5, bias_std=0.1))
+        >>> x = np.asarray([[1.0, 2.0], [0.5, -1.0]])
+        >>> {name: value.shape for name, value in K.gradient(x).items()}
+        {'log_weight_std': (2, 2), 'log_bias_std': (2, 2)}
+        """
+        x1, x2 = self.checked(x1, x2)
+        names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+        for name in names:
+            one_of("wrt", name, ("log_weight_std", "log_bias_std"))
+            if self.hyperparameters and name not in self.hyperparameters:
+                raise ValueError(
+                    f"the kernel has no derivative with respect to {name}: no layer has a bias (bias_std = 0); ask for "
+                    f"wrt={sorted(self.hyperparameters)}"
+                )
+        return {name: self.gradient_block(x1, x2, name) for name in names}
+
+    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
+        """The derivative for validated inputs with respect to one of ``hyperparameters``."""
+        raise TypeError(f"{type(self).__name__} does not depend on hyper-parameters: it has no gradient")
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Kernel":
+        """The kernel of the network with every weight_std and every bias_std multiplied by these factors."""
+        raise TypeError(f"{type(self).__name__} does not depend on hyper-parameters: it cannot be rescaled")
+
     def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated."""
         x1 = inputs("x1", x1)
@@ -140,6 +198,28 @@ class Combined(Kernel):
     def _apply(self, left: Array, right: Array) -> Array:
         return left + right if self.operation == "add" else left * right
 
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Those of either, taken to be common to both."""
+        return self.left.hyperparameters | self.right.hyperparameters
+
+    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
+        """The rules for sums and products."""
+        shares = []
+        for kernel, other in ((self.left, self.right), (self.right, self.left)):
+            if name in kernel.hyperparameters:
+                share = kernel.gradient_block(x1, x2, name)
+                shares.append(share if self.operation == "add" else share * other.block(x1, x2))
+        return sum(shares[1:], shares[0])
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Combined":
+        """Both rescaled, where they depend on hyper-parameters."""
+        left, right = (
+            kernel.rescaled(weight_std, bias_std) if kernel.hyperparameters else kernel
+            for kernel in (self.left, self.right)
+        )
+        return Combined(self.operation, left, right)
+
 
 @dataclass(frozen=True)
 class Scaled(Kernel):
@@ -164,3 +244,16 @@ class Scaled(Kernel):
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """The kernel's own product, scaled."""
         return self.factor * self.kernel.product(x1, x2, v)
+
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Those of the kernel."""
+        return self.kernel.hyperparameters
+
+    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
+        """Entry by entry."""
+        return self.factor * self.kernel.gradient_block(x1, x2, name)
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Scaled":
+        """The kernel rescaled; the factor stays."""
+        return Scaled(self.kernel.rescaled(weight_std, bias_std), self.factor)

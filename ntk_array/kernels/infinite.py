@@ -1,11 +1,11 @@
 """Infinite-width kernels, in closed form or by quadrature of known error."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._array.linalg import mirror
 from .._array.namespace import Array
 from .._array.validate import inputs
-from ..nn.covariance import Covariance
+from ..nn.covariance import Covariance, Direction
 from ..nn.layer import Layer
 from .base import Kernel
 
@@ -29,6 +29,22 @@ class _Infinite(Kernel):
         _check_flat(x1)
         block = self._read(self.net.propagate(Covariance.between(x1, x2, ntk=self._ntk)))
         return mirror(block) if x2 is None else block
+
+    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
+        """The derivative of the same recursion, layer by layer."""
+        _check_flat(x1)
+        state = Covariance.between(x1, x2, ntk=self._ntk)
+        block = self._read(self.net.propagate_tangent(state, state.unchanging(), Direction(**{name: 1.0}))[1])
+        return mirror(block) if x2 is None else block
+
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Those of the network."""
+        return self.net.hyperparameters
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "_Infinite":
+        """The kernel of the rescaled network."""
+        return replace(self, net=self.net.rescaled(weight_std, bias_std))
 
     def block_diagonal(self, x: Array) -> Array:
         """The same for each input with itself."""

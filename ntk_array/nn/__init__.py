@@ -1,10 +1,10 @@
 """Networks: one file a layer, its finite and its infinite-width behaviour side by side."""
 
+from .activation import Activation
 from .activations import (
     ELU,
     GELU,
     Abs,
-    Activation,
     Cos,
     Elementwise,
     Erf,

@@ -1,4 +1,4 @@
-"""Activations: elementwise functions, their derivatives and their dual activations.
+"""The activations: elementwise functions, their derivatives and, where known, their dual activations.
 
 Formulas are written against the array API, as functions of a namespace ``xp`` and an array: the same source runs
 on every library, and on NumPy where a dual activation is tabulated.
@@ -7,29 +7,21 @@ on every library, and on NumPy where a dual activation is tabulated.
 from __future__ import annotations
 
 import math
-import warnings
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from typing import Any
 
-import numpy as np
-
-from .._array.namespace import Array, home, standard_namespace, to_host
+from .._array.namespace import Array
 from .._array.special import erf, normal_cdf, normal_pdf
-from .covariance import Covariance
-from .dual import Dual, angle, numerical_dual
-from .layer import Factors, Layer
-from .parameters import Params
-from .quadrature import ScalarFunction
+from .activation import Activation, ClosedForm
+from .covariance import Covariance, Direction
+from .dual import Dual, angle, angle_tangent
 
 __all__ = [
     "ELU",
     "GELU",
     "Abs",
-    "Activation",
-    "ClosedForm",
     "Cos",
     "Elementwise",
     "Erf",
@@ -44,103 +36,6 @@ __all__ = [
     "activation_named",
 ]
 
-ACCURATE = 1e-9  # a numerical dual with a larger estimated error warns
-
-
-@dataclass(frozen=True)
-class Activation(Layer):
-    """An elementwise function phi, on inputs of any shape.
-
-    Its infinite-width limit is the dual activation: K' = E[phi(u) phi(v)] and Theta' = Theta E[phi'(u) phi'(v)] for
-    (u, v) ~ N(0, [[K11, K12], [K12, K22]]) (Jacot et al. 2018, Theorem 1), here by quadrature to an error that is
-    estimated, carried along in the state, and warned about where it is above 1e-9.
-    """
-
-    @property
-    def breakpoints(self) -> tuple[float, ...]:
-        """Where phi has kinks."""
-        return ()
-
-    @abstractmethod
-    def function(self, xp: Any, x: Array) -> Array:
-        """phi(x)."""
-
-    @abstractmethod
-    def derivative(self, xp: Any, x: Array) -> Array:
-        """phi'(x); at a kink, the derivative from the left."""
-
-    def draw(self, seeds: np.random.SeedSequence, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
-        """No parameters."""
-        del seeds
-        return {}, shape
-
-    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
-        """phi(x); the tape is phi'(x)."""
-        xp = home(x).xp
-        return self.function(xp, x), self.derivative(xp, x)
-
-    def backward(self, params: Params, tape: Array, delta: Array) -> tuple[Array, Factors]:
-        """Cotangents times phi'."""
-        return delta * tape, []
-
-    def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
-        """phi' dx."""
-        return tape * dx
-
-    def propagate(self, state: Covariance) -> Covariance:
-        """The dual activation."""
-        if not state.gaussian:
-            raise ValueError(
-                f"{self!r} acts on values that are not Gaussian in the infinite-width limit (the inputs themselves, or "
-                "another activation): put a Dense layer before it; finite networks and Monte Carlo kernels do "
-                "not need that"
-            )
-        dual, error = self.dual(state)
-        xp = home(state.k12).xp
-
-        def variance(k: Array) -> Array:
-            flat = xp.reshape(k, (-1,))
-            # A tabulated dual may give a zero row a variance of -1e-20.
-            return xp.reshape(xp.clip(dual(flat, flat, flat).value, min=0.0), k.shape)
-
-        k12, slope = dual(state.k12, state.k11, state.k22)
-        return state.to(
-            k12=k12,
-            k11=variance(state.k11),
-            k22=variance(state.k22),
-            ntk=None if state.ntk is None else state.ntk * slope,
-            gaussian=False,
-            quadrature_error=max(error, state.quadrature_error),
-        )
-
-    def dual(self, state: Covariance) -> tuple[Callable[[Array, Array, Array], Dual], float]:
-        """(k12, k11, k22) -> :class:`Dual` for variances in the range of the state, and its estimated error."""
-        xp = home(state.k12).xp
-        variances = [float(to_host(f(k))) for k in (state.k11, state.k22) for f in (xp.min, xp.max)]
-        host = standard_namespace(np)
-        phi = ScalarFunction(partial(self.function, host), partial(self.derivative, host), self.breakpoints)
-        table = numerical_dual(phi, math.sqrt(min(variances)), math.sqrt(max(variances)))
-        if table.error > ACCURATE:
-            warnings.warn(
-                f"the dual activation of {self!r} was integrated to an estimated relative error of {table.error:.0e}; "
-                "a kink of the function that is not in breakpoints, or a very large weight_std, is the usual reason",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        return table, table.error
-
-
-class ClosedForm(Activation):
-    """An activation whose dual activation is known in closed form."""
-
-    @abstractmethod
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
-        """The dual activation at covariances that broadcast to the shape of k12."""
-
-    def dual(self, state: Covariance) -> tuple[Callable[[Array, Array, Array], Dual], float]:
-        """The closed form, with no error."""
-        return partial(self.closed_form, home(state.k12).xp), 0.0
-
 
 class Identity(ClosedForm):
     """phi(x) = x."""
@@ -154,9 +49,20 @@ class Identity(ClosedForm):
     def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
         return Dual(k12, xp.ones_like(k12))
 
+    def closed_form_tangent(
+        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
+    ) -> Dual:
+        return Dual(dk12, xp.zeros_like(k12))
+
     def propagate(self, state: Covariance) -> Covariance:
         """Nothing changes, Gaussian or not."""
         return state
+
+    def propagate_tangent(
+        self, state: Covariance, dstate: Covariance, direction: Direction
+    ) -> tuple[Covariance, Covariance]:
+        """Nothing changes."""
+        return state, dstate
 
 
 class _PiecewiseLinear(ClosedForm):
@@ -185,6 +91,16 @@ class _PiecewiseLinear(ClosedForm):
             m2 * scale * cosine + (2 / math.pi) * d2 * scale * (sine + toward * cosine),
             m2 + (2 / math.pi) * d2 * toward,
         )
+
+    def closed_form_tangent(
+        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
+    ) -> Dual:
+        below, above = self._slopes()
+        d2 = (2 / math.pi) * ((above - below) / 2) ** 2
+        scale, _, sine, _ = angle(k12, k11, k22)
+        slope = self.closed_form(xp, k12, k11, k22).slope
+        dlog_s1, dlog_s2, dt = angle_tangent(k12, k11, k22, dk12, dk11, dk22)
+        return Dual(slope * dk12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)
 
 
 class ReLU(_PiecewiseLinear):
@@ -229,6 +145,14 @@ class Erf(ClosedForm):
         rest = 1 + 2 * k11 + 2 * k22 + 4 * xp.clip(k11 * k22 - k12 * k12, min=0.0)
         return Dual((2 / math.pi) * xp.atan2(2 * k12, xp.sqrt(rest)), (4 / math.pi) / xp.sqrt(rest))
 
+    def closed_form_tangent(
+        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
+    ) -> Dual:
+        slope = self.closed_form(xp, k12, k11, k22).slope
+        drest = 2 * (1 + 2 * k22) * dk11 + 2 * (1 + 2 * k11) * dk22 - 8 * k12 * dk12
+        stretch = dk11 / (1 + 2 * k11) + dk22 / (1 + 2 * k22)
+        return Dual(slope * (dk12 - k12 * stretch), -(math.pi**2 / 32) * slope**3 * drest)
+
 
 class GELU(ClosedForm):
     """phi(x) = x Phi(x), Phi the normal distribution function (the exact form, not the tanh approximation)."""
@@ -252,6 +176,27 @@ class GELU(ClosedForm):
             both + k12 * (inverse + 1 / d) / root,
         )
 
+    def closed_form_tangent(
+        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
+    ) -> Dual:
+        """The quotient and chain rules, term by term."""
+        a, b = 1 + k11, 1 + k22
+        determinant = xp.clip(k11 * k22 - k12 * k12, min=0.0)
+        d = 1 + k11 + k22 + determinant
+        dd = b * dk11 + a * dk22 - 2 * k12 * dk12
+        ddeterminant = k22 * dk11 + k11 * dk22 - 2 * k12 * dk12
+        root = 2 * math.pi * xp.sqrt(d)
+        inverse, dinverse = 1 / a + 1 / b, -dk11 / a**2 - dk22 / b**2
+        both = 0.25 + xp.atan2(k12, xp.sqrt(d)) / (2 * math.pi)
+        dboth = (dk12 * d - k12 * dd / 2) / (a * b * root)
+        numerator = determinant + k12 * k12 * inverse
+        dnumerator = ddeterminant + 2 * k12 * dk12 * inverse + k12 * k12 * dinverse
+        slope_sum = inverse + 1 / d
+        return Dual(
+            dk12 * both + k12 * dboth + (dnumerator - numerator * dd / (2 * d)) / root,
+            dboth + (dk12 * slope_sum + k12 * (dinverse - dd / d**2 - slope_sum * dd / (2 * d))) / root,
+        )
+
 
 class Sin(ClosedForm):
     """phi(x) = sin(x)."""
@@ -265,6 +210,13 @@ class Sin(ClosedForm):
     def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
         return Dual(*_damped_sinh_and_cosh(xp, k12, k11, k22))
 
+    def closed_form_tangent(
+        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
+    ) -> Dual:
+        value, slope = self.closed_form(xp, k12, k11, k22)
+        dm = (dk11 + dk22) / 2
+        return Dual(slope * dk12 - value * dm, value * dk12 - slope * dm)
+
 
 class Cos(ClosedForm):
     """phi(x) = cos(x)."""
@@ -277,6 +229,13 @@ class Cos(ClosedForm):
 
     def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
         return Dual(*reversed(_damped_sinh_and_cosh(xp, k12, k11, k22)))
+
+    def closed_form_tangent(
+        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
+    ) -> Dual:
+        value, slope = self.closed_form(xp, k12, k11, k22)
+        dm = (dk11 + dk22) / 2
+        return Dual(slope * dk12 - value * dm, value * dk12 - slope * dm)
 
 
 def _damped_sinh_and_cosh(xp: Any, k12: Array, k11: Array, k22: Array) -> tuple[Array, Array]:
@@ -420,4 +379,10 @@ def activation_named(activation: str | Activation) -> Activation:
         return activation
     if activation not in NAMED:
         raise ValueError(f"activation must be one of {', '.join(NAMED)} or an Activation layer, got {activation!r}")
-    return NAMED[activation]()
+    return _named(activation)
+
+
+@cache
+def _named(name: str) -> Activation:
+    """One object a name: tables of dual activations are kept by object."""
+    return NAMED[name]()

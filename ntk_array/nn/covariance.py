@@ -1,12 +1,23 @@
 """The state that travels through the layers of an infinitely wide network."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home
 
-__all__ = ["Covariance"]
+__all__ = ["Covariance", "Direction"]
+
+
+class Direction(NamedTuple):
+    """A direction in which hyper-parameters change: factors common to the weight_std and the bias_std of all layers.
+
+    A derivative along it is d/de where every weight_std is multiplied by exp(e * log_weight_std), every bias_std by
+    exp(e * log_bias_std).
+    """
+
+    log_weight_std: float = 0.0
+    log_bias_std: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,12 @@ class Covariance:
         xp = home(x).xp
         k = xp.sum(x * x, axis=1) / x.shape[1]
         return cls(k, k, k, xp.zeros_like(k) if ntk else None, x.shape[1])
+
+    def unchanging(self) -> "Covariance":
+        """The derivative of a state that depends on nothing: zeros."""
+        zeros = home(self.k12).xp.zeros_like
+        ntk = None if self.ntk is None else zeros(self.ntk)
+        return self.to(k12=zeros(self.k12), k11=zeros(self.k11), k22=zeros(self.k22), ntk=ntk)
 
     def to(self, **changes: Any) -> "Covariance":
         """A copy with some attributes changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from .._array.namespace import Array, home
 from .._array.random import normal
 from .._array.validate import count, nonnegative, one_of, positive
 from .contraction import Contraction
-from .covariance import Covariance
+from .covariance import Covariance, Direction
 from .layer import Factors, Layer
 from .parameters import Params
 
@@ -171,3 +171,31 @@ class Dense(Layer):
             width=self.width,
             gaussian=True,
         )
+
+    def propagate_tangent(
+        self, state: Covariance, dstate: Covariance, direction: Direction
+    ) -> tuple[Covariance, Covariance]:
+        """d(weight_std^2 K) = weight_std^2 (dK + 2 K) along log_weight_std, and so on."""
+        w2, b2 = self.weight_std**2, 2.0 * direction.log_bias_std * self.bias_std**2
+
+        def scaled(k: Array, dk: Array) -> Array:
+            return w2 * (dk + 2.0 * direction.log_weight_std * k)
+
+        k12, k11, k22 = (
+            scaled(k, dk) + b2 for k, dk in ((state.k12, dstate.k12), (state.k11, dstate.k11), (state.k22, dstate.k22))
+        )
+        if state.ntk is None:
+            ntk = None
+        else:
+            own = k12 if self.parameterization == "ntk" else float(state.width) * dstate.k12
+            ntk = own + scaled(state.ntk, dstate.ntk)
+        return self.propagate(state), dstate.to(k12=k12, k11=k11, k22=k22, ntk=ntk)
+
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """log_bias_std only where there is a bias."""
+        return frozenset({"log_weight_std", "log_bias_std"} if self.bias_std else {"log_weight_std"})
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> Dense:
+        """weight_std and bias_std multiplied by factors."""
+        return replace(self, weight_std=weight_std * self.weight_std, bias_std=bias_std * self.bias_std)

@@ -12,7 +12,8 @@ import numpy as np
 from .._array.files import write_whole
 from .._array.namespace import Home, standard_namespace, to_host
 from . import activations
-from .activations import Activation, Elementwise
+from .activation import Activation
+from .activations import Elementwise
 from .dense import Dense
 from .layer import Layer
 from .parameters import Params, check_structure, flatten, tree_map, unflatten

@@ -13,7 +13,7 @@ from .._array.namespace import Array, Home, default_dtype, home, standard_namesp
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, real_array, same_home
 from .contraction import Contraction
-from .covariance import Covariance
+from .covariance import Covariance, Direction
 from .parameters import Params, check_structure, first_leaf, tree_map
 
 __all__ = ["Factors", "Layer", "output_cotangents"]
@@ -50,6 +50,23 @@ class Layer(ABC):
     @abstractmethod
     def propagate(self, state: Covariance) -> Covariance:
         """The infinite-width limit: covariances and NTK in, covariances and NTK out."""
+
+    def propagate_tangent(
+        self, state: Covariance, dstate: Covariance, direction: Direction
+    ) -> tuple[Covariance, Covariance]:
+        """The infinite-width limit and its derivative, for a state that changes as dstate and hyper-parameters along
+        a direction."""
+        raise TypeError(f"{self!r} does not give the derivative of its infinite-width limit")
+
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Those of "log_weight_std" and "log_bias_std" that the infinite-width limit depends on."""
+        return frozenset()
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> Layer:
+        """The same layer with its weight_std and bias_std multiplied by factors."""
+        del weight_std, bias_std
+        return self
 
     @property
     def factor_count(self) -> int:

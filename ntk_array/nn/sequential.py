@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array
-from .activations import Activation, activation_named
+from .activation import Activation
+from .activations import activation_named
 from .contraction import Contraction
-from .covariance import Covariance
+from .covariance import Covariance, Direction
 from .dense import Dense
 from .layer import Factors, Layer
 from .parameters import Params
@@ -114,6 +115,23 @@ class Sequential(Layer):
         for layer in self.layers:
             state = layer.propagate(state)
         return state
+
+    def propagate_tangent(
+        self, state: Covariance, dstate: Covariance, direction: Direction
+    ) -> tuple[Covariance, Covariance]:
+        """The layers in order."""
+        for layer in self.layers:
+            state, dstate = layer.propagate_tangent(state, dstate, direction)
+        return state, dstate
+
+    @property
+    def hyperparameters(self) -> frozenset[str]:
+        """Those of any layer."""
+        return frozenset().union(*(layer.hyperparameters for layer in self.layers))
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> Sequential:
+        """Every layer rescaled."""
+        return Sequential(*(layer.rescaled(weight_std, bias_std) for layer in self.layers))
 
 
 def mlp(

@@ -1,0 +1,176 @@
+"""What every activation is: an elementwise function, its derivative and its dual activation."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+
+from .._array.namespace import Array, home, standard_namespace, to_host
+from .covariance import Covariance, Direction
+from .dual import ClosedDual, Dual, DualFunction, numerical_dual
+from .layer import Factors, Layer
+from .parameters import Params
+from .quadrature import ScalarFunction
+
+__all__ = ["Activation", "ClosedForm"]
+
+ACCURATE = 1e-9  # a numerical dual with a larger estimated error warns
+MARGIN = 0.05  # series differentiate badly at the ends of their range
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An elementwise function phi, on inputs of any shape.
+
+    Its infinite-width limit is the dual activation: K' = E[phi(u) phi(v)] and Theta' = Theta E[phi'(u) phi'(v)] for
+    (u, v) ~ N(0, [[K11, K12], [K12, K22]]) (Jacot et al. 2018, Theorem 1), here by quadrature to an error that is
+    estimated, carried along in the state, and warned about where it is above 1e-9.
+    """
+
+    @property
+    def breakpoints(self) -> tuple[float, ...]:
+        """Where phi has kinks."""
+        return ()
+
+    @abstractmethod
+    def function(self, xp: Any, x: Array) -> Array:
+        """phi(x)."""
+
+    @abstractmethod
+    def derivative(self, xp: Any, x: Array) -> Array:
+        """phi'(x); at a kink, the derivative from the left."""
+
+    def draw(self, seeds: np.random.SeedSequence, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+        """No parameters."""
+        del seeds
+        return {}, shape
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """phi(x); the tape is phi'(x)."""
+        xp = home(x).xp
+        return self.function(xp, x), self.derivative(xp, x)
+
+    def backward(self, params: Params, tape: Array, delta: Array) -> tuple[Array, Factors]:
+        """Cotangents times phi'."""
+        return delta * tape, []
+
+    def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
+        """phi' dx."""
+        return tape * dx
+
+    def propagate(self, state: Covariance) -> Covariance:
+        """The dual activation."""
+        if not state.gaussian:
+            raise ValueError(
+                f"{self!r} acts on values that are not Gaussian in the infinite-width limit (the inputs themselves, or "
+                "another activation): put a Dense layer before it; finite networks and Monte Carlo kernels do "
+                "not need that"
+            )
+        dual = self.dual(state)
+        xp = home(state.k12).xp
+
+        def variance(k: Array) -> Array:
+            flat = xp.reshape(k, (-1,))
+            # A tabulated dual may give a zero row a variance of -1e-20.
+            return xp.reshape(xp.clip(dual(flat, flat, flat).value, min=0.0), k.shape)
+
+        k12, slope = dual(state.k12, state.k11, state.k22)
+        return state.to(
+            k12=k12,
+            k11=variance(state.k11),
+            k22=variance(state.k22),
+            ntk=None if state.ntk is None else state.ntk * slope,
+            gaussian=False,
+            quadrature_error=max(dual.error, state.quadrature_error),
+        )
+
+    def propagate_tangent(
+        self, state: Covariance, dstate: Covariance, direction: Direction
+    ) -> tuple[Covariance, Covariance]:
+        """The dual activation and its derivative."""
+        after = self.propagate(state)
+        dual = self.dual(state, margin=MARGIN)
+        xp = home(state.k12).xp
+
+        def variance(k: Array, dk: Array) -> Array:
+            k_flat, dk_flat = xp.reshape(k, (-1,)), xp.reshape(dk, (-1,))
+            return xp.reshape(dual.tangent(*(k_flat,) * 3, *(dk_flat,) * 3).value, k.shape)
+
+        at = (state.k12, state.k11, state.k22)
+        k12, dslope = dual.tangent(*at, dstate.k12, dstate.k11, dstate.k22)
+        ntk = None if state.ntk is None else dstate.ntk * dual(*at).slope + state.ntk * dslope
+        change = dstate.to(k12=k12, k11=variance(state.k11, dstate.k11), k22=variance(state.k22, dstate.k22), ntk=ntk)
+        return after, change
+
+    def dual(self, state: Covariance, margin: float = 0.0) -> DualFunction:
+        """The dual activation for standard deviations in the range of the state, widened by the share ``margin``.
+
+        Tables are kept: a network asks for the same ones over and over.
+        """
+        xp = home(state.k12).xp
+        variances = [float(to_host(f(k))) for k in (state.k11, state.k22) for f in (xp.min, xp.max)]
+        smallest, largest = math.sqrt(min(variances)), math.sqrt(max(variances))
+        if margin or largest > smallest * (1.0 + 1e-14):
+            smallest, largest = _outward(smallest / (1.0 + margin), largest * (1.0 + margin))
+        table = _tabulated(Same(self), smallest, largest)
+        if table.error > ACCURATE:
+            warnings.warn(
+                f"the dual activation of {self!r} was integrated to an estimated relative error of {table.error:.0e}; "
+                "a kink of the function that is not in breakpoints, or a very large weight_std, is the usual reason",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return table
+
+
+class Same:
+    """A key that stands for one object only: equality of a user's activations may mean less than sameness."""
+
+    def __init__(self, activation: Activation) -> None:
+        self.activation = activation
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.activation is self.activation
+
+    def __hash__(self) -> int:
+        return id(self.activation)
+
+
+@lru_cache(maxsize=128)
+def _tabulated(key: Same, smallest: float, largest: float) -> DualFunction:
+    host, activation = standard_namespace(np), key.activation
+    phi = ScalarFunction(
+        partial(activation.function, host), partial(activation.derivative, host), activation.breakpoints
+    )
+    return numerical_dual(phi, smallest, largest)
+
+
+def _outward(smallest: float, largest: float) -> tuple[float, float]:
+    """A range rounded outward to eighths of octaves, so that batches with similar norms share their tables."""
+    low = 2.0 ** (math.floor(8.0 * math.log2(smallest)) / 8.0) if smallest > 0 else 0.0
+    return low, 2.0 ** (math.ceil(8.0 * math.log2(largest)) / 8.0)
+
+
+class ClosedForm(Activation):
+    """An activation whose dual activation is known in closed form, with its derivative."""
+
+    @abstractmethod
+    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
+        """The dual activation at covariances that broadcast to the shape of k12."""
+
+    @abstractmethod
+    def closed_form_tangent(
+        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
+    ) -> Dual:
+        """Its derivative where the covariances change as dk12, dk11, dk22."""
+
+    def dual(self, state: Covariance, margin: float = 0.0) -> DualFunction:
+        """The closed form, with no error."""
+        xp = home(state.k12).xp
+        return ClosedDual(partial(self.closed_form, xp), partial(self.closed_form_tangent, xp))
