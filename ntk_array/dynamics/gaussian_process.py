@@ -1,37 +1,23 @@
 """Gaussian process regression: posterior, samples, marginal likelihood and leave-one-out, from one spectrum."""
 
+import copy
 import math
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Literal, overload
 
 from .._array.linalg import mirror
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed
-from .._array.validate import inputs, nonnegative, same_home, targets
+from .._array.validate import inputs, nonnegative, one_of, same_home, targets
 from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
 from .gaussian import Gaussian, scalar_kernel
+from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual, precision_diagonal, regular_inverse
 
-__all__ = ["GaussianProcess", "LeaveOneOut"]
+__all__ = ["HYPERPARAMETERS", "GaussianProcess"]
 
-
-class LeaveOneOut(NamedTuple):
-    """What a Gaussian process predicts of each target from all the others.
-
-    Attributes
-    ----------
-    mean : array (N, C) or (N,)
-        The prediction of y_i.
-    residual : array (N, C) or (N,)
-        y_i minus its prediction.
-    variance : array (N,)
-        Of y_i given the others, noise included; the same for every output.
-    """
-
-    mean: Array
-    residual: Array
-    variance: Array
+HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise")
+"""What a likelihood can depend on: factors of the kernel's weight_std and bias_std, and the variance of the noise."""
 
 
 class GaussianProcess:
@@ -94,7 +80,8 @@ class GaussianProcess:
 
     def __init__(self, kernel: Kernel, x: Array, y: Array, noise: float) -> None:
         scalar_kernel("kernel", kernel)
-        self.kernel, self.noise = kernel, nonnegative("noise", noise)
+        noise = nonnegative("noise", noise)
+        self.kernel = kernel
         self.x = inputs("x", x)
         y = targets("y", y, int(self.x.shape[0]))
         same_home(x=self.x, y=y)
@@ -102,13 +89,25 @@ class GaussianProcess:
         self.y = y[:, None] if self._vector else y
         self._gram = kernel(self.x)
         self.spectrum = decompose(self._gram[None, ...])
-        xp = home(self.y).xp
         self._vectors = self.spectrum.vectors[0, ...]
-        self._s = self.spectrum.values[0, :] + self.noise
-        resolved = self._s > self.spectrum.cutoff
-        self.singular = not bool(to_host(xp.all(resolved)))
-        self._inverse = xp.where(resolved, 1.0 / xp.where(resolved, self._s, 1.0), 0.0)
         self._coordinates = self._vectors.T @ self.y
+        self._regularize(noise)
+
+    def _regularize(self, noise: float) -> None:
+        xp, s = home(self.y).xp, self.spectrum.values[0, :] + noise
+        resolved = s > self.spectrum.cutoff
+        self.noise, self.singular = noise, not bool(to_host(xp.all(resolved)))
+        self._inverse = xp.where(resolved, 1.0 / xp.where(resolved, s, 1.0), 0.0)
+
+    def _regularized(self, noise: float) -> "GaussianProcess":
+        """The same process with another noise, from the same spectrum."""
+        other = copy.copy(self)
+        other._regularize(noise)
+        return other
+
+    def _rescaled(self, **factors: float) -> "GaussianProcess":
+        """The same process with the hyper-parameters of its kernel times factors."""
+        return GaussianProcess(self.kernel.rescaled(**factors), self.x, self._shaped(self.y), self.noise)
 
     def predict(self, x_new: Array | None = None) -> Gaussian:
         """The posterior distribution of f, without the noise of a new observation.
@@ -140,21 +139,74 @@ class GaussianProcess:
         """
         return self.predict(x_new).sample(draws, seed)
 
-    def log_marginal_likelihood(self) -> Array:
-        """log p(y | x), summed over the outputs, an array of no axes.
+    @overload
+    def log_marginal_likelihood(self, gradient: Literal[False] = False) -> Array: ...
+    @overload
+    def log_marginal_likelihood(
+        self, gradient: Literal[True] | str | Sequence[str]
+    ) -> tuple[Array, dict[str, Array]]: ...
+
+    def log_marginal_likelihood(
+        self, gradient: bool | str | Sequence[str] = False
+    ) -> Array | tuple[Array, dict[str, Array]]:
+        """log p(y | x), summed over the outputs, and its derivatives in hyper-parameters.
 
         -(1/2) sum_c y_c^T S^{-1} y_c - (C/2) log det S - (N C / 2) log(2 pi) (Rasmussen and Williams 2006, eq. 2.30).
+        With alpha = S^{-1} y, its derivative is (1/2) sum_c alpha_c^T dS alpha_c - (C/2) tr(S^{-1} dS) (eq. 5.9).
+
+        Parameters
+        ----------
+        gradient : bool, str or sequence of str
+            Some of "log_weight_std" and "log_bias_std", see ``Kernel.gradient``, and "log_noise", the logarithm of the
+            variance of the noise. True: all that exist.
+
+        Returns
+        -------
+        array, or (array, dict)
+            The value, and with a gradient one derivative for each name; arrays of no axes.
 
         Raises
         ------
         numpy.linalg.LinAlgError
             If S is singular: the targets have no density.
+        ValueError
+            If a derivative does not exist: no layer has a bias, or there is no noise, so that its logarithm is -inf.
+        TypeError
+            For "log_weight_std" or "log_bias_std" of a kernel without hyper-parameters.
+
+        Examples
+        --------
+        >>> import numpy as np, ntk_array as ntk
+        >>> K = ntk.InfiniteNNGP(ntk.nn.mlp((1,), 1, activation="erf", bias_std=0.1))
+        >>> x = np.linspace(-1.0, 1.0, 5)[:, None]
+        >>> gp = ntk.dynamics.GaussianProcess(K, x, np.sin(x[:, 0]), noise=0.1)
+        >>> value, slope = gp.log_marginal_likelihood(gradient=True)
+        >>> sorted(slope)
+        ['log_bias_std', 'log_noise', 'log_weight_std']
+        >>> bool(slope["log_noise"] < 0)                             # less noise explains these targets better
+        True
         """
-        self._refuse_singular("the targets have no density")
+        inverse = regular_inverse(self.spectrum, self.noise, "noise", "the targets have no density")[0, :]
         xp = home(self.y).xp
         n, outputs = self.y.shape
-        fit = xp.sum(self._inverse[:, None] * self._coordinates**2)
-        return -0.5 * (fit + outputs * xp.sum(xp.log(self._s)) + n * outputs * math.log(2.0 * math.pi))
+        fit = xp.sum(inverse[:, None] * self._coordinates**2)
+        value = -0.5 * (fit - outputs * xp.sum(xp.log(inverse)) + n * outputs * math.log(2.0 * math.pi))
+        if gradient is False:
+            return value
+        names = self._differentiable if gradient is True else (gradient,) if isinstance(gradient, str) else gradient
+        return value, {name: self._slope(one_of("gradient", name, HYPERPARAMETERS), inverse) for name in names}
+
+    def _slope(self, name: str, inverse: Array) -> Array:
+        """The derivative of the log marginal likelihood in one hyper-parameter."""
+        xp, outputs = home(self.y).xp, self.y.shape[1]
+        alpha = inverse[:, None] * self._coordinates
+        if name == "log_noise":
+            if self.noise == 0.0:
+                raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
+            return 0.5 * self.noise * (xp.sum(alpha**2) - outputs * xp.sum(inverse))
+        moved = self._gram_derivative(name) @ self._vectors
+        fit = xp.sum((self._vectors @ alpha) * (moved @ alpha))
+        return 0.5 * (fit - outputs * xp.sum(self._vectors * moved * inverse))
 
     def leave_one_out(self) -> LeaveOneOut:
         """The prediction of each target from all the others, without a refit.
@@ -167,20 +219,27 @@ class GaussianProcess:
         numpy.linalg.LinAlgError
             If S is singular: the formula would divide zero by zero.
         """
-        self._refuse_singular("leave-one-out has no closed form")
-        xp = home(self.y).xp
-        alpha = self._vectors @ (self._inverse[:, None] * self._coordinates)
-        variance = 1.0 / xp.sum(self._vectors**2 * self._inverse, axis=1)
-        residual = alpha * variance[:, None]
+        inverse = regular_inverse(self.spectrum, self.noise, "noise", "leave-one-out has no closed form")
+        vectors, coordinates = self.spectrum.vectors, self._coordinates[None, ...]
+        residual = left_out_residual("scalar", vectors, inverse, coordinates, self.y.shape[1])
+        variance = 1.0 / precision_diagonal(vectors, inverse)[0, :]
         return LeaveOneOut(self._shaped(self.y - residual), self._shaped(residual), variance)
+
+    def _leave_one_out_gradient(self, names: Sequence[str]) -> dict[str, Array]:
+        """Derivatives of ``leave_one_out().error`` in hyper-parameters of the kernel."""
+        return {
+            name: error_derivative(self._vectors, self._inverse, self._coordinates, self._gram_derivative(name))
+            for name in names
+        }
+
+    @property
+    def _differentiable(self) -> tuple[str, ...]:
+        """The hyper-parameters in which there are derivatives."""
+        present = self.kernel.hyperparameters | ({"log_noise"} if self.noise else set())
+        return tuple(name for name in HYPERPARAMETERS if name in present)
+
+    def _gram_derivative(self, name: str) -> Array:
+        return self.kernel.gradient(self.x, wrt=(name,))[name]
 
     def _shaped(self, values: Array) -> Array:
         return values[:, 0] if self._vector else values
-
-    def _refuse_singular(self, consequence: str) -> None:
-        if self.singular:
-            n, rank, cutoff = self.y.shape[0], self.spectrum.rank, self.spectrum.cutoff
-            raise np.linalg.LinAlgError(
-                f"the kernel matrix of {n} inputs has rank {rank}, and the noise {self.noise:g} is not above the "
-                f"cut-off {cutoff:.1e}: {consequence}; drop repeated inputs or give a larger noise"
-            )

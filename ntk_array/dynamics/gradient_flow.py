@@ -1,5 +1,6 @@
 """Training by gradient flow: in closed form for the squared error, by integration for every other cost."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..solve.spectrum import Spectrum
+from .leave_one_out import LeaveOneOut, left_out_residual, regular_inverse
 from .ode import IntegratedFlow
 from .spectral_flow import SpectralFlow
 from .state import FlowState
@@ -166,6 +168,58 @@ class GradientFlow:
             If the cost is larger at t = longest.
         """
         return self._solver.until(nonnegative("cost", cost), nonnegative("longest", longest), self._checked(start))
+
+    def leave_one_out(self) -> LeaveOneOut:
+        """The prediction of each target by the limit t = inf of the flow on all the others, without a refit.
+
+        With S = Theta + ridge I and alpha = S^{-1} (y - f_0), the residual of point i is [S^{-1}]_ii^{-1} alpha_i; for
+        a full kernel [S^{-1}]_ii is a C x C block. The refits have the same f_0 and the same ridge: a weight decay rho
+        with the same N rho.
+
+        Returns
+        -------
+        LeaveOneOut
+            ``mean`` and ``residual`` (N, C), or (N,) where the targets were (N,); no variance.
+
+        Raises
+        ------
+        TypeError
+            If the cost is not the squared error: its limit is not linear in the targets.
+        ValueError
+            If the sample has weights.
+        numpy.linalg.LinAlgError
+            If S is singular: the formula would divide zero by zero.
+
+        Examples
+        --------
+        >>> import numpy as np, ntk_array as ntk
+        >>> x = np.random.default_rng(0).normal(size=(20, 3))
+        >>> p_in, K = ntk.function_space.EmpiricalMeasure(x), ntk.InfiniteNTK(ntk.nn.mlp((1,), 1))
+        >>> flow = ntk.dynamics.GradientFlow(K, ntk.function_space.SquaredError(p_in, np.sin(x[:, 0])), ridge=0.1)
+        >>> left_out = flow.leave_one_out()
+        >>> left_out.residual.shape, bool(left_out.error > flow.cost(flow.predict()))
+        ((20,), True)
+        """
+        solver, cost = self._solver, self.cost
+        if not isinstance(solver, SpectralFlow):
+            raise TypeError(f"leave-one-out has a closed form for SquaredError only, got {type(cost).__name__}: refit")
+        if not cost.p_in.uniform:
+            raise ValueError(
+                "leave-one-out has a closed form for equal weights only: those of the other points would change with "
+                "each point left out; use EmpiricalMeasure(x) without weights, or refit"
+            )
+        inverse = regular_inverse(solver.spectrum, self.ridge, "ridge", "leave-one-out has no closed form")
+        residual = left_out_residual(
+            self.kernel.kind, solver.spectrum.vectors, inverse, solver._coordinates, cost.y.shape[1]
+        )
+        return LeaveOneOut(cost.shaped(cost.y - residual), cost.shaped(residual))
+
+    def _regularized(self, ridge: float) -> "GradientFlow":
+        """The same flow of the squared error with another ridge, from the same spectrum."""
+        other = copy.copy(self)
+        other._solver = copy.copy(self._solver)
+        other.ridge = other._solver.ridge = ridge
+        return other
 
     def _checked(self, start: FlowState | None) -> FlowState | None:
         if start is not None and (not isinstance(start, FlowState) or start.coefficients.shape != self.cost.y.shape):

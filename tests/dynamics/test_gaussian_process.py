@@ -1,5 +1,7 @@
 """Gaussian processes against dense formulas, SciPy, scikit-learn and literal refits."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy.linalg import cho_factor, cho_solve
@@ -177,6 +179,106 @@ def test_without_noise_it_is_the_limit_of_training_the_last_layer(backend):
     assert_near(backend, process.predict(x_new).covariance, backend.host(limit.covariance))
 
 
+# ---- derivatives of the marginal likelihood --------------------------------------------------------------------------
+
+NAMES = ("log_weight_std", "log_bias_std", "log_noise")
+
+
+def host_likelihood(kernel, logs, noise=0.3):
+    """On the host, of kernel and noise built anew, by a Cholesky factor: the logarithms of three factors to a value."""
+    x, _, y = data()
+    weight, bias, noise_factor = np.exp(logs)
+    gram = kernel.rescaled(weight_std=float(weight), bias_std=float(bias))(x) + noise * noise_factor * np.eye(N)
+    factor = cho_factor(gram, lower=True)
+    log_determinant = 2 * np.sum(np.log(np.diag(factor[0])))
+    return -0.5 * (np.sum(y * cho_solve(factor, y)) + C * log_determinant + C * N * np.log(2 * np.pi))
+
+
+def difference_quotients(function):
+    """Richardson's central differences along each of three arguments at 0."""
+
+    def slope(direction, h):
+        return (function(h * direction) - function(-h * direction)) / (2 * h)
+
+    return [(4 * slope(e, 5e-4) - slope(e, 1e-3)) / 3 for e in np.eye(3)]
+
+
+@cache
+def likelihood_slopes(kernel):
+    return difference_quotients(lambda logs: host_likelihood(kernel, logs))
+
+
+@pytest.mark.parametrize(
+    ("made", "activation"),
+    [
+        (ntk.InfiniteNNGP, "relu"),
+        (ntk.InfiniteNTK, "erf"),
+        (ntk.InfiniteNTK, "gelu"),
+        (ntk.InfiniteNNGP, "tanh"),
+    ],
+)
+def test_the_gradient_is_the_difference_quotient_of_rebuilt_processes(backend, made, activation):
+    kernel = made(ntk.nn.mlp((1, 1), 1, activation=activation, weight_std=1.4, bias_std=0.3))
+    x, _, y = (backend.array(part) for part in data())
+    process = GaussianProcess(kernel, x, y, 0.3)
+    value, slopes = process.log_marginal_likelihood(gradient=True)
+    assert_near(backend, value, host_likelihood(kernel, np.zeros(3)))
+    assert tuple(slopes) == NAMES
+    for name, expected in zip(NAMES, likelihood_slopes(kernel), strict=True):
+        assert (slopes[name].shape, slopes[name].dtype) == ((), backend.dtype)
+        # The noise of the quotient is eps times a value of about 30 over a step of 5e-4.
+        rtol = 1e-6 if backend.dtype_name == "float64" else 1e-3
+        np.testing.assert_allclose(backend.host(slopes[name]), expected, rtol=rtol, atol=1e-9 * rtol / 1e-6)
+
+
+def test_the_gradient_of_sums_products_and_vector_targets(backend):
+    """Of kernels, with a column of targets by itself."""
+    x, _, y = data(vector=True)
+    kernel = 0.5 * KERNEL * KERNEL + 2.0 * ntk.InfiniteNTK(NET)
+    process = GaussianProcess(kernel, backend.array(x), backend.array(y), 0.05)
+
+    def value(logs):
+        weight, bias, noise = (float(factor) for factor in np.exp(logs))
+        gram = kernel.rescaled(weight, bias)(x) + 0.05 * noise * np.eye(N)
+        return multivariate_normal(np.zeros(N), gram).logpdf(y)
+
+    got = process.log_marginal_likelihood(gradient=True)[1]
+    assert_near(backend, backend.xp.stack([got[name] for name in NAMES]), difference_quotients(value), 1e-7)
+
+
+def test_a_gradient_of_some_names(backend):
+    process, _ = process_of(backend, 0.05)
+    everything = process.log_marginal_likelihood(gradient=True)[1]
+    for wanted in ("log_noise", ("log_bias_std", "log_weight_std"), []):
+        value, slopes = process.log_marginal_likelihood(gradient=wanted)
+        backend.close(value, process.log_marginal_likelihood(), factor=0)
+        assert list(slopes) == ([wanted] if isinstance(wanted, str) else list(wanted))
+        for name, slope in slopes.items():
+            backend.close(slope, everything[name], factor=0)
+
+
+@pytest.mark.host
+def test_derivatives_that_do_not_exist():
+    x, _, y = data()
+    unbiased = ntk.InfiniteNNGP(ntk.nn.mlp((1,), 1))
+    gram = ntk.Precomputed(KERNEL(x))
+    rows = np.arange(N)[:, None]
+    assert list(GaussianProcess(unbiased, x, y, 0.1).log_marginal_likelihood(True)[1]) == [
+        "log_weight_std",
+        "log_noise",
+    ]
+    assert list(GaussianProcess(KERNEL, x, y, 0.0).log_marginal_likelihood(True)[1]) == list(NAMES[:2])
+    assert list(GaussianProcess(gram, rows, y, 0.1).log_marginal_likelihood(True)[1]) == ["log_noise"]
+    with pytest.raises(ValueError, match=r"log_bias_std: no layer has a bias \(bias_std = 0\)"):
+        GaussianProcess(unbiased, x, y, 0.1).log_marginal_likelihood(["log_bias_std"])
+    with pytest.raises(ValueError, match="log_noise: the noise is 0, its logarithm -inf"):
+        GaussianProcess(KERNEL, x, y, 0.0).log_marginal_likelihood(["log_noise"])
+    with pytest.raises(TypeError, match="does not depend on hyper-parameters"):
+        GaussianProcess(gram, rows, y, 0.1).log_marginal_likelihood(["log_weight_std"])
+    with pytest.raises(ValueError, match=r"gradient must be one of 'log_weight_std'.*got 'noise'"):
+        GaussianProcess(KERNEL, x, y, 0.1).log_marginal_likelihood(["noise"])
+
+
 # ---- singular matrices -----------------------------------------------------------------------------------------------
 
 
@@ -195,7 +297,7 @@ def test_repeated_inputs_without_noise(backend):
     assert_near(backend, process.predict().mean, np.concatenate([merged, merged[:3]]))
     assert_near(backend, process.predict().covariance, np.zeros((N + 3, N + 3)))
     assert np.isfinite(backend.host(process.sample(backend.array(x_new), 5, seed=0))).all()
-    with pytest.raises(np.linalg.LinAlgError, match=r"11 inputs has rank 8.*leave-one-out.*give a larger noise"):
+    with pytest.raises(np.linalg.LinAlgError, match=r"11 rows has rank 8.*leave-one-out.*give a larger noise"):
         process.leave_one_out()
     with pytest.raises(np.linalg.LinAlgError, match="no density; drop repeated inputs"):
         process.log_marginal_likelihood()
