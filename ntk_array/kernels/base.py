@@ -23,9 +23,24 @@ class Kernel(ABC):
 
     kind: Kind = "scalar"
 
+    temporaries: int = 20
+    """How many arrays of the size of a block exist at once, at most, while one is computed: what a plan of memory
+    counts with."""
+
     @abstractmethod
     def block(self, x1: Array, x2: Array | None) -> Array:
         """Kernel values for validated inputs; exactly symmetric where x2 is None."""
+
+    def prepare(self, x: Array) -> Any:
+        """What blocks need of validated inputs, so that the blocks of one batch with many others share the work.
+
+        The inputs themselves, unless a kernel knows better; otherwise lists and tuples of arrays.
+        """
+        return x
+
+    def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
+        """The block of inputs that were prepared; ``prepared2=None`` means that both are the same batch."""
+        return self.block(prepared1, prepared2)
 
     @abstractmethod
     def block_diagonal(self, x: Array) -> Array:
@@ -187,9 +202,25 @@ class Combined(Kernel):
         """That of both."""
         return self.left.kind
 
+    @property
+    def temporaries(self) -> int:  # type: ignore[override]
+        """The block of one kernel waits for that of the other."""
+        return 1 + max(2, self.left.temporaries, self.right.temporaries)
+
     def block(self, x1: Array, x2: Array | None) -> Array:
         """Entry by entry."""
         return self._apply(self.left.block(x1, x2), self.right.block(x1, x2))
+
+    def prepare(self, x: Array) -> Any:
+        """Prepared for either."""
+        return self.left.prepare(x), self.right.prepare(x)
+
+    def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
+        """Entry by entry."""
+        left2, right2 = (None, None) if prepared2 is None else prepared2
+        return self._apply(
+            self.left.prepared_block(prepared1[0], left2), self.right.prepared_block(prepared1[1], right2)
+        )
 
     def block_diagonal(self, x: Array) -> Array:
         """Entry by entry."""
@@ -233,9 +264,22 @@ class Scaled(Kernel):
         """That of the kernel."""
         return self.kernel.kind
 
+    @property
+    def temporaries(self) -> int:  # type: ignore[override]
+        """Those of the kernel; the block and its multiple at least."""
+        return max(2, self.kernel.temporaries)
+
     def block(self, x1: Array, x2: Array | None) -> Array:
         """Entry by entry."""
         return self.factor * self.kernel.block(x1, x2)
+
+    def prepare(self, x: Array) -> Any:
+        """As the kernel does."""
+        return self.kernel.prepare(x)
+
+    def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
+        """Entry by entry."""
+        return self.factor * self.kernel.prepared_block(prepared1, prepared2)
 
     def block_diagonal(self, x: Array) -> Array:
         """Entry by entry."""

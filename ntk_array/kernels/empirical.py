@@ -20,6 +20,8 @@ class _Empirical(Kernel):
     net: Layer
     params: Params
 
+    temporaries = 6
+
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
             raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
@@ -29,6 +31,10 @@ class _Empirical(Kernel):
         x1, x2 = super().checked(x1, x2)
         same_home(x1=x1, params=first_leaf(self.params))
         return x1, x2
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """One pass over each batch."""
+        return self.prepared_block(self.prepare(x1), None if x2 is None else self.prepare(x2))
 
 
 @dataclass(frozen=True)
@@ -82,28 +88,26 @@ class EmpiricalNTK(_Empirical):
         """Scalar for "trace" and "sum_of_logits"."""
         return {"full": "full", "classwise": "classwise"}.get(self.outputs, "scalar")  # type: ignore[return-value]
 
-    def factors(self, x: Array) -> Factors:
-        """What blocks are made of, from one forward and one backward pass over x (N, ...)."""
+    def prepare(self, x: Array) -> Factors:
+        """The factors of blocks, from one forward and one backward pass over x (N, ...)."""
         f, tape = self.net.forward(self.params, x)
         delta = output_cotangents(f, self.outputs == "sum_of_logits")
         return self.net.backward(self.params, tape, delta)[1]
 
-    def block(self, x1: Array, x2: Array | None) -> Array:
+    def prepared_block(self, prepared1: Factors, prepared2: Factors | None) -> Array:
         """One contraction a layer."""
-        factors1 = self.factors(x1)
-        factors2 = factors1 if x2 is None else self.factors(x2)
-        k = self._contract(factors1, factors2)
+        k = self._contract(prepared1, prepared1 if prepared2 is None else prepared2)
         xp = home(k).xp
         if self.kind == "full":
-            if x2 is None:
+            if prepared2 is None:
                 outputs, n = k.shape[:2]
                 k = xp.reshape(mirror(xp.reshape(k, (outputs * n, outputs * n))), k.shape)
             return xp.permute_dims(k, (1, 0, 3, 2))
-        return mirror(k) if x2 is None else k
+        return mirror(k) if prepared2 is None else k
 
     def block_diagonal(self, x: Array) -> Array:
         """The same contractions over the pairs (x_i, x_i) only."""
-        factors = self.factors(x)
+        factors = self.prepare(x)
         k = self._contract(factors, factors, paired=True)
         return home(k).xp.permute_dims(k, (2, 0, 1)) if self.kind == "full" else k
 
@@ -157,18 +161,18 @@ class EmpiricalNNGP(_Empirical):
         Its parameters.
     """
 
-    def block(self, x1: Array, x2: Array | None) -> Array:
-        """One matrix product."""
-        f1 = self._outputs(x1)
-        k = f1 @ (f1 if x2 is None else self._outputs(x2)).T / f1.shape[1]
-        return mirror(k) if x2 is None else k
-
-    def block_diagonal(self, x: Array) -> Array:
-        """Mean squares of the outputs."""
-        f = self._outputs(x)
-        return home(f).xp.sum(f * f, axis=1) / f.shape[1]
-
-    def _outputs(self, x: Array) -> Array:
+    def prepare(self, x: Array) -> Array:
+        """The outputs of the network (N, C)."""
         f, _ = self.net.forward(self.params, x)
         output_cotangents(f)
         return f
+
+    def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
+        """One matrix product."""
+        k = prepared1 @ (prepared1 if prepared2 is None else prepared2).T / prepared1.shape[1]
+        return mirror(k) if prepared2 is None else k
+
+    def block_diagonal(self, x: Array) -> Array:
+        """Mean squares of the outputs."""
+        f = self.prepare(x)
+        return home(f).xp.sum(f * f, axis=1) / f.shape[1]
