@@ -5,38 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from .experiments.pictures import draw_panels
 from .experiments.study import Study
 
 __all__ = ["FIGURES", "draw"]
 
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e5e5e5",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-}
 INFINITE = "black"
 
 
 def draw(name: str, study: Study) -> Any:
     """The figure of this name, one of FIGURES, as a matplotlib Figure."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'ntk_array[study]'") from error
-    with matplotlib.rc_context(STYLE):
-        panels, function = FIGURES[name]
-        figure = Figure(figsize=(4.2 * panels + 0.6, 3.3), layout="constrained")
-        function(study, np.atleast_1d(figure.subplots(1, panels)))
-    return figure
+    panels, function = FIGURES[name]
+    return draw_panels(panels, lambda axes: function(study, axes))
 
 
 def _colors(count: int) -> list[str]:

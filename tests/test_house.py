@@ -26,12 +26,13 @@ PUBLIC = {
     "ntk_array.nn": """Abs Activation Cos Dense ELU Elementwise Erf GELU Identity Layer LeakyReLU Linearized ReLU
         Sequential SiLU Sigmoid Sin Softplus Tanh Training load mlp save train""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
-        MonteCarloNTK Precomputed""",
+        MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient
         Logistic SquaredError kernel_gradient""",
-    "ntk_array.dynamics": """Ensemble FlowState Gaussian GaussianProcess GradientDescent GradientFlow LeaveOneOut
-        max_step""",
-    "ntk_array.experiments": "Dataset Study StudySettings load_dataset run_study",
+    "ntk_array.dynamics": """Ensemble FlowState Gaussian GaussianProcess GradientDescent GradientFlow KernelSpectrum
+        LeaveOneOut Selection max_step select_hyperparameters""",
+    "ntk_array.experiments": """Dataset PowerLaw ScalingResult Study StudySettings kernel_concentration
+        kernel_stability linearization_gap load_dataset regression_gap run_study""",
 }
 """Public names are few and deliberate: a new one is added here too."""
 

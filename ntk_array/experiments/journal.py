@@ -1,0 +1,99 @@
+"""A folder in which finished runs are kept, so that an interrupted experiment goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._array.files import write_whole
+from .._array.namespace import Array, to_host
+
+__all__ = ["Journal", "fingerprint"]
+
+SCHEMA = 1
+MAX_SPEC_BYTES = 1_000_000
+
+
+class Journal:
+    """Finished runs by name: each a small .npz file, written whole, beside a spec.json that says what they are runs of.
+
+    Parameters
+    ----------
+    folder : path or None
+        Made if need be. None keeps nothing: every run is computed.
+    spec : dict
+        All that the results depend on, as JSON.
+
+    Raises
+    ------
+    ValueError
+        If the folder belongs to another spec; the message says what differs.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None, spec: dict[str, Any]) -> None:
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is None:
+            return
+        text = json.dumps({"schema": SCHEMA, **spec}, indent=1)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "spec.json"
+        if path.exists():
+            _refuse_another(path, json.loads(text))
+        else:
+            write_whole(path, text.encode())
+
+    def keep(self, name: str, run: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The arrays of this run: from its file, or computed now and written. A damaged file is computed again."""
+        if self.folder is None:
+            return run()
+        path = self.folder / f"{name}.npz"
+        arrays = _read(path)
+        if arrays is None:
+            arrays = run()
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
+            write_whole(path, buffer.getvalue())
+        return arrays
+
+
+def fingerprint(x: Array | None) -> str | None:
+    """dtype, shape and SHA-256 of the values of an array, by way of the host."""
+    if x is None:
+        return None
+    host = np.ascontiguousarray(to_host(x))
+    return f"{host.dtype} {host.shape} sha256 {hashlib.sha256(host.tobytes()).hexdigest()}"
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception:  # no file yet, or one of the dozen errors that zipfile and NumPy have for damaged bytes
+        return None
+
+
+def _refuse_another(path: Path, spec: dict[str, Any]) -> None:
+    try:
+        if path.stat().st_size > MAX_SPEC_BYTES:
+            raise ValueError("too large")
+        there = dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not the spec of an experiment ({error}); give another folder") from error
+    differing = [name for name in {**spec, **there} if spec.get(name) != there.get(name)]
+    if differing:
+        listing = "; ".join(
+            f"{name}: {_short(there.get(name))} there, {_short(spec.get(name))} now" for name in differing
+        )
+        raise ValueError(f"{path.parent} holds runs of another experiment, give another folder: {listing}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

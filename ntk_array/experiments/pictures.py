@@ -1,0 +1,69 @@
+"""Pictures: the common style, and values over the width. Need matplotlib, which is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .power_law import PowerLaw
+
+__all__ = ["draw_panels", "scaling_panel", "scaling_picture"]
+
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+}
+COLUMNS = 3
+
+
+def draw_panels(panels: int, draw: Callable[[np.ndarray], None]) -> Any:
+    """A matplotlib Figure in the common style, with panels side by side that ``draw`` fills."""
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'ntk_array[study]'") from error
+    with matplotlib.rc_context(STYLE):
+        columns, rows = min(panels, COLUMNS), -(-panels // COLUMNS)
+        figure = Figure(figsize=(4.2 * columns + 0.6, 3.3 * rows), layout="constrained")
+        axes = np.ravel(figure.subplots(rows, columns))
+        for unused in axes[panels:]:
+            unused.remove()
+        draw(axes[:panels])
+    return figure
+
+
+def scaling_picture(widths: np.ndarray, panels: Sequence[tuple[np.ndarray, PowerLaw, str]]) -> Any:
+    """One panel for each array of values (W, R) with its law and title."""
+
+    def draw(axes: np.ndarray) -> None:
+        for axis, (values, law, title) in zip(axes, panels, strict=True):
+            scaling_panel(axis, widths, values, law, title)
+
+    return draw_panels(len(panels), draw)
+
+
+def scaling_panel(axis: Any, widths: np.ndarray, values: np.ndarray, law: PowerLaw, title: str) -> None:
+    """Every value (W, R) over its width, the law, and a slope of -1/2 to compare."""
+    axis.set(xscale="log", xlabel="width", title=title)
+    axis.plot(np.repeat(widths, values.shape[1]), values.ravel(), ".", color="#2e86c1", alpha=0.5)
+    if np.isfinite(law.exponent):
+        axis.set_yscale("log")
+        interval = "" if np.isnan(law.low) else f" [{law.low:.2f}, {law.high:.2f}]"
+        axis.plot(widths, law(widths), color="#1a3f6f", label=f"slope {law.exponent:.2f}{interval}")
+        half = law(widths[0]) * (widths / widths[0]) ** -0.5
+        axis.plot(widths, half, "--", color="#999999", lw=1, label="slope −1/2")
+        axis.legend()
+    axis.set_xticks(widths, [str(width) for width in widths])
+    axis.minorticks_off()
