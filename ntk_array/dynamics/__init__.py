@@ -5,6 +5,7 @@ from .gaussian import Gaussian
 from .gaussian_process import GaussianProcess, LeaveOneOut
 from .gradient_descent import GradientDescent, max_step
 from .gradient_flow import GradientFlow
+from .kernel_spectrum import KernelSpectrum
 from .state import FlowState
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "GaussianProcess",
     "GradientDescent",
     "GradientFlow",
+    "KernelSpectrum",
     "LeaveOneOut",
     "max_step",
 ]

@@ -145,7 +145,7 @@ def max_step(kernel: Kernel, x: Array | Cost, momentum: float = 0.0) -> float:
     if isinstance(x, Cost):
         if not isinstance(x, SquaredError):
             raise TypeError(f"the largest stable step is known for SquaredError only, got {type(x).__name__}")
-        sample, root, factor = x.p_in.x, weight_root(kernel.kind, x), x.factor
+        sample, root, factor = x.p_in.x, weight_root(kernel.kind, x.p_in, x.y.shape[1]), x.factor
     gram = stack_block(kernel.kind, kernel(sample))
     gram = gram if root is None else root * gram * home(gram).xp.matrix_transpose(root)
     largest = float(to_host(eigh(gram)[0]).max())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from .._array.namespace import Array, home
 from ..function_space.cost import Cost, SquaredError
+from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel, Kind
 from ..solve.spectrum import decompose
 from .outputs import stack_block, stack_values, unstack_values
@@ -27,7 +28,7 @@ class SpectralDynamics(KernelDynamics, ABC):
         residual = stack_values(kernel.kind, cost.y - self._initial)
         gram = self._gram()
         # With weights the dynamics are symmetric in the variables sqrt(N w_i) f(x_i).
-        self._root = weight_root(kernel.kind, cost)
+        self._root = weight_root(kernel.kind, cost.p_in, cost.y.shape[1])
         if self._root is not None:
             gram = self._root * gram * xp.matrix_transpose(self._root)
             residual = self._root * residual
@@ -77,10 +78,10 @@ class SpectralDynamics(KernelDynamics, ABC):
         return phi[..., None]
 
 
-def weight_root(kind: Kind, cost: Cost) -> Array | None:
+def weight_root(kind: Kind, p_in: EmpiricalMeasure, outputs: int) -> Array | None:
     """sqrt(N w_i) as (B, n, 1), None where all are 1."""
-    if cost.p_in.uniform:
+    if p_in.uniform:
         return None
-    xp = home(cost.y).xp
-    columns = xp.broadcast_to(xp.sqrt(len(cost.p_in) * cost.p_in.column_weights), cost.y.shape)
+    xp = home(p_in.x).xp
+    columns = xp.broadcast_to(xp.sqrt(len(p_in) * p_in.column_weights), (len(p_in), outputs))
     return stack_values(kind, columns)[..., :1]

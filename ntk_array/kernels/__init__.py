@@ -5,6 +5,7 @@ from .empirical import EmpiricalNNGP, EmpiricalNTK
 from .infinite import InfiniteNNGP, InfiniteNTK
 from .monte_carlo import Estimate, MonteCarloNNGP, MonteCarloNTK
 from .precomputed import Precomputed
+from .zonal_spectrum import ZonalSpectrum, zonal_spectrum
 
 __all__ = [
     "EmpiricalNNGP",
@@ -16,4 +17,6 @@ __all__ = [
     "MonteCarloNNGP",
     "MonteCarloNTK",
     "Precomputed",
+    "ZonalSpectrum",
+    "zonal_spectrum",
 ]
