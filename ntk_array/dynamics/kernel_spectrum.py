@@ -130,7 +130,7 @@ class KernelSpectrum:
             sources = vectors if root is None else root[0, ...] * vectors
             values = cross @ sources / (math.sqrt(n) * self.eigenvalues[:count])
         if self.kernel.kind == "full":
-            return home(values).xp.reshape(values, (-1, self._outputs, count))
+            return home(values).xp.reshape(values, (values.shape[0] // self._outputs, self._outputs, count))
         return values
 
     def coefficients(self, f: Function) -> Array:
@@ -170,8 +170,8 @@ class KernelSpectrum:
         ValueError
             If f is zero on the sample.
         """
-        squares = self.coefficients(f) ** 2
-        norm = self.p_in.norm(f)
+        columns = self.p_in.values("f", f)
+        squares, norm = self.coefficients(columns) ** 2, self.p_in.norm(columns)
         if float(to_host(norm)) == 0.0:
             raise ValueError("f is zero on the sample: there is nothing to share out")
         return (home(squares).xp.sum(squares, axis=1) if squares.ndim == 2 else squares) / norm**2

@@ -256,6 +256,10 @@ def test_a_zero_kernel_has_no_components(backend):
     assert spectrum.remaining(cost, [1.0, math.inf]).shape == (2, 0)
     assert float(backend.host(spectrum.learned_dimension(cost, 1.0))) == 0.0
     assert float(backend.host(spectrum.effective_dimension(0.0))) == 0.0
+    net = ntk.nn.mlp((4,), C)
+    params = tree_map(lambda p: 0.0 * p, net.init(0, like=rows))
+    full = KernelSpectrum(ntk.EmpiricalNTK(net, params), spectrum.p_in)
+    assert full.eigenfunctions().shape == full.eigenfunctions(rows).shape == (2, C, 0)
 
 
 @pytest.mark.host
