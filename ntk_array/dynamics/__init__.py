@@ -2,10 +2,12 @@
 
 from .ensemble import Ensemble
 from .gaussian import Gaussian
-from .gaussian_process import GaussianProcess, LeaveOneOut
+from .gaussian_process import GaussianProcess
 from .gradient_descent import GradientDescent, max_step
 from .gradient_flow import GradientFlow
+from .hyperparameters import Selection, select_hyperparameters
 from .kernel_spectrum import KernelSpectrum
+from .leave_one_out import LeaveOneOut
 from .state import FlowState
 
 __all__ = [
@@ -17,5 +19,7 @@ __all__ = [
     "GradientFlow",
     "KernelSpectrum",
     "LeaveOneOut",
+    "Selection",
     "max_step",
+    "select_hyperparameters",
 ]

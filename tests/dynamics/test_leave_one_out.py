@@ -23,21 +23,23 @@ SETTINGS = [
 ]
 
 
+def literal(block, y, ridge):
+    """The prediction of each row of y (N, C) by kernel regression on the others, with a block (N, C, N, C)."""
+    predictions = []
+    for i in range(len(y)):
+        rest = np.arange(len(y)) != i
+        others = y[rest].ravel()
+        gram = block[rest][:, :, rest].reshape(others.size, others.size) + ridge * np.eye(others.size)
+        predictions.append(block[i][:, rest].reshape(-1, others.size) @ solve(gram, others, assume_a="pos"))
+    return np.stack(predictions)
+
+
 def refits(kind, ridge, with_f0, vector):
-    """The prediction of each target by kernel regression on the others, with dense solves on the host."""
     x, _, y = data(vector)
     outputs = 1 if vector else y.shape[1]
     block = as_full(kind, kernel_of_kind(kind, np.asarray, outputs)(x), outputs)
     f0 = start(x)[:, :outputs] if with_f0 else np.zeros((N, outputs))
-    residual = y.reshape(N, outputs) - f0
-    predictions = []
-    for i in range(N):
-        rest = np.arange(N) != i
-        size = (N - 1) * outputs
-        gram = block[rest][:, :, rest].reshape(size, size) + ridge * np.eye(size)
-        dual = solve(gram, residual[rest].ravel(), assume_a="pos")
-        predictions.append(f0[i] + block[i][:, rest].reshape(outputs, size) @ dual)
-    return np.stack(predictions).reshape(y.shape)
+    return (f0 + literal(block, y.reshape(N, outputs) - f0, ridge)).reshape(y.shape)
 
 
 def flow_of(backend, kind, ridge, with_f0, vector):

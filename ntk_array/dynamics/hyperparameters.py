@@ -1,0 +1,288 @@
+"""Choosing hyper-parameters by the marginal likelihood or by leave-one-out."""
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from .._array.namespace import home, to_host
+from .._array.progress import progress_bar
+from .._array.validate import one_of
+from .gaussian_process import HYPERPARAMETERS, GaussianProcess
+from .gradient_flow import GradientFlow
+
+__all__ = ["Selection", "select_hyperparameters"]
+
+Criterion = Literal["marginal_likelihood", "leave_one_out"]
+Model = TypeVar("Model", GaussianProcess, GradientFlow)
+Bounds = Mapping[str, tuple[float, float]]
+
+GRID_STEP = 1.0
+"""Between the logarithms of noises that are looked at first. A criterion depends on them through s + noise for
+eigenvalues s, each of which takes a few units of log noise to go from s to noise."""
+
+
+@dataclass(frozen=True)
+class Selection(Generic[Model]):
+    """Chosen hyper-parameters, and how they were found.
+
+    Attributes
+    ----------
+    model : GaussianProcess or GradientFlow
+        With the chosen hyper-parameters.
+    hyperparameters : dict
+        What was chosen, by name: "log_noise" or "log_ridge", and of "log_weight_std" and "log_bias_std" the logarithms
+        of the factors by which those of the kernel were multiplied.
+    value : float
+        The criterion there: the log marginal likelihood, or the mean squared leave-one-out error.
+    start : float
+        The criterion at the start; NaN where it does not exist, S being singular.
+    at_bound : tuple of str
+        Those that sit at a bound: the criterion would go on improving beyond, or rounding hides whether it does.
+    converged : bool
+        Whether the optimizer met its tolerance.
+    kernels : int
+        How many kernel matrices were diagonalized.
+    evaluations : int
+        How often the criterion was evaluated, for all noises of all kernels.
+    """
+
+    model: Model
+    hyperparameters: dict[str, float]
+    value: float
+    start: float
+    at_bound: tuple[str, ...]
+    converged: bool
+    kernels: int
+    evaluations: int
+
+
+def select_hyperparameters(
+    model: Model,
+    by: Criterion,
+    wrt: str | Sequence[str] | None = None,
+    bounds: Bounds | None = None,
+    progress: bool = False,
+) -> Selection[Model]:
+    """The hyper-parameters of a Gaussian process, or the ridge of kernel regression, that a criterion prefers.
+
+    One eigendecomposition serves all noises (or ridges), so that the best one for a kernel is looked for all over its
+    bounds: on a grid, then refined. Factors of weight_std and bias_std are looked for by L-BFGS-B from the given kernel
+    on, with derivatives in closed form and the best noise for each kernel tried; where the noise is best the criterion
+    does not change with it, so that its derivatives are those at this noise. They end in a local optimum.
+
+    Parameters
+    ----------
+    model : GaussianProcess or GradientFlow
+        The start. A flow (of the squared error, with any kind of kernel) is kernel regression, its limit t = inf.
+    by : "marginal_likelihood" or "leave_one_out"
+        "marginal_likelihood" is maximized (Rasmussen and Williams 2006, section 5.4.1), for a Gaussian process only.
+        "leave_one_out" minimizes the mean squared error (1/N) sum_i ||y_i - prediction from the others||^2 (section
+        5.4.2, with this error in place of the predictive probability); a common factor of kernel and noise does not
+        change it.
+    wrt : str or sequence of str, optional
+        Of a Gaussian process some of "log_weight_std", "log_bias_std" and "log_noise"; all that there are unless given.
+        Of a flow "log_ridge".
+    bounds : dict, optional
+        (low, high) for some of these names. Those of "log_weight_std" and "log_bias_std" are logarithms of the factor
+        times the start, and contain 0; (-log 10, log 10) unless given. Those of "log_noise" and "log_ridge" are
+        logarithms of its value: unless given from 10 times the cut-off of the spectrum to 100 times the largest
+        eigenvalue, or the mean square of the targets if that is more. Noise below twice the cut-off, where S might be
+        singular, is never tried.
+    progress : bool
+        Show a progress bar of kernels tried.
+
+    Returns
+    -------
+    Selection
+        The chosen model, and how it was found. The given one stays as it was.
+
+    Raises
+    ------
+    ValueError
+        If a hyper-parameter does not exist, bounds are not in order, or a flow has weights.
+    TypeError
+        If the model is of another kind, or its cost is not the squared error.
+    numpy.linalg.LinAlgError
+        If S is singular and the noise is not chosen.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 2))
+    >>> y = np.sin(x[:, 0]) + 0.1 * rng.normal(size=60)
+    >>> K = ntk.InfiniteNNGP(ntk.nn.mlp((1,), 1, activation="erf", bias_std=0.1))
+    >>> gp = ntk.dynamics.GaussianProcess(K, x, y, noise=1.0)
+    >>> chosen = ntk.dynamics.select_hyperparameters(gp, by="marginal_likelihood")
+    >>> chosen.converged, chosen.value > chosen.start, 0.05 < chosen.model.noise**0.5 < 0.2
+    (True, True, True)
+
+    The ridge of kernel regression, from one eigendecomposition:
+
+    >>> flow = ntk.dynamics.GradientFlow(K, ntk.function_space.SquaredError(ntk.function_space.EmpiricalMeasure(x), y))
+    >>> chosen = ntk.dynamics.select_hyperparameters(flow, by="leave_one_out")
+    >>> chosen.kernels, chosen.model.ridge > 0
+    (1, True)
+    """
+    one_of("by", by, ("marginal_likelihood", "leave_one_out"))
+    if not isinstance(model, GaussianProcess | GradientFlow):
+        raise TypeError(f"model must be a GaussianProcess or a GradientFlow, got {model!r}")
+    if isinstance(model, GradientFlow) and by == "marginal_likelihood":
+        raise ValueError('a flow has no marginal likelihood: choose by="leave_one_out", or make a GaussianProcess')
+    criterion = _Criterion(by)
+    try:
+        start = criterion.value(model)
+    except np.linalg.LinAlgError:
+        start = math.nan
+    search = _Search(model, criterion, wrt, bounds or {})
+    best, converged, kernels = search.run(progress)
+    value = criterion.value(best.model)
+    return Selection(best.model, best.chosen, value, start, best.at_bound, converged, kernels, criterion.evaluations)
+
+
+class _Criterion:
+    """A criterion, and the loss that is minimized for it: of order 1 whatever the scale and the number of targets."""
+
+    def __init__(self, by: Criterion) -> None:
+        self.by, self.evaluations = by, 0
+
+    def value(self, model: Any) -> float:
+        """The log marginal likelihood, or the mean squared leave-one-out error."""
+        self.evaluations += 1
+        value = model.leave_one_out().error if self.by == "leave_one_out" else model.log_marginal_likelihood()
+        return float(to_host(value))
+
+    def loss(self, model: Any) -> float:
+        """Minus the log marginal likelihood a number in y, or the logarithm of the error."""
+        value = self.value(model)
+        return math.log(max(value, 1e-300)) if self.by == "leave_one_out" else -value / math.prod(model.y.shape)
+
+    def slopes(self, model: GaussianProcess, names: Sequence[str]) -> np.ndarray:
+        """Derivatives of the loss in hyper-parameters of the kernel."""
+        if self.by == "leave_one_out":
+            slopes, scale = model._leave_one_out_gradient(names), 1.0 / max(self.value(model), 1e-300)
+        else:
+            slopes, scale = model.log_marginal_likelihood(gradient=names)[1], -1.0 / math.prod(model.y.shape)
+        return scale * np.asarray([float(to_host(slopes[name])) for name in names])
+
+
+class _Attempt(NamedTuple):
+    loss: float
+    model: Any
+    chosen: dict[str, float]
+    at_bound: tuple[str, ...]
+
+
+class _Search:
+    """What may be chosen, within which bounds, and how."""
+
+    def __init__(self, start: Any, criterion: _Criterion, wrt: str | Sequence[str] | None, bounds: Bounds) -> None:
+        self.start, self.criterion = start, criterion
+        flow = isinstance(start, GradientFlow)
+        self.ridge = "log_ridge" if flow else "log_noise"
+        known = (self.ridge,) if flow else HYPERPARAMETERS
+        self.y = start.cost.y if flow else start.y
+        present = {self.ridge, *start.kernel.hyperparameters}
+        if wrt is None:
+            wrt = [name for name in known if name in present]
+        self.names = tuple(one_of("wrt", name, known) for name in ((wrt,) if isinstance(wrt, str) else wrt))
+        self.factors = tuple(name for name in self.names if name != self.ridge)
+        if not self.names:
+            raise ValueError(f"wrt is empty: name some of {', '.join(known)}")
+        if self.factors:
+            start.kernel.gradient(start.x[:1, ...], wrt=self.factors)  # refuses those that do not exist
+        self.bounds = {name: (-math.log(10.0), math.log(10.0)) for name in self.factors}
+        if self.ridge in self.names and self.ridge not in bounds:
+            self.bounds[self.ridge] = self._ridge_bounds()
+        self.bounds |= {name: self._checked(name, pair) for name, pair in bounds.items()}
+
+    def _checked(self, name: str, pair: tuple[float, float]) -> tuple[float, float]:
+        one_of("bounds", name, self.names)
+        low, high = (float(end) for end in pair)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"bounds of {name} must be finite and in order, got {pair!r}")
+        if name != self.ridge and not low <= 0.0 <= high:
+            raise ValueError(f"bounds of {name} must contain 0, the logarithm of the factor at the start, got {pair!r}")
+        return low, high
+
+    def _ridge_bounds(self) -> tuple[float, float]:
+        spectrum = self.start.spectrum
+        scale = spectrum.largest
+        if self.criterion.by == "marginal_likelihood":
+            scale = max(scale, float(to_host(home(self.y).xp.mean(self.y**2))))
+        if scale == 0.0:
+            raise ValueError(f"the kernel matrix is zero: no {self.ridge} is better than another")
+        return math.log(10.0 * spectrum.cutoff or home(self.y).eps * scale), math.log(100.0 * scale)
+
+    def run(self, progress: bool) -> tuple[_Attempt, bool, int]:
+        """The best attempt, whether it converged, and the number of kernels."""
+        best = self.attempt([0.0] * len(self.factors))
+        if not self.factors:
+            return best, True, 1
+        from scipy.optimize import minimize
+
+        def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
+            nonlocal best
+            next(ticks)
+            attempt = self.attempt(logs.tolist())
+            best = min(best, attempt, key=lambda one: one.loss)
+            return attempt.loss, self.criterion.slopes(attempt.model, self.factors)
+
+        with closing(_ticks(progress)) as ticks:
+            result = minimize(
+                objective,
+                np.zeros(len(self.factors)),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[self.bounds[name] for name in self.factors],
+                options={"ftol": 100.0 * home(self.y).eps},
+            )
+        return best, bool(result.success), int(result.nfev)
+
+    def attempt(self, logs: list[float]) -> _Attempt:
+        """The model with these factors of the kernel's hyper-parameters, and the best noise for them."""
+        chosen = dict(zip(self.factors, logs, strict=True))
+        at_bound = tuple(name for name, log in chosen.items() if log in self.bounds[name])
+        try:
+            factors = {name.removeprefix("log_"): math.exp(log) for name, log in chosen.items()}
+            model = self.start._rescaled(**factors) if any(logs) else self.start
+            if self.ridge in self.names:
+                chosen[self.ridge], bounded = self._best_ridge(model)
+                at_bound += (self.ridge,) if bounded else ()
+                model = model._regularized(math.exp(chosen[self.ridge]))
+            return _Attempt(self.criterion.loss(model), model, chosen, at_bound)
+        except np.linalg.LinAlgError as error:
+            raise np.linalg.LinAlgError(f"at {chosen}: {error}, choose it as well, or give closer bounds") from error
+
+    def _best_ridge(self, model: Any) -> tuple[float, bool]:
+        """The logarithm of the best noise for a kernel, and whether it sits at a bound."""
+        from scipy.optimize import minimize_scalar
+
+        low, high = self.bounds[self.ridge]
+        low = max(low, math.log(2.0 * model.spectrum.cutoff)) if model.spectrum.cutoff else low
+        if low >= high:
+            raise ValueError(f"bounds of {self.ridge} end at {high:.3g}; below {low:.3g} the matrix S may be singular")
+
+        def loss(log: float) -> float:
+            return self.criterion.loss(model._regularized(math.exp(log)))
+
+        grid = np.linspace(low, high, 2 + int((high - low) / GRID_STEP)).tolist()
+        losses = [loss(log) for log in grid]
+        k = losses.index(min(losses))
+        near = (grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)])
+        inner = minimize_scalar(loss, bounds=near, method="bounded", options={"xatol": 1e-9})
+        least = min(losses[k], float(inner.fun))
+        # A bound from which rounding cannot tell the best one: the criterion is flat up to there.
+        for end in (low, high):
+            if losses[grid.index(end)] <= least + 100.0 * home(self.y).eps * max(1.0, abs(least)):
+                return end, True
+        return float(inner.x) if inner.fun < losses[k] else grid[k], False
+
+
+def _ticks(progress: bool) -> Generator[int, None, None]:
+    yield from progress_bar(count(1), "hyper-parameters", "kernel", progress)
