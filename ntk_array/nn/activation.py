@@ -76,11 +76,10 @@ class Activation(Layer):
         xp = home(state.k12).xp
 
         def variance(k: Array) -> Array:
-            flat = xp.reshape(k, (-1,))
             # A tabulated dual may give a zero row a variance of -1e-20.
-            return xp.reshape(xp.clip(dual(flat, flat, flat).value, min=0.0), k.shape)
+            return xp.reshape(xp.clip(dual(state.pairs(k)).value, min=0.0), k.shape)
 
-        k12, slope = dual(state.k12, state.k11, state.k22)
+        k12, slope, sine = dual(state)
         return state.to(
             k12=k12,
             k11=variance(state.k11),
@@ -88,6 +87,7 @@ class Activation(Layer):
             ntk=None if state.ntk is None else state.ntk * slope,
             gaussian=False,
             quadrature_error=max(dual.error, state.quadrature_error),
+            sine=sine,
         )
 
     def propagate_tangent(
@@ -99,12 +99,10 @@ class Activation(Layer):
         xp = home(state.k12).xp
 
         def variance(k: Array, dk: Array) -> Array:
-            k_flat, dk_flat = xp.reshape(k, (-1,)), xp.reshape(dk, (-1,))
-            return xp.reshape(dual.tangent(*(k_flat,) * 3, *(dk_flat,) * 3).value, k.shape)
+            return xp.reshape(dual.tangent(state.pairs(k), state.pairs(dk)).value, k.shape)
 
-        at = (state.k12, state.k11, state.k22)
-        k12, dslope = dual.tangent(*at, dstate.k12, dstate.k11, dstate.k22)
-        ntk = None if state.ntk is None else dstate.ntk * dual(*at).slope + state.ntk * dslope
+        k12, dslope, _ = dual.tangent(state, dstate)
+        ntk = None if state.ntk is None else dstate.ntk * dual(state).slope + state.ntk * dslope
         change = dstate.to(k12=k12, k11=variance(state.k11, dstate.k11), k22=variance(state.k22, dstate.k22), ntk=ntk)
         return after, change
 
@@ -161,14 +159,12 @@ class ClosedForm(Activation):
     """An activation whose dual activation is known in closed form, with its derivative."""
 
     @abstractmethod
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
-        """The dual activation at covariances that broadcast to the shape of k12."""
+    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+        """The dual activation at the covariances of a state."""
 
     @abstractmethod
-    def closed_form_tangent(
-        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-    ) -> Dual:
-        """Its derivative where the covariances change as dk12, dk11, dk22."""
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+        """Its derivative where the covariances change as those of dstate."""
 
     def dual(self, state: Covariance, margin: float = 0.0) -> DualFunction:
         """The closed form, with no error."""

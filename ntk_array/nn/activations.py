@@ -15,8 +15,9 @@ from typing import Any
 from .._array.namespace import Array
 from .._array.special import erf, normal_cdf, normal_pdf
 from .activation import Activation, ClosedForm
+from .angle import angle, angle_tangent, versine
 from .covariance import Covariance, Direction
-from .dual import Dual, angle, angle_tangent
+from .dual import Dual
 
 __all__ = [
     "ELU",
@@ -46,13 +47,11 @@ class Identity(ClosedForm):
     def derivative(self, xp: Any, x: Array) -> Array:
         return xp.ones_like(x)
 
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
-        return Dual(k12, xp.ones_like(k12))
+    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+        return Dual(state.k12, xp.ones_like(state.k12))
 
-    def closed_form_tangent(
-        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-    ) -> Dual:
-        return Dual(dk12, xp.zeros_like(k12))
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+        return Dual(dstate.k12, xp.zeros_like(state.k12))
 
     def propagate(self, state: Covariance) -> Covariance:
         """Nothing changes, Gaussian or not."""
@@ -81,26 +80,41 @@ class _PiecewiseLinear(ClosedForm):
         below, above = self._slopes()
         return xp.where(x > 0, above, xp.full_like(x, below))
 
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
+    def closed_form(self, xp: Any, state: Covariance) -> Dual:
         """From phi = m x + d |x|: the arc-cosine kernels of degree 0 and 1 (Cho and Saul 2009, eq. 6)."""
         below, above = self._slopes()
         m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
-        scale, cosine, sine, t = angle(k12, k11, k22)
+        scale, cosine, sine, t = angle(state)
         toward = math.pi / 2 - t  # asin of the correlation
         return Dual(
             m2 * scale * cosine + (2 / math.pi) * d2 * scale * (sine + toward * cosine),
             m2 + (2 / math.pi) * d2 * toward,
+            None if state.sine is None else self._sine(xp, m2, d2, sine, cosine),
         )
 
-    def closed_form_tangent(
-        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-    ) -> Dual:
+    @staticmethod
+    def _sine(xp: Any, m2: float, d2: float, sine: Array, cosine: Array) -> Array:
+        """The sine of the angle of the outputs, from 1 - |cos t|, which is small near coincidence and opposition.
+
+        The share of |x| in the cosine, (2 / pi) (sin t + (pi / 2 - t) cos t), is even about t = pi / 2.
+        """
+        size = xp.abs(cosine)
+        small = versine(sine, size)
+        t = xp.atan2(sine, size)
+        series = t**3 * (1 / 3 - t * t / 30 + t**4 / 840)
+        even = small - (2 / math.pi) * xp.where(t < 0.02, series, sine - t * size)  # 1 minus that share
+        m2, d2 = m2 / (m2 + d2), d2 / (m2 + d2)
+        less = xp.where(cosine > 0, m2 * small, m2 * (2 - small)) + d2 * even  # 1 - cosine of the outputs
+        more = xp.where(cosine > 0, 2 - less, m2 * small + d2 * (2 - even))  # 1 + cosine of the outputs
+        return xp.sqrt(less * more)
+
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
         below, above = self._slopes()
         d2 = (2 / math.pi) * ((above - below) / 2) ** 2
-        scale, _, sine, _ = angle(k12, k11, k22)
-        slope = self.closed_form(xp, k12, k11, k22).slope
-        dlog_s1, dlog_s2, dt = angle_tangent(k12, k11, k22, dk12, dk11, dk22)
-        return Dual(slope * dk12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)
+        scale, _, sine, _ = angle(state)
+        slope = self.closed_form(xp, state).slope
+        dlog_s1, dlog_s2, dt = angle_tangent(state, dstate)
+        return Dual(slope * dstate.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)
 
 
 class ReLU(_PiecewiseLinear):
@@ -139,16 +153,17 @@ class Erf(ClosedForm):
     def derivative(self, xp: Any, x: Array) -> Array:
         return (2 / math.sqrt(math.pi)) * xp.exp(-x * x)
 
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
+    def closed_form(self, xp: Any, state: Covariance) -> Dual:
         """Williams 1997, eq. 11, and its derivative with respect to k12."""
+        k12, k11, k22 = state.k12, state.k11, state.k22
         # (1 + 2 k11)(1 + 2 k22) - 4 k12^2 without the cancellation of its largest terms
         rest = 1 + 2 * k11 + 2 * k22 + 4 * xp.clip(k11 * k22 - k12 * k12, min=0.0)
         return Dual((2 / math.pi) * xp.atan2(2 * k12, xp.sqrt(rest)), (4 / math.pi) / xp.sqrt(rest))
 
-    def closed_form_tangent(
-        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-    ) -> Dual:
-        slope = self.closed_form(xp, k12, k11, k22).slope
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+        k12, k11, k22 = state.k12, state.k11, state.k22
+        dk12, dk11, dk22 = dstate.k12, dstate.k11, dstate.k22
+        slope = self.closed_form(xp, state).slope
         drest = 2 * (1 + 2 * k22) * dk11 + 2 * (1 + 2 * k11) * dk22 - 8 * k12 * dk12
         stretch = dk11 / (1 + 2 * k11) + dk22 / (1 + 2 * k22)
         return Dual(slope * (dk12 - k12 * stretch), -(math.pi**2 / 32) * slope**3 * drest)
@@ -163,8 +178,9 @@ class GELU(ClosedForm):
     def derivative(self, xp: Any, x: Array) -> Array:
         return normal_cdf(x) + x * normal_pdf(x)
 
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
+    def closed_form(self, xp: Any, state: Covariance) -> Dual:
         """By Stein's lemma from P(z1 < u, z2 < v); Tsuchida et al. 2021, section 3."""
+        k12, k11, k22 = state.k12, state.k11, state.k22
         a, b = 1 + k11, 1 + k22
         determinant = xp.clip(k11 * k22 - k12 * k12, min=0.0)
         d = 1 + k11 + k22 + determinant  # a b - k12^2
@@ -176,10 +192,10 @@ class GELU(ClosedForm):
             both + k12 * (inverse + 1 / d) / root,
         )
 
-    def closed_form_tangent(
-        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-    ) -> Dual:
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
         """The quotient and chain rules, term by term."""
+        k12, k11, k22 = state.k12, state.k11, state.k22
+        dk12, dk11, dk22 = dstate.k12, dstate.k11, dstate.k22
         a, b = 1 + k11, 1 + k22
         determinant = xp.clip(k11 * k22 - k12 * k12, min=0.0)
         d = 1 + k11 + k22 + determinant
@@ -207,15 +223,13 @@ class Sin(ClosedForm):
     def derivative(self, xp: Any, x: Array) -> Array:
         return xp.cos(x)
 
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
-        return Dual(*_damped_sinh_and_cosh(xp, k12, k11, k22))
+    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+        return Dual(*_damped_sinh_and_cosh(xp, state))
 
-    def closed_form_tangent(
-        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-    ) -> Dual:
-        value, slope = self.closed_form(xp, k12, k11, k22)
-        dm = (dk11 + dk22) / 2
-        return Dual(slope * dk12 - value * dm, value * dk12 - slope * dm)
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+        value, slope, _ = self.closed_form(xp, state)
+        dm = (dstate.k11 + dstate.k22) / 2
+        return Dual(slope * dstate.k12 - value * dm, value * dstate.k12 - slope * dm)
 
 
 class Cos(ClosedForm):
@@ -227,25 +241,23 @@ class Cos(ClosedForm):
     def derivative(self, xp: Any, x: Array) -> Array:
         return -xp.sin(x)
 
-    def closed_form(self, xp: Any, k12: Array, k11: Array, k22: Array) -> Dual:
-        return Dual(*reversed(_damped_sinh_and_cosh(xp, k12, k11, k22)))
+    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+        return Dual(*reversed(_damped_sinh_and_cosh(xp, state)))
 
-    def closed_form_tangent(
-        self, xp: Any, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-    ) -> Dual:
-        value, slope = self.closed_form(xp, k12, k11, k22)
-        dm = (dk11 + dk22) / 2
-        return Dual(slope * dk12 - value * dm, value * dk12 - slope * dm)
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+        value, slope, _ = self.closed_form(xp, state)
+        dm = (dstate.k11 + dstate.k22) / 2
+        return Dual(slope * dstate.k12 - value * dm, value * dstate.k12 - slope * dm)
 
 
-def _damped_sinh_and_cosh(xp: Any, k12: Array, k11: Array, k22: Array) -> tuple[Array, Array]:
+def _damped_sinh_and_cosh(xp: Any, state: Covariance) -> tuple[Array, Array]:
     """E[sin u sin v] = exp(-m) sinh(k12) and E[cos u cos v] = exp(-m) cosh(k12), m = (k11 + k22) / 2.
 
     From the characteristic functions of u - v and u + v, and written so that sinh neither cancels nor overflows.
     """
-    size = xp.abs(k12)
-    larger = xp.exp(size - (k11 + k22) / 2) / 2
-    return -xp.sign(k12) * xp.expm1(-2 * size) * larger, (1 + xp.exp(-2 * size)) * larger
+    size = xp.abs(state.k12)
+    larger = xp.exp(size - (state.k11 + state.k22) / 2) / 2
+    return -xp.sign(state.k12) * xp.expm1(-2 * size) * larger, (1 + xp.exp(-2 * size)) * larger
 
 
 class Tanh(Activation):

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home
+from .angle import sine_of_inputs
 
 __all__ = ["Covariance", "Direction"]
 
@@ -37,6 +38,8 @@ class Covariance:
         Whether the layer's values are a Gaussian process, which is what activations need.
     quadrature_error : float
         The largest estimated relative error of a numerical dual activation so far; 0.0 for closed forms.
+    sine : array of the shape of k12, optional
+        The sine of the angle between the two, where it is known better than from its cosine: see :mod:`.angle`.
     """
 
     k12: Array
@@ -46,6 +49,7 @@ class Covariance:
     width: int
     gaussian: bool = False
     quadrature_error: float = 0.0
+    sine: Array | None = None
 
     @classmethod
     def between(cls, x1: Array, x2: Array | None, *, ntk: bool) -> "Covariance":
@@ -59,14 +63,20 @@ class Covariance:
         k22 = k11 if x2 is None else xp.sum(x2 * x2, axis=1, keepdims=True) / width
         k12 = x1 @ (x1 if x2 is None else x2).T / width
         k12 = with_diagonal(k12, k11[:, 0]) if x2 is None else k12
-        return cls(k12, k11, k22.T, xp.zeros_like(k12) if ntk else None, width)
+        sine = sine_of_inputs(x1, x2, k12, k11, k22.T)
+        return cls(k12, k11, k22.T, xp.zeros_like(k12) if ntk else None, width, sine=sine)
 
     @classmethod
     def of_pairs(cls, x: Array, *, ntk: bool) -> "Covariance":
         """Of each input (N, d) with itself."""
         xp = home(x).xp
         k = xp.sum(x * x, axis=1) / x.shape[1]
-        return cls(k, k, k, xp.zeros_like(k) if ntk else None, x.shape[1])
+        return cls(k, k, k, xp.zeros_like(k) if ntk else None, x.shape[1], sine=xp.zeros_like(k))
+
+    def pairs(self, k: Array) -> "Covariance":
+        """A state of inputs with themselves, of variances k of any shape."""
+        flat = home(k).xp.reshape(k, (-1,))
+        return self.to(k12=flat, k11=flat, k22=flat, ntk=None, sine=home(k).xp.zeros_like(flat))
 
     def unchanging(self) -> "Covariance":
         """The derivative of a state that depends on nothing: zeros."""

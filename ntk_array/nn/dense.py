@@ -10,6 +10,7 @@ import numpy as np
 from .._array.namespace import Array, home
 from .._array.random import normal
 from .._array.validate import count, nonnegative, one_of, positive
+from .angle import sine_after_bias
 from .contraction import Contraction
 from .covariance import Covariance, Direction
 from .layer import Factors, Layer
@@ -170,6 +171,7 @@ class Dense(Layer):
             ntk=ntk,
             width=self.width,
             gaussian=True,
+            sine=state.sine if state.sine is None or not b2 else sine_after_bias(state, w2, b2),
         )
 
     def propagate_tangent(

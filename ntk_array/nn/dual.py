@@ -1,6 +1,6 @@
 """Dual activations: K' = E[phi(u) phi(v)] and its slope E[phi'(u) phi'(v)], (u, v) ~ N(0, K).
 
-Activations with a closed form write it down themselves, from :func:`angle`. All others get a
+Activations with a closed form write it down themselves. All others get a
 :class:`DualTable`: both functions depend on three numbers only, the standard deviations s1, s2 and the
 angle t, so they are sampled once by :mod:`.quadrature` (on the host, in float64) and interpolated by Chebyshev
 polynomials in (t, asinh s1, asinh s2). An entry of the kernel then costs some multiply-adds, whatever the
@@ -16,9 +16,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
+from .angle import angle, angle_tangent
+from .covariance import Covariance
 from .quadrature import Conditional, ScalarFunction, rules_for
 
-__all__ = ["ClosedDual", "DirectDual", "Dual", "DualFunction", "DualTable", "angle", "angle_tangent", "numerical_dual"]
+__all__ = ["ClosedDual", "DirectDual", "Dual", "DualFunction", "DualTable", "numerical_dual"]
 
 TOLERANCE = 2e-14
 MAX_T_TERMS = 160
@@ -26,10 +28,11 @@ MAX_STD_TERMS = 64
 
 
 class Dual(NamedTuple):
-    """E[phi(u) phi(v)] and E[phi'(u) phi'(v)], arrays of one shape."""
+    """E[phi(u) phi(v)] and E[phi'(u) phi'(v)], and the sine of the angle of the outputs where a formula gives it."""
 
     value: Array
     slope: Array
+    sine: Array | None = None
 
 
 class DualFunction(Protocol):
@@ -39,56 +42,23 @@ class DualFunction(Protocol):
     def error(self) -> float:
         """0.0 for closed forms."""
 
-    def __call__(self, k12: Array, k11: Array, k22: Array) -> Dual:
-        """At covariances k12 (N1, N2), k11 (N1, 1), k22 (1, N2), or all three (N,)."""
+    def __call__(self, state: Covariance) -> Dual:
+        """At the covariances of a state, of a block or of pairs."""
 
-    def tangent(self, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array) -> Dual:
-        """The derivative where the covariances change as dk12, dk11, dk22."""
+    def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
+        """The derivative where the covariances change as those of dstate."""
 
 
 class ClosedDual(NamedTuple):
     """A dual activation in closed form."""
 
-    function: Callable[..., Dual]
-    tangent: Callable[..., Dual]
+    function: Callable[[Covariance], Dual]
+    tangent: Callable[[Covariance, Covariance], Dual]
     error: float = 0.0
 
-    def __call__(self, k12: Array, k11: Array, k22: Array) -> Dual:
+    def __call__(self, state: Covariance) -> Dual:
         """The formula."""
-        return self.function(k12, k11, k22)
-
-
-def angle(k12: Array, k11: Array, k22: Array) -> tuple[Array, Array, Array, Array]:
-    """The product of the standard deviations, and the cosine, sine and size of the angle t between them.
-
-    Rounding leaves cos t short of 1 where both inputs are the same; since t ~ sqrt(2 (1 - cos t)) this would
-    cost half of the digits, so a cosine within a few units of rounding of 1 or -1 is taken to be 1 or -1.
-    A zero row is orthogonal to everything.
-    """
-    xp, _, _ = place = home(k12)
-    scale = xp.sqrt(k11) * xp.sqrt(k22)
-    cosine = xp.where(scale > 0, k12 / xp.where(scale > 0, scale, 1.0), 0.0)
-    cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * place.eps, xp.sign(cosine), cosine)
-    sine = xp.sqrt((1.0 - cosine) * (1.0 + cosine))
-    return scale, cosine, sine, xp.atan2(sine, cosine)
-
-
-def angle_tangent(
-    k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array
-) -> tuple[Array, Array, Array]:
-    """How log s1, log s2 and the angle t change where the covariances change as dk12, dk11, dk22.
-
-    Equal and opposite inputs stay so, in every network: where t is 0 or pi it does not change. Nor do zero rows.
-    """
-    xp = home(k12).xp
-    scale, cosine, sine, _ = angle(k12, k11, k22)
-
-    def ratio(change: Array, size: Array) -> Array:
-        return xp.where(size > 0, change / xp.where(size > 0, size, 1.0), 0.0)
-
-    dlog_s1, dlog_s2 = ratio(dk11, 2.0 * k11), ratio(dk22, 2.0 * k22)
-    dcosine = ratio(dk12, scale) - cosine * (dlog_s1 + dlog_s2)
-    return dlog_s1, dlog_s2, -ratio(dcosine, sine)
+        return self.function(state)
 
 
 def _chebyshev_points(low: float, high: float, n: int) -> np.ndarray:
@@ -118,19 +88,19 @@ class DualTable:
     series: np.ndarray
     error: float
 
-    def __call__(self, k12: Array, k11: Array, k22: Array) -> Dual:
+    def __call__(self, state: Covariance) -> Dual:
         """Sum the series."""
-        return self._sum(self.series, k12, k11, k22)
+        return self._sum(self.series, state)
 
-    def tangent(self, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array) -> Dual:
+    def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
         """The chain rule over t, asinh s1 and asinh s2."""
-        xp = home(k12).xp
-        dlog_s1, dlog_s2, dt = angle_tangent(k12, k11, k22, dk12, dk11, dk22)
+        xp, k11, k22 = home(state.k12).xp, state.k11, state.k22
+        dlog_s1, dlog_s2, dt = angle_tangent(state, dstate)
         # d asinh(s) = s / sqrt(1 + s^2) d log s
         changes = (dt, xp.sqrt(k11 / (1.0 + k11)) * dlog_s1, xp.sqrt(k22 / (1.0 + k22)) * dlog_s2)
         value, slope = 0.0, 0.0
         for series, change in zip(self._derivatives, changes, strict=True):
-            along = self._sum(series, k12, k11, k22)
+            along = self._sum(series, state)
             value, slope = value + along.value * change, slope + along.slope * change
         return Dual(value, slope)
 
@@ -143,11 +113,10 @@ class DualTable:
         along = ((1, 2.0 / math.pi), (2, stretch), (3, stretch))
         return tuple(chebder(self.series, scl=scale, axis=axis) for axis, scale in along)
 
-    def _sum(self, series: np.ndarray, k12: Array, k11: Array, k22: Array) -> Dual:
-        xp = home(k12).xp
-        _, _, _, t = angle(k12, k11, k22)
-        flat = (-1, 1) if k12.ndim == 2 else k12.shape
-        left, right = (self._basis(xp.reshape(k, flat), n) for k, n in zip((k11, k22), series.shape[2:], strict=True))
+    def _sum(self, series: np.ndarray, state: Covariance) -> Dual:
+        _, _, _, t = angle(state)
+        sides = zip((state.k11, state.k22), series.shape[2:], strict=True)
+        left, right = (self._basis(k, n) for k, n in sides)
         return Dual(*(_clenshaw(one, left, right, (2.0 / math.pi) * t - 1.0) for one in series))
 
     def _basis(self, variance: Array, n: int) -> Array:
@@ -189,17 +158,17 @@ class DirectDual:
     rule: Conditional
     error: float
 
-    def __call__(self, k12: Array, k11: Array, k22: Array) -> Dual:
+    def __call__(self, state: Covariance) -> Dual:
         """Integrate at each entry."""
-        s1, s2, t = self._at(k12, k11, k22)
-        return self._back(k12, self.rule.points(self.phi, s1, s2, t))
+        xp, (_, _, _, t) = home(state.k12).xp, angle(state)
+        s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
+        return self._back(state, self.rule.points(self.phi, s1, s2, t))
 
-    def tangent(self, k12: Array, k11: Array, k22: Array, dk12: Array, dk11: Array, dk22: Array) -> Dual:
+    def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
         """Central differences of order four: four times the work."""
-        s1, s2, t = self._at(k12, k11, k22)
-        xp = home(k12).xp
-        changes = angle_tangent(k12, k11, k22, dk12, dk11, dk22)
-        dlog_s1, dlog_s2, dt = (to_host(xp.broadcast_to(c, k12.shape)).astype(np.float64).ravel() for c in changes)
+        xp, (_, _, _, t) = home(state.k12).xp, angle(state)
+        s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
+        dlog_s1, dlog_s2, dt = self._entries(state, *angle_tangent(state, dstate))
         # No step crosses t = 0 or pi, where the slope has a corner.
         h = np.minimum(1e-3, 0.25 * np.minimum(t, math.pi - t) / np.maximum(np.abs(dt), 1e-300))
         h = np.where(dt == 0, 1e-3, h)
@@ -208,16 +177,17 @@ class DirectDual:
             e = steps * h
             parts = self.rule.points(self.phi, s1 * np.exp(e * dlog_s1), s2 * np.exp(e * dlog_s2), t + e * dt)
             value, slope = value + weight * parts[0] / h, slope + weight * parts[1] / h
-        return self._back(k12, (value, slope))
+        return self._back(state, (value, slope))
 
-    def _at(self, k12: Array, k11: Array, k22: Array) -> tuple[np.ndarray, ...]:
-        """s1, s2 and t of all entries, on the host."""
-        xp = home(k12).xp
-        parts = (xp.sqrt(k11), xp.sqrt(k22), angle(k12, k11, k22)[3])
-        return tuple(to_host(xp.broadcast_to(x, k12.shape)).astype(np.float64).ravel() for x in parts)
+    @staticmethod
+    def _entries(state: Covariance, *arrays: Array) -> tuple[np.ndarray, ...]:
+        """One number an entry of k12, on the host."""
+        xp, shape = home(state.k12).xp, state.k12.shape
+        return tuple(to_host(xp.broadcast_to(x, shape)).astype(np.float64).ravel() for x in arrays)
 
-    def _back(self, k12: Array, parts: tuple[np.ndarray, ...]) -> Dual:
-        return Dual(*(home(k12).asarray(part.reshape(k12.shape)) for part in parts))
+    @staticmethod
+    def _back(state: Covariance, parts: tuple[np.ndarray, ...]) -> Dual:
+        return Dual(*(home(state.k12).asarray(part.reshape(state.k12.shape)) for part in parts))
 
 
 def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> DualTable | DirectDual:

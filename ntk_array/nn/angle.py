@@ -1,0 +1,113 @@
+"""The angle between two inputs of an infinitely wide network, to full accuracy near 0 and pi.
+
+A kernel of a network with kinks has a kink at angle 0. A cosine that is known to rounding gives only half of the digits
+of a small angle, so the sine travels through the layers beside the covariances: its relative error stays at rounding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._array.linalg import with_diagonal
+from .._array.namespace import Array, home, to_host
+
+if TYPE_CHECKING:
+    from .covariance import Covariance
+
+__all__ = ["angle", "angle_tangent", "sine_after_bias", "sine_of_inputs", "versine"]
+
+CHUNK = 2**22  # numbers of a temporary array
+
+
+def angle(state: Covariance) -> tuple[Array, Array, Array, Array]:
+    """The product of the standard deviations, and the cosine, sine and size of the angle t between them.
+
+    Where the sine did not come with the state it comes from the cosine; one within a few units of rounding of 1 or -1
+    is then taken to be 1 or -1, as it is for equal and opposite inputs. A zero row is orthogonal to everything.
+    """
+    place = home(state.k12)
+    xp = place.xp
+    scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
+    cosine = xp.where(scale > 0, state.k12 / xp.where(scale > 0, scale, 1.0), 0.0)
+    sine = state.sine
+    if sine is None:
+        cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * place.eps, xp.sign(cosine), cosine)
+        sine = xp.sqrt((1.0 - cosine) * (1.0 + cosine))
+    return scale, cosine, sine, xp.atan2(sine, cosine)
+
+
+def versine(sine: Array, cosine: Array) -> Array:
+    """1 - cos t, without the cancellation."""
+    xp = home(sine).xp
+    return xp.where(cosine > 0, sine * sine / (1.0 + xp.abs(cosine)), 1.0 - cosine)
+
+
+def angle_tangent(state: Covariance, dstate: Covariance) -> tuple[Array, Array, Array]:
+    """How log s1, log s2 and the angle t change where the covariances change as those of dstate.
+
+    Equal and opposite inputs stay so, in every network: where t is 0 or pi it does not change. Nor do zero rows.
+    """
+    xp = home(state.k12).xp
+    scale, cosine, sine, _ = angle(state)
+
+    def ratio(change: Array, size: Array) -> Array:
+        return xp.where(size > 0, change / xp.where(size > 0, size, 1.0), 0.0)
+
+    dlog_s1, dlog_s2 = ratio(dstate.k11, 2.0 * state.k11), ratio(dstate.k22, 2.0 * state.k22)
+    dcosine = ratio(dstate.k12, scale) - cosine * (dlog_s1 + dlog_s2)
+    return dlog_s1, dlog_s2, -ratio(dcosine, sine)
+
+
+def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Array) -> Array:
+    """Sines of the angles between inputs (N1, d) and (N2, d), from their covariances (N1, N2), (N1, 1), (1, N2).
+
+    Small ones come from differences of the normalized inputs, |u - v|^2 = 2 (1 - cos t).
+    """
+    place = home(k12)
+    xp = place.xp
+    scale = xp.sqrt(k11) * xp.sqrt(k22)
+    cosine = xp.where(scale > 0, k12 / xp.where(scale > 0, scale, 1.0), 0.0)
+    sine = xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), min=0.0))
+    near = sine < (0.1 if place.eps < 1e-10 else 0.4)
+    if x2 is None:
+        diagonal = xp.where(k11[:, 0] > 0, 0.0, xp.ones_like(k11[:, 0]))
+        sine, near = with_diagonal(sine, diagonal), xp.logical_and(near, place.eye(k12.shape[0]) == 0)
+    near = xp.reshape(near, (-1,))
+    count = int(to_host(xp.sum(xp.astype(near, xp.int64))))
+    if count == 0:
+        return sine
+    u = _normalized(x1, k11)
+    v = u if x2 is None else _normalized(x2, k22.T)
+    (entries,) = xp.nonzero(near)
+    chunk = max(CHUNK // x1.shape[1], 1)
+    pieces = []
+    for start in range(0, count, chunk):
+        at = entries[start : min(start + chunk, count)]
+        rows, columns = at // k12.shape[1], at % k12.shape[1]
+        side = xp.sign(xp.take(xp.reshape(cosine, (-1,)), at))[:, None]
+        gap = xp.take(u, rows, axis=0) - side * xp.take(v, columns, axis=0)
+        half = 0.5 * xp.sum(gap * gap, axis=1)
+        pieces.append(xp.sqrt(half * (2.0 - half)))
+    small = xp.concat(pieces)
+    # The k-th near entry takes the k-th small sine.
+    number = xp.clip(xp.cumulative_sum(xp.astype(near, xp.int64)) - 1, min=0)
+    return xp.where(xp.reshape(near, sine.shape), xp.reshape(xp.take(small, number), sine.shape), sine)
+
+
+def _normalized(x: Array, k: Array) -> Array:
+    xp = home(x).xp
+    size = xp.sqrt(k * x.shape[1])
+    return x / xp.where(size > 0, size, 1.0)
+
+
+def sine_after_bias(state: Covariance, w2: float, b2: float) -> Array:
+    """The sine of the angle that w2 K + b2 has, from sums of positive terms.
+
+    det(w2 K + b2) = w2^2 det K + w2 b2 |u - v|^2, |u - v|^2 = (s1 - s2)^2 + 2 s1 s2 (1 - cos t).
+    """
+    scale, cosine, sine, _ = angle(state)
+    xp = home(scale).xp
+    s1, s2 = xp.sqrt(state.k11), xp.sqrt(state.k22)
+    distance2 = (s1 - s2) ** 2 + 2.0 * scale * versine(sine, cosine)
+    k11, k22 = w2 * state.k11 + b2, w2 * state.k22 + b2
+    return xp.sqrt((w2 * state.k11 / k11) * (w2 * state.k22 / k22) * sine * sine + (w2 * distance2 / k11) * (b2 / k22))
