@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib import metadata, util
+from pathlib import Path
 
 from . import __version__
 from .experiments import StudySettings, load_dataset, run_study
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ntk-array: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("ntk-array: interrupted; nothing was written", file=sys.stderr)
+        print("ntk-array: interrupted; the same command goes on from the runs that were finished", file=sys.stderr)
         return 130
 
 
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
             f"--{name.replace('_', '-')}", type=int if value is None else type(value), default=value, help=text
         )
     study.add_argument("--library", choices=("numpy", "torch", "jax", "cupy"), default="numpy", help="where to compute")
-    study.add_argument("--out", default="ntk-study", help="folder for report.html, results.json and arrays.npz")
+    study.add_argument("--out", default="ntk-study", help="folder for report.html, results.json, arrays.npz and runs")
     study.add_argument("--quiet", action="store_true", help="no progress bars")
     study.set_defaults(command=_study)
     info = commands.add_parser("info", help="versions, and which array libraries are installed")
@@ -87,7 +88,7 @@ def _study(options: argparse.Namespace) -> int:
         raise ImportError("the report needs matplotlib: pip install 'ntk_array[study]'")
     settings = StudySettings(**{field.name: getattr(options, field.name) for field in fields(StudySettings)})
     dataset = load_dataset(options.data, options.target, options.task)
-    study = run_study(settings, dataset, progress=not options.quiet)
+    study = run_study(settings, dataset, folder=Path(options.out) / "runs", progress=not options.quiet)
     report = write(study, options.out)
     print(table(study))
     print(

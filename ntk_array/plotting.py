@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .experiments.pictures import draw_panels
+from .experiments.pictures import draw_panels, scaling_panel
 from .experiments.study import Study
 
 __all__ = ["FIGURES", "draw"]
@@ -113,14 +113,7 @@ def _scaling(study: Study, axes: np.ndarray) -> None:
         ("movement", a["widths"], a["movement"].max(axis=2), "largest movement of the kernel"),
     )
     for axis, (name, widths, values, title) in zip(axes, panels, strict=True):
-        mean = values.mean(axis=1)
-        axis.plot(np.repeat(widths, values.shape[1]), values.ravel(), ".", color="#2e86c1", alpha=0.5)
-        axis.plot(widths, mean, color="#1a3f6f", label=f"slope {study.exponents[name]:.2f}")
-        axis.plot(widths, mean[0] * (widths / widths[0]) ** -0.5, "--", color="#999999", lw=1, label="slope −1/2")
-        axis.set(xscale="log", yscale="log", xlabel="width", title=title)
-        axis.set_xticks(widths, [str(width) for width in widths])
-        axis.minorticks_off()
-        axis.legend()
+        scaling_panel(axis, widths, values, study.laws[name], title)
 
 
 FIGURES: dict[str, tuple[int, Callable[[Study, np.ndarray], None]]] = {

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .._array.namespace import Array, Home, default_dtype, home, standard_namespace, to_host
+from .._array.namespace import Array, Home, default_dtype, standard_namespace, to_host
 from .._array.progress import progress_bar
 from ..dynamics import GradientDescent, GradientFlow, max_step
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..kernels import EmpiricalNTK, InfiniteNTK, Precomputed
-from ..nn import Sequential, train
+from ..nn import Sequential
 from ..nn.parameters import Params
 from .data import Split
+from .runs import Measure, Start, recorded_steps, stable_step, train_and_measure
 from .settings import StudySettings
+from .stability import KernelStability
 
-__all__ = ["Plan", "Sample", "compare", "concentration", "infinite_errors", "plan_steps", "predict", "train_network"]
+__all__ = ["PROBE", "WATCHED", "Plan", "Sample", "compare", "infinite_errors", "plan_steps"]
 
 WATCHED = 4  # held-out inputs whose prediction is followed in the report
-PROBE = 100  # training inputs on which kernels are compared
+PROBE = 32  # training inputs on which kernels are compared
 
 
 class Sample:
@@ -46,10 +48,6 @@ class Sample:
     def row_cost(self, residual: Array) -> SquaredError:
         """The squared error with row numbers for inputs, as the precomputed kernel takes them."""
         return SquaredError(EmpiricalMeasure(self.rows), residual)
-
-    def norm(self, values: Array) -> Array:
-        """The Euclidean norm of values (N, C)."""
-        return home(values).xp.linalg.vector_norm(values)
 
     def error(self, outputs: np.ndarray) -> np.ndarray:
         """Test error of outputs (..., M, C): the share of wrong classes, or the RMSE in standard deviations."""
@@ -90,23 +88,10 @@ def plan_steps(
     progress: bool,
 ) -> Plan:
     """A step that is stable for every kernel: the narrow networks' eigenvalues reach above the limit's."""
-    n = sample.x.shape[0]
     stable = max_step(sample.infinite, sample.rows)
     for net, own in zip(progress_bar(nets, "largest stable step", "net", progress), seeds, strict=True):
-        kernel = EmpiricalNTK(net, net.init(own, like=sample.x))
-        stable = min(stable, n / _largest_eigenvalue(kernel, sample))
-    recorded = np.unique(np.concatenate([[0], np.geomspace(1, settings.steps, 28).round().astype(int)]))
-    return Plan(settings.step_fraction * stable, recorded)
-
-
-def _largest_eigenvalue(kernel: EmpiricalNTK, sample: Sample, iterations: int = 20) -> float:
-    """By power iteration on products, from the targets; a few per cent low at worst, which step_fraction covers."""
-    v, size = sample.y, 1.0
-    for _ in range(iterations):
-        product = kernel.matvec(sample.x, None, v)
-        size = float(to_host(sample.norm(product)))
-        v = product / size
-    return size
+        stable = min(stable, stable_step(net, net.init(own, like=sample.x), sample.cost))
+    return Plan(settings.step_fraction * stable, recorded_steps(settings.steps))
 
 
 def infinite_errors(sample: Sample, plan: Plan) -> dict[str, np.ndarray]:
@@ -120,80 +105,51 @@ def infinite_errors(sample: Sample, plan: Plan) -> dict[str, np.ndarray]:
     }
 
 
-def concentration(
-    settings: StudySettings, sample: Sample, seeds: np.random.SeedSequence, progress: bool
+class Comparison(Measure):
+    """A network's outputs on held-out inputs beside what its kernels predict of them."""
+
+    name = "comparison"
+    meaning: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, sample: Sample, start: Start) -> None:
+        super().__init__(start)
+        self.sample = sample
+        kernel, f0 = EmpiricalNTK(start.net, start.params), start.net.bind(start.params)
+        linearized = GradientDescent(kernel, start.cost, start.step, f0=f0)
+        centred = GradientDescent(sample.infinite, sample.row_cost(sample.y - f0(sample.x)), start.step)
+        regression = GradientFlow(EmpiricalNTK(start.net, start.params, outputs="trace"), start.cost)
+        self.linearized = to_host(linearized.predict(start.x_test, start.recorded))
+        self.infinite = to_host(f0(start.x_test) + centred.predict(sample.rows_test, start.recorded))
+        self.regression = to_host(regression.predict(start.x_test))
+
+    def observe(self, params: Params) -> np.ndarray:
+        """The network's outputs (M, C)."""
+        return to_host(self.start.net(params, self.start.x_test))
+
+    def conclude(self, seen: list[Any]) -> dict[str, np.ndarray]:
+        """Errors and distances over time (T,), watched outputs (T, P), and the error of regression from zero ()."""
+        sample, outputs = self.sample, np.stack(seen)
+        column = np.argmax(sample.y_test[:WATCHED], axis=1)
+        watched = (slice(None), np.arange(len(column)), column)
+        return {
+            "error_network": sample.error(outputs),
+            "error_linearized": sample.error(self.linearized),
+            "gap_linearized": sample.distance(outputs, self.linearized),
+            "gap_infinite": sample.distance(outputs, self.infinite),
+            "watched_network": outputs[watched],
+            "watched_linearized": self.linearized[watched],
+            "watched_infinite": self.infinite[watched],
+            "regression_empirical": sample.error(self.regression),
+        }
+
+
+def compare(
+    net: Sequential, seeds: np.random.SeedSequence, sample: Sample, plan: Plan, progress: bool | str
 ) -> dict[str, np.ndarray]:
-    """||Theta_0 - Theta|| / ||Theta|| of networks at initialization, over widths and draws."""
-    low, high = settings.widths[0], settings.widths[-1]
-    octaves = max(round(math.log2(high / low)), 1)
-    widths = np.unique([round(low * (high / low) ** (k / octaves)) for k in range(octaves + 1)])
-    probe = sample.x[:PROBE, :]
-    limit = to_host(sample.infinite(sample.rows[:PROBE, :]))
-    found = np.empty((len(widths), settings.draws))
-    jobs = [(v, d) for v in range(len(widths)) for d in range(settings.draws)]
-    bar = progress_bar(jobs, "kernels at initialization", "net", progress)
-    for (v, d), own in zip(bar, seeds.spawn(len(jobs)), strict=True):
-        net = settings.network(int(widths[v]), sample.outputs)
-        kernel = EmpiricalNTK(net, net.init(own, like=probe), outputs="trace")
-        found[v, d] = np.linalg.norm(to_host(kernel(probe)) - limit) / np.linalg.norm(limit)
-    return {"concentration_widths": widths, "concentration": found}
-
-
-def predict(net: Sequential, params: Params, sample: Sample, plan: Plan) -> dict[str, np.ndarray]:
-    """What a network's kernels predict on held-out inputs.
-
-    From its f_0, over time (T, M, C): its linearization by the full empirical kernel, and the infinite-width kernel.
-    In the limit, from zero (M, C): regression with the empirical kernel, the mean over outputs.
-    """
-    f0 = net.bind(params)
-    linearized = GradientDescent(EmpiricalNTK(net, params), sample.cost, plan.step, f0=f0)
-    centred = GradientDescent(sample.infinite, sample.row_cost(sample.y - f0(sample.x)), plan.step)
-    regression = GradientFlow(EmpiricalNTK(net, params, outputs="trace"), sample.cost)
-    return {
-        "linearized": to_host(linearized.predict(sample.x_test, plan.recorded)),
-        "infinite": to_host(f0(sample.x_test) + centred.predict(sample.rows_test, plan.recorded)),
-        "regression": to_host(regression.predict(sample.x_test)),
-    }
-
-
-def train_network(
-    net: Sequential, params: Params, sample: Sample, plan: Plan, progress: bool | str
-) -> dict[str, np.ndarray]:
-    """The network itself: cost (T,), held-out outputs (T, M, C) and how far its kernel moved (T,)."""
-    probe = sample.x[:PROBE, :]
-
-    def observe(now: Params) -> tuple[np.ndarray, np.ndarray]:
-        return to_host(net(now, sample.x_test)), to_host(EmpiricalNTK(net, now, outputs="trace")(probe))
-
-    record = train(
-        net,
-        params,
-        sample.cost,
-        step=plan.step,
-        steps=int(plan.recorded[-1]),
-        record=plan.recorded.tolist(),
-        observe=observe,
-        progress=progress,
-    )
-    outputs, kernels = (np.stack(column) for column in zip(*record.observations, strict=True))
-    moved = np.linalg.norm(kernels - kernels[0], axis=(1, 2)) / np.linalg.norm(kernels[0])
-    return {"cost": np.asarray(record.costs), "outputs": outputs, "movement": moved}
-
-
-def compare(sample: Sample, predicted: dict[str, np.ndarray], trained: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What is kept of one network."""
-    outputs = trained["outputs"]
-    column = np.argmax(sample.y_test[:WATCHED], axis=1)
-    watched = (slice(None), np.arange(len(column)), column)
-    return {
-        "cost": trained["cost"],
-        "movement": trained["movement"],
-        "error_network": sample.error(outputs),
-        "error_linearized": sample.error(predicted["linearized"]),
-        "gap_linearized": sample.distance(outputs, predicted["linearized"]),
-        "gap_infinite": sample.distance(outputs, predicted["infinite"]),
-        "watched_network": outputs[watched],
-        "watched_linearized": predicted["linearized"][watched],
-        "watched_infinite": predicted["infinite"][watched],
-        "regression_empirical": sample.error(predicted["regression"]),
-    }
+    """Train one network; its comparison, its cost (T,) and the movement of its kernel (T,)."""
+    params = net.init(seeds, like=sample.x)
+    start = Start(net, params, sample.cost, sample.x_test, sample.x[:PROBE, :], plan.step, plan.recorded)
+    found = train_and_measure(start, [partial(Comparison, sample), KernelStability], progress)
+    prefix = f"{Comparison.name}/"
+    compared = {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}
+    return {"cost": found["cost"], "movement": found[f"{KernelStability.name}/kernel_over_time"], **compared}

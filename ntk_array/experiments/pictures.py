@@ -44,12 +44,12 @@ def draw_panels(panels: int, draw: Callable[[np.ndarray], None]) -> Any:
     return figure
 
 
-def scaling_picture(widths: np.ndarray, panels: Sequence[tuple[np.ndarray, PowerLaw, str]]) -> Any:
-    """One panel for each array of values (W, R) with its law and title."""
+def scaling_picture(panels: Sequence[tuple[np.ndarray, np.ndarray, PowerLaw, str]]) -> Any:
+    """One panel for each: widths (W,), values (W, R), law and title."""
 
     def draw(axes: np.ndarray) -> None:
-        for axis, (values, law, title) in zip(axes, panels, strict=True):
-            scaling_panel(axis, widths, values, law, title)
+        for axis, panel in zip(axes, panels, strict=True):
+            scaling_panel(axis, *panel)
 
     return draw_panels(len(panels), draw)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,10 @@ class PowerLaw:
     def __call__(self, width: Any) -> Any:
         """The value that the law gives at a width, or at an array of widths."""
         return self.prefactor * width**self.exponent
+
+    def as_json(self) -> dict[str, float | None]:
+        """Its attributes by name, None for NaN, which JSON does not have."""
+        return {name: None if math.isnan(value) else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         left_out = f", {self.excluded} left out" if self.excluded else ""

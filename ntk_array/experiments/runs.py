@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -70,7 +70,7 @@ class Measure(ABC):
 
 
 def train_and_measure(
-    start: Start, measures: Sequence[type[Measure]], progress: bool | str = False
+    start: Start, measures: Sequence[Callable[[Start], Measure]], progress: bool | str = False
 ) -> dict[str, np.ndarray]:
     """Train once and measure everything: "times" and "cost" (T,), and the results of each measure as "its name/..."."""
     taking = [measure(start) for measure in measures]

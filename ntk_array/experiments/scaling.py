@@ -58,8 +58,9 @@ class ScalingResult:
 
     def plot(self) -> Any:
         """All values over the width with their laws, a panel each, as a matplotlib Figure."""
-        panels = [(self.arrays[name], law, self.meaning[name]) for name, law in self.laws.items()]
-        return scaling_picture(self.widths, panels)
+        return scaling_picture(
+            [(self.widths, self.arrays[name], law, self.meaning[name]) for name, law in self.laws.items()]
+        )
 
     def __repr__(self) -> str:
         lines = [f"{self.name} over widths {', '.join(map(str, self.widths))}"]

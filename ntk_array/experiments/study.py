@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import os
 import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._array.progress import progress_bar
-from .comparison import WATCHED, Sample, compare, concentration, infinite_errors, plan_steps, predict, train_network
+from .comparison import PROBE, WATCHED, Sample, compare, infinite_errors, plan_steps
+from .concentration import kernel_concentration
 from .data import Dataset
+from .journal import Journal, fingerprint
+from .power_law import PowerLaw
+from .scaling import Folder
 from .settings import StudySettings
 
 __all__ = ["Study", "run_study"]
@@ -36,15 +45,15 @@ class Study:
         "steps", "times" (T,); "cost" (W, R, T) on the training set; "error_network", "error_linearized" (W, R, T) and
         "error_infinite" (T,) on held-out inputs; "gap_linearized", "gap_infinite" (W, R, T), the root mean square
         distance of a network's held-out outputs from its linearization and from the infinite-width prediction, as a
-        share of that of the targets; "movement" (W, R, T), ||Theta_t - Theta_0|| / ||Theta_0||; "widths" (W,);
-        "concentration_widths" (V,) and "concentration" (V, D), ||Theta_0 - Theta|| / ||Theta||;
+        share of that of the targets; "movement" (W, R, T), ||Theta_t - Theta_0||_F / ||Theta_0||_F; "widths"
+        (W,); "concentration_widths" (V,) and "concentration" (V, D), ||Theta_0 - Theta||_F / ||Theta||_F;
         "watched_network", "watched_linearized", "watched_infinite" (W, T, P) outputs of each width's first network
         and "watched_target" (P,); "regression_empirical" (W, R) and "regression_infinite" (), errors of kernel
         regression from f_0 = 0, with the mean over outputs of the empirical kernel.
-    exponents : dict
-        Slopes of log gap, movement and concentration against log width.
+    laws : dict of PowerLaw
+        "concentration", and the largest "gap_linearized", "gap_infinite" and "movement" over time, over the width.
     seconds : dict
-        Wall time of each part.
+        Wall time of each part; of runs that were kept from before, none.
     environment : dict
         Versions and machine.
     """
@@ -52,9 +61,14 @@ class Study:
     settings: StudySettings
     data: dict[str, Any]
     arrays: dict[str, np.ndarray]
-    exponents: dict[str, float]
+    laws: dict[str, PowerLaw]
     seconds: dict[str, float]
     environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def exponents(self) -> dict[str, float]:
+        """The exponent of each law."""
+        return {name: law.exponent for name, law in self.laws.items()}
 
     @property
     def error_name(self) -> str:
@@ -84,13 +98,13 @@ class Study:
             "largest_gap_infinite": a["gap_infinite"].max(axis=2).mean(axis=1).tolist(),
             "final_movement": a["movement"][:, :, -1].mean(axis=1).tolist(),
             "concentration": a["concentration"].mean(axis=1).tolist(),
-            "exponents": self.exponents,
+            "laws": {name: law.as_json() for name, law in self.laws.items()},
             "seconds": self.seconds,
             "environment": self.environment,
         }
 
 
-def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = False) -> Study:
+def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = None, progress: bool = False) -> Study:
     """Train networks of several widths and compare them with what their kernels predict.
 
     For each width and network: full-batch gradient descent on the squared error; the same number of steps of its
@@ -102,6 +116,9 @@ def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = Fal
     settings : StudySettings
     dataset : Dataset
         See :func:`load_dataset`.
+    folder : path, optional
+        Finished runs are kept here, in a folder of their own for each study. The same call continues an interrupted
+        study and computes none of them again.
     progress : bool
         Show progress bars.
 
@@ -116,33 +133,41 @@ def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = Fal
     """
     outputs = max(len(dataset.classes), 1)
     settings = _with_sizes(settings, len(dataset.x), outputs)
+    journal = _journal(folder, settings, dataset)
     split_seeds, network_seeds, draw_seeds = np.random.SeedSequence(settings.seed).spawn(3)
     seconds: dict[str, float] = {}
     with _clock(seconds, "total"):
         with _clock(seconds, "infinite kernel"):
             sample = Sample(settings, dataset.split(settings.train, settings.test, split_seeds))
         with _clock(seconds, "concentration"):
-            at_initialization = concentration(settings, sample, draw_seeds, progress)
-        widths = [width for width in settings.widths for _ in range(settings.networks)]
-        nets = [settings.network(width, outputs) for width in widths]
+            concentration = kernel_concentration(
+                lambda width: settings.network(width, outputs),
+                sample.x,
+                _octaves(settings.widths),
+                draws=settings.draws,
+                probe=PROBE,
+                seed=draw_seeds,
+                folder=None if journal.folder is None else journal.folder / "concentration",
+                progress=progress,
+            )
+        jobs = [(width, run) for width in settings.widths for run in range(settings.networks)]
+        nets = [settings.network(width, outputs) for width, _ in jobs]
         seeds = network_seeds.spawn(len(nets))
         with _clock(seconds, "stable step"):
             plan = plan_steps(settings, sample, nets, seeds, progress)
         infinite = infinite_errors(sample, plan)
         measured = []
-        bar = progress_bar(nets, "networks", "net", progress)
-        for net, width, own in zip(bar, widths, seeds, strict=True):
-            params = net.init(own, like=sample.x)
-            with _clock(seconds, "predictions"):
-                predicted = predict(net, params, sample, plan)
-            with _clock(seconds, "training"):
-                trained = train_network(net, params, sample, plan, f"training width {width}" if progress else False)
-            measured.append(compare(sample, predicted, trained))
+        with _clock(seconds, "networks"):
+            bar = progress_bar(jobs, "networks", "net", progress)
+            for (width, run), net, own in zip(bar, nets, seeds, strict=True):
+                label = f"training width {width}" if progress else False
+                measured.append(journal.keep(f"{width}-{run}", partial(compare, net, own, sample, plan, label)))
     arrays = {
         "steps": plan.recorded,
         "times": plan.step * plan.recorded,
         "widths": np.asarray(settings.widths),
-        **at_initialization,
+        "concentration_widths": concentration.widths,
+        "concentration": concentration.arrays["frobenius"],
         **infinite,
         **_stack(measured, len(settings.widths)),
     }
@@ -159,10 +184,24 @@ def run_study(settings: StudySettings, dataset: Dataset, *, progress: bool = Fal
             "step": plan.step,
         },
         arrays,
-        _exponents(arrays),
+        _laws(arrays),
         {name: round(value, 2) for name, value in seconds.items()},
         _environment(settings.library),
     )
+
+
+def _octaves(widths: tuple[int, ...]) -> list[int]:
+    """Widths from the first to the last, about a factor of two apart."""
+    low, high = widths[0], widths[-1]
+    octaves = max(round(math.log2(high / low)), 1)
+    return [round(low * (high / low) ** (k / octaves)) for k in range(octaves + 1)]
+
+
+def _journal(folder: Folder, settings: StudySettings, dataset: Dataset) -> Journal:
+    """Each study has a folder of its own inside, named after all that it depends on."""
+    spec = {"settings": asdict(settings), "x": fingerprint(dataset.x), "target": fingerprint(dataset.target)}
+    key = hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:16]
+    return Journal(None if folder is None else Path(folder) / key, spec)
 
 
 def _with_sizes(settings: StudySettings, rows: int, outputs: int) -> StudySettings:
@@ -196,18 +235,12 @@ def _stack(measured: list[dict[str, np.ndarray]], widths: int) -> dict[str, np.n
     return stacked
 
 
-def _exponents(arrays: dict[str, np.ndarray]) -> dict[str, float]:
-    """Slopes of log y against log width."""
-
-    def slope(widths: np.ndarray, values: np.ndarray) -> float:
-        return float(np.polyfit(np.log(widths), np.log(np.maximum(values, 1e-300)), 1)[0])
-
-    widths = arrays["widths"]
+def _laws(arrays: dict[str, np.ndarray]) -> dict[str, PowerLaw]:
+    """Concentration, and the largest of each distance over time, over the width."""
+    largest = ("gap_linearized", "gap_infinite", "movement")
     return {
-        "concentration": slope(arrays["concentration_widths"], arrays["concentration"].mean(axis=1)),
-        "gap_linearized": slope(widths, arrays["gap_linearized"].max(axis=2).mean(axis=1)),
-        "gap_infinite": slope(widths, arrays["gap_infinite"].max(axis=2).mean(axis=1)),
-        "movement": slope(widths, arrays["movement"].max(axis=2).mean(axis=1)),
+        "concentration": PowerLaw.fit(arrays["concentration_widths"], arrays["concentration"]),
+        **{name: PowerLaw.fit(arrays["widths"], arrays[name].max(axis=2)) for name in largest},
     }
 
 

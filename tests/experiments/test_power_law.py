@@ -1,5 +1,6 @@
 """Power laws: recovered where they are known, with intervals that cover as often as they say."""
 
+import json
 import math
 
 import numpy as np
@@ -51,6 +52,7 @@ def test_single_runs_have_no_interval():
     assert math.isnan(law.low)
     assert math.isnan(law.high)
     assert str(law) == "width^-0.50, 4 runs"
+    assert json.loads(json.dumps(law.as_json(), allow_nan=False))["low"] is None
 
 
 def test_what_cannot_be_on_a_law_is_left_out_and_counted(rng):

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import ntk_array as ntk
 from ntk_array.cli import main
 from ntk_array.experiments import StudySettings, load_dataset, run_study
+from ntk_array.experiments import study as study_module
 from ntk_array.plotting import FIGURES
 from ntk_array.report import table, write
 
@@ -86,6 +88,27 @@ def test_same_seed_same_study(study):
         np.testing.assert_array_equal(again.arrays[name], array, err_msg=name)
 
 
+def test_an_interrupted_study_goes_on(study, tmp_path, monkeypatch):
+    dataset, compare, calls = load_dataset(study.data["name"]), study_module.compare, []
+
+    def counted(*options):
+        calls.append(options)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return compare(*options)
+
+    monkeypatch.setattr(study_module, "compare", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study.settings, dataset, folder=tmp_path)
+    resumed = run_study(study.settings, dataset, folder=tmp_path)
+    assert len(calls) == 5, "two of the four networks were trained before"
+    assert resumed.laws == study.laws
+    for name, array in study.arrays.items():
+        np.testing.assert_array_equal(resumed.arrays[name], array, err_msg=name)
+    run_study(replace(study.settings, steps=2), dataset, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2, "another study has a folder of its own"
+
+
 def test_settings_are_checked():
     for wrong, message in (
         ({"widths": (64,)}, "two different widths"),
@@ -144,7 +167,7 @@ def test_interrupting_says_so(monkeypatch, capsys):
 
     monkeypatch.setattr("ntk_array.cli.run_study", interrupt)
     assert main(["study", "wine"]) == 130
-    assert "interrupted" in capsys.readouterr().err
+    assert "goes on from the runs that were finished" in capsys.readouterr().err
 
 
 def test_info(capsys):
