@@ -31,8 +31,8 @@ PUBLIC = {
         Logistic SquaredError kernel_gradient""",
     "ntk_array.dynamics": """Ensemble FlowState Gaussian GaussianProcess GradientDescent GradientFlow KernelSpectrum
         LeaveOneOut Selection max_step select_hyperparameters""",
-    "ntk_array.experiments": """Dataset PowerLaw ScalingResult Study StudySettings kernel_concentration
-        kernel_stability linearization_gap load_dataset regression_gap run_study""",
+    "ntk_array.experiments": """Dataset PowerLaw ScalingResult Study StudySettings TrainedEnsemble kernel_concentration
+        kernel_stability linearization_gap load_dataset regression_gap run_study trained_ensemble""",
 }
 """Public names are few and deliberate: a new one is added here too."""
 

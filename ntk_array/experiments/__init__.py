@@ -2,6 +2,7 @@
 
 from .concentration import kernel_concentration
 from .data import Dataset, load_dataset
+from .ensembles import TrainedEnsemble, trained_ensemble
 from .linearization import linearization_gap
 from .power_law import PowerLaw
 from .regression import regression_gap
@@ -16,10 +17,12 @@ __all__ = [
     "ScalingResult",
     "Study",
     "StudySettings",
+    "TrainedEnsemble",
     "kernel_concentration",
     "kernel_stability",
     "linearization_gap",
     "load_dataset",
     "regression_gap",
     "run_study",
+    "trained_ensemble",
 ]

@@ -21,7 +21,17 @@ from .pictures import scaling_picture
 from .power_law import PowerLaw
 from .runs import Measure, Start, recorded_steps, stable_step, train_and_measure
 
-__all__ = ["Folder", "ScalingResult", "checked_widths", "family", "first_rows", "run_seed", "scaling_of_training"]
+__all__ = [
+    "Folder",
+    "ScalingResult",
+    "checked_fraction",
+    "checked_widths",
+    "family",
+    "first_rows",
+    "run_seed",
+    "scaling_of_training",
+    "training_sample",
+]
 
 Folder = str | os.PathLike[str] | None
 
@@ -96,13 +106,12 @@ def scaling_of_training(
     dict of ScalingResult
         By the names of the measures.
     """
-    cost, x_test = _sample(x, y, x_test)
+    cost, x_test = training_sample(x, y, x_test)
+    step_fraction = checked_fraction(step_fraction)
     widths, networks = checked_widths(widths), count("networks", networks)
     nets = {width: family(network, width) for width in widths}
     if len({net.factor_count for net in nets.values()}) > 1:
         raise ValueError("network(width) must have the same number of layers at every width")
-    if positive("step_fraction", step_fraction) >= 1:
-        raise ValueError(f"step_fraction must be below 1, where training is stable, got {step_fraction}")
     recorded, probed = recorded_steps(count("steps", steps)), first_rows("probe", cost.p_in.x, probe)
     root = seed_sequence(seed)
     journal = Journal(
@@ -116,7 +125,7 @@ def scaling_of_training(
             "x_test": fingerprint(x_test),
             "library": home(cost.y).xp.__name__,
             "steps": steps,
-            "step_fraction": float(step_fraction),
+            "step_fraction": step_fraction,
             "probe": probe,
             "seed": [str(root.entropy), *root.spawn_key],
         },
@@ -125,7 +134,7 @@ def scaling_of_training(
     def train_network(width: int, run: int) -> dict[str, np.ndarray]:
         net = nets[width]
         params = net.init(run_seed(root, width, run), like=cost.p_in.x)
-        step = float(step_fraction) * stable_step(net, params, cost)
+        step = step_fraction * stable_step(net, params, cost)
         start = Start(net, params, cost, x_test, probed, step, recorded)
         return train_and_measure(start, measures, f"training width {width}" if progress else False)
 
@@ -154,7 +163,7 @@ def _summed_up(
     return ScalingResult(measure.name, np.asarray(widths), {**shared, **own}, laws, meaning)
 
 
-def _sample(x: Array, y: Array, x_test: Array | None) -> tuple[SquaredError, Array]:
+def training_sample(x: Array, y: Array, x_test: Array | None) -> tuple[SquaredError, Array]:
     """The training set as a cost, targets as columns, and held-out inputs (the training inputs if there are none)."""
     x = inputs("x", x)
     y = targets("y", y, x.shape[0])
@@ -165,6 +174,13 @@ def _sample(x: Array, y: Array, x_test: Array | None) -> tuple[SquaredError, Arr
     if x_test.shape[1:] != x.shape[1:]:
         raise ValueError(f"x_test has inputs of shape {tuple(x_test.shape[1:])}, x of shape {tuple(x.shape[1:])}")
     return SquaredError(EmpiricalMeasure(x), y[:, None] if y.ndim == 1 else y), x_test
+
+
+def checked_fraction(step_fraction: float) -> float:
+    """A share of the largest stable step."""
+    if positive("step_fraction", step_fraction) >= 1:
+        raise ValueError(f"step_fraction must be below 1, where training is stable, got {step_fraction}")
+    return float(step_fraction)
 
 
 def checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
