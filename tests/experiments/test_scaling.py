@@ -20,7 +20,7 @@ from ntk_array.experiments.scaling import scaling_of_training
 from ntk_array.experiments.stability import KernelStability
 from ntk_array.function_space import EmpiricalMeasure, SquaredError
 
-from .problem import SETTINGS, WIDTHS, arrays, initial, network
+from .problem import SETTINGS, WIDTHS, C, arrays, initial, network
 
 ROOT = Path(ntk.__file__).parent.parent
 MEASURES = [KernelStability, LinearizationGap, RegressionGap]
@@ -39,9 +39,12 @@ class Host:
     array = staticmethod(np.asarray)
 
 
+SAMPLE = dict(zip(("x", "y", "x_test"), arrays(Host), strict=True))
+
+
 def experiment(folder=None, **options):
-    x, y, x_test = arrays(Host)
-    return scaling_of_training(MEASURES, network, x, y, x_test, WIDTHS, folder=folder, **SETTINGS | options)
+    good = {"network": network, "widths": WIDTHS, **SAMPLE, **SETTINGS}
+    return scaling_of_training(MEASURES, folder=folder, **good | options)
 
 
 @pytest.fixture
@@ -98,22 +101,25 @@ def test_an_interrupted_experiment_goes_on(tmp_path, monkeypatch, counted):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 41}, "steps: 8 there, 41 now"),
+        ({"steps": 2}, "steps: 1 there, 2 now"),
         ({"seed": 4}, "seed: "),
         ({"networks": 3}, "runs: 2 there, 3 now"),
         ({"step_fraction": 0.4}, "step_fraction: 0.5 there, 0.4 now"),
         ({"probe": 3}, "probe: 32 there, 3 now"),
+        ({"widths": (8, 32)}, "networks: "),
+        ({"network": lambda width: ntk.nn.mlp((width,), C)}, "networks: "),
+        *(({name: array + 1}, f"experiment, give another folder: {name}: ") for name, array in SAMPLE.items()),
     ],
 )
 def test_another_experiment_is_refused(tmp_path, change, message):
-    experiment(tmp_path, steps=1) if "steps" not in change else experiment(tmp_path)
+    experiment(tmp_path, steps=1)
     with pytest.raises(ValueError, match=message):
         experiment(tmp_path, **{"steps": 1} | change)
 
 
 def test_one_pass_gives_what_each_experiment_gives():
-    x, y, x_test = arrays(Host)
-    together = scaling_of_training(MEASURES, network, x, y, x_test, WIDTHS, **SETTINGS)
+    x, y, x_test = SAMPLE.values()
+    together = experiment()
     alone = {
         "kernel_stability": kernel_stability(network, x, y, WIDTHS, **SETTINGS),
         "linearization_gap": linearization_gap(network, x, y, x_test, WIDTHS, **SETTINGS),
@@ -123,7 +129,7 @@ def test_one_pass_gives_what_each_experiment_gives():
 
 
 def test_laws_use_runs_that_have_learned():
-    x, y, _ = arrays(Host)
+    x, y, _ = SAMPLE.values()
     result = kernel_stability(network, x, y, WIDTHS, **SETTINGS | {"steps": 300})
     cost = result.arrays["cost"]
     np.testing.assert_array_equal(result.arrays["fitted"], cost[..., -1] < 0.01 * cost[..., 0])
@@ -169,7 +175,5 @@ def test_progress_bars(capsys):
     ],
 )
 def test_bad_arguments(options, error, message):
-    x, y, x_test = arrays(Host)
-    good = {"network": network, "x": x, "y": y, "x_test": x_test, "widths": WIDTHS}
     with pytest.raises(error, match=message):
-        scaling_of_training([LinearizationGap], **good | options)
+        experiment(**options)
