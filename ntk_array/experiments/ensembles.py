@@ -144,7 +144,7 @@ def trained_ensemble(
     >>> net = ntk.nn.mlp((256,), 1, activation="erf", bias_std=0.3)
     >>> found = ntk.experiments.trained_ensemble(net, x[:5], x[:5, 0], x[5:], networks=20, steps=50)
     >>> found.outputs.shape, found.mean.shape, bool(0.5 < found.variance_ratios.mean() < 1.5)
-    ((20, 24, 2, 1), (24, 2, 1), True)
+    ((20, 22, 2, 1), (22, 2, 1), True)
     """
     cost, x_test = training_sample(x, y, x_test)
     if count("networks", networks) < 2:
