@@ -87,7 +87,7 @@ def kernel_concentration(
     >>> result.arrays["frobenius, depth 1"].shape, result.laws["frobenius, depth 1"].exponent < -0.3
     ((3, 10), True)
     """
-    probed = first_rows("probe", inputs("x", x), probe)
+    probed = first_rows(inputs("x", x), count("probe", probe))
     widths, draws, root = checked_widths(widths), count("draws", draws), seed_sequence(seed)
     deep: list[tuple[int, ...]] = [(count("depths", depth),) for depth in depths] if depths else [()]
     sizes = [(width, *depth) for depth in deep for width in widths]

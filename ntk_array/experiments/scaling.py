@@ -112,7 +112,8 @@ def scaling_of_training(
     nets = {width: family(network, width) for width in widths}
     if len({net.factor_count for net in nets.values()}) > 1:
         raise ValueError("network(width) must have the same number of layers at every width")
-    recorded, probed = recorded_steps(count("steps", steps)), first_rows("probe", cost.p_in.x, probe)
+    steps, probe = count("steps", steps), count("probe", probe)
+    recorded, probed = recorded_steps(steps), first_rows(cost.p_in.x, probe)
     root = seed_sequence(seed)
     journal = Journal(
         folder,
@@ -204,9 +205,9 @@ def family(network: Callable[..., Layer], *size: int) -> Layer:
     return net
 
 
-def first_rows(name: str, x: Array, rows: int) -> Array:
+def first_rows(x: Array, rows: int) -> Array:
     """So many of the inputs, or all there are."""
-    return x[: min(count(name, rows), x.shape[0]), ...]
+    return x[: min(rows, x.shape[0]), ...]
 
 
 def run_seed(root: np.random.SeedSequence, *run: int) -> np.random.SeedSequence:

@@ -46,3 +46,10 @@ def test_targets_without_columns(rng):
         for y in (x[:, 0], x[:, :1])
     )
     np.testing.assert_array_equal(one, two)
+
+
+def test_the_largest_gap_is_kept(rng):
+    """On the training set both end at the targets."""
+    x, y = rng.normal(size=(6, 8)), rng.normal(size=(6, 2))
+    found = linearization_gap(lambda w: ntk.nn.mlp((w,), 2), x, y, x, (16, 32), networks=2, steps=300).arrays
+    assert (found["gap"] > 10 * found["gap_over_time"][..., -1]).all()

@@ -151,6 +151,10 @@ def test_the_step_is_a_share_of_the_largest_stable_one(backend):
     np.testing.assert_allclose(found["times"][1, 0, -1], 0.75 * stable_step(net, params, cost), rtol=1e3 * backend.eps)
 
 
+def test_settings_may_be_numpy_integers(tmp_path):
+    experiment(tmp_path, widths=np.asarray(WIDTHS), steps=np.int64(8), probe=np.int64(3), networks=np.int64(1))
+
+
 def test_progress_bars(capsys):
     experiment(steps=2)
     assert capsys.readouterr().err == ""
