@@ -7,7 +7,7 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array.dynamics import GradientDescent, GradientFlow, max_step
-from ntk_array.function_space import EmpiricalMeasure, Huber, SquaredError
+from ntk_array.function_space import CrossEntropy, EmpiricalMeasure, Huber, SquaredError
 
 N, C = 6, 2
 WEIGHTS = np.asarray([0.05, 0.3, 0.1, 0.25, 0.2, 0.1])
@@ -50,6 +50,29 @@ def test_training_a_linearized_network_takes_these_steps(backend, convention, fa
     descent = GradientDescent(kernel, cost, step, f0=net.bind(params))
     expected = ntk.nn.Linearized(net, params)(training.params, p_in.x)
     backend.close(descent.predict(k=8), expected, factor=2e3)
+
+
+@pytest.mark.parametrize("name", ["mean", "half_sum", "half_mean", "cross-entropy"])
+def test_steps_of_training_meet_the_flow_at_step_times_their_number(backend, name):
+    """Training of a network that is linear in its parameters: the error is of first order in the step."""
+    p_in, y = problem(backend)
+    net = ntk.nn.mlp((9,), C, activation="tanh", bias_std=0.4)
+    params = net.init(1, like=p_in.x)
+    tangent = ntk.nn.Linearized(net, params)
+    if name == "cross-entropy":
+        cost, time = CrossEntropy(p_in, backend.array(np.arange(N) % C)), 2.0
+    else:
+        cost = SquaredError(p_in, y, convention=name)
+        time = 0.5 / cost.factor
+    expected = backend.host(GradientFlow(ntk.EmpiricalNTK(net, params), cost, f0=net.bind(params)).predict(t=time))
+    errors = []
+    for steps in (20, 40, 80):
+        training = ntk.nn.train(tangent, params, cost, step=time / steps, steps=steps)
+        assert training.times[-1] == pytest.approx(time)
+        errors.append(np.max(np.abs(backend.host(tangent(training.params, p_in.x)) - expected)))
+    assert errors[0] < 0.1
+    assert errors[0] / errors[1] == pytest.approx(2.0, abs=0.15)
+    assert errors[1] / errors[2] == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.host
