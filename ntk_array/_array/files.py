@@ -7,7 +7,7 @@ __all__ = ["write_whole"]
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file beside its place and rename it: an interruption leaves an older file as it was, and no other."""
-    partial = f"{os.fspath(path)}.partial"
+    partial = f"{os.fspath(path)}.{os.urandom(4).hex()}.partial"  # another process may be writing the same file
     try:
         with open(partial, "wb") as file:
             file.write(content)

@@ -1,6 +1,7 @@
 """Runs are kept once and whole, damage is noticed, another experiment's folder is refused."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -53,6 +54,21 @@ def test_a_damaged_run_is_computed_again(tmp_path, damage):
         Journal(tmp_path, SPEC).keep("run", never)
     keep(Journal(tmp_path, SPEC))
     same(Journal(tmp_path, SPEC).keep("run", never))
+
+
+def test_two_may_finish_the_same_run_at_once(tmp_path, monkeypatch):
+    journal, replace, nested = Journal(tmp_path, SPEC), os.replace, []
+
+    def late(source, target):
+        if not nested:
+            nested.append(True)
+            keep(Journal(tmp_path, SPEC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    keep(journal)
+    same(journal.keep("run", never))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.npz", "spec.json"]
 
 
 def test_an_interrupted_run_is_not_kept(tmp_path):
