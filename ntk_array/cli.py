@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "steps": "gradient-descent steps",
         "step_fraction": "step as a share of the largest stable one",
         "draws": "networks a width for the concentration of the kernel",
+        "ensemble": "networks trained on few inputs for the mean and spread over initializations",
         "seed": "of the split and all networks",
     }
     for name, text in helps.items():

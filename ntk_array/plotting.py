@@ -88,38 +88,73 @@ def _gaps(study: Study, axes: np.ndarray) -> None:
     axes[0].legend()
 
 
+def _concentration(study: Study, axes: np.ndarray) -> None:
+    a = study.arrays
+    title = r"$\|\Theta_0 - \Theta\| \,/\, \|\Theta\|$ at initialization"
+    scaling_panel(axes[0], a["concentration_widths"], a["concentration"], study.laws["concentration"], title)
+
+
+def _spectrum(study: Study, axes: np.ndarray) -> None:
+    a, (values, left) = study.arrays, axes
+    mu = a["eigenvalues"]
+    values.plot(np.arange(1, len(mu) + 1), mu, color="#aaaaaa", lw=1)
+    for b, (low, high) in enumerate(a["bands"]):
+        color, name = f"C{b}", f"component {low + 1}" if high == low + 1 else f"{low + 1} to {high}"
+        values.plot(np.arange(low + 1, high + 1), mu[low:high], ".", color=color, ms=4)
+        left.plot(a["times"][1:], a["remaining_network"][-1, 0, 1:, b], ".", color=color, ms=5, label=name)
+        left.plot(a["times"][1:], a["remaining_infinite"][-1, 0, 1:, b], color=color, lw=1.2)
+    values.set(xscale="log", yscale="log", xlabel="component", title=r"eigenvalues of $\Theta$ on the training set")
+    lowest = a["remaining_network"][-1, 0].min()
+    left.set(yscale="log", title="what is left of the error, width " + str(study.settings.widths[-1]))
+    left.set_ylim(max(0.3 * lowest, 1e-8), 3)
+    _time_axis(left)
+    left.legend()
+
+
 def _movement(study: Study, axes: np.ndarray) -> None:
-    a, (axis,) = study.arrays, axes
+    a, (kernel, layers) = study.arrays, axes
     for w, width, color in _widths(study):
         for r in range(a["movement"].shape[1]):
             label = f"width {width}" if r == 0 else None
-            axis.plot(a["times"][1:], a["movement"][w, r, 1:], color=color, label=label)
-    axis.set_ylabel(r"$\|\Theta_t - \Theta_0\| \,/\, \|\Theta_0\|$")
-    axis.set_yscale("log")
-    _time_axis(axis)
-    axis.legend()
+            kernel.plot(a["times"][1:], a["movement"][w, r, 1:], color=color, label=label)
+        for k in range(a["movement_layers"].shape[-1]):
+            style = ("-", "--", ":", "-.")[k % 4]
+            layers.plot(a["times"][1:], a["movement_layers"][w, 0, 1:, k], style, color=color)
+    for k in range(a["movement_layers"].shape[-1]):
+        layers.plot([], [], ("-", "--", ":", "-.")[k % 4], color="#555555", label=f"layer {k + 1}")
+    kernel.set_title(r"kernel: $\|\Theta_t - \Theta_0\| \,/\, \|\Theta_0\|$")
+    layers.set_title(r"parameters: $\|\theta_t - \theta_0\| \,/\, \|\theta_0\|$")
+    for axis in axes:
+        axis.set_yscale("log")
+        _time_axis(axis)
+        axis.legend()
+
+
+def _ensemble(study: Study, axes: np.ndarray) -> None:
+    columns = np.argmax(study.ensemble.mean[-1], axis=-1)[: len(axes)]
+    study.ensemble.draw(axes, columns.tolist())
 
 
 def _scaling(study: Study, axes: np.ndarray) -> None:
     a = study.arrays
     panels = (
-        (
-            "concentration",
-            a["concentration_widths"],
-            a["concentration"],
-            r"$\|\Theta_0 - \Theta\| \,/\, \|\Theta\|$ at initialization",
-        ),
-        ("gap_linearized", a["widths"], a["gap_linearized"].max(axis=2), "largest distance from linearization"),
-        ("movement", a["widths"], a["movement"].max(axis=2), "largest movement of the kernel"),
+        ("movement", a["movement"].max(axis=2), "largest movement of the kernel"),
+        ("gap_linearized", a["gap_linearized"].max(axis=2), "largest distance from the linearization"),
+        ("gap_infinite", a["gap_infinite"].max(axis=2), "largest distance from infinite width"),
+        ("from_regression_empirical", a["from_regression_empirical"], "from regression, empirical kernel"),
+        ("from_regression_infinite", a["from_regression_infinite"], "from regression, infinite kernel"),
     )
-    for axis, (name, widths, values, title) in zip(axes, panels, strict=True):
-        scaling_panel(axis, widths, values, study.laws[name], title)
+    for axis, (name, values, title) in zip(axes, panels, strict=True):
+        scaling_panel(axis, a["widths"], values, study.laws[name], title)
 
 
 FIGURES: dict[str, tuple[int, Callable[[Study, np.ndarray], None]]] = {
+    "concentration": (1, _concentration),
+    "spectrum": (2, _spectrum),
     "predictions": (2, _predictions),
-    "errors": (1, _errors),
+    "movement": (2, _movement),
     "gaps": (2, _gaps),
-    "movement": (1, _movement),
-    "scaling": (3, _scaling),
+    "errors": (1, _errors),
+    "ensemble": (3, _ensemble),
+    "scaling": (5, _scaling),
 }

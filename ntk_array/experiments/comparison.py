@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .._array.namespace import Array, Home, default_dtype, standard_namespace, to_host
 from .._array.progress import progress_bar
-from ..dynamics import GradientDescent, GradientFlow, max_step
+from ..dynamics import GradientDescent, GradientFlow, KernelSpectrum, max_step
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..kernels import EmpiricalNTK, InfiniteNTK, Precomputed
 from ..nn import Sequential
@@ -24,6 +25,7 @@ __all__ = ["PROBE", "WATCHED", "Plan", "Sample", "compare", "infinite_errors", "
 
 WATCHED = 4  # held-out inputs whose prediction is followed in the report
 PROBE = 32  # training inputs on which kernels are compared
+ALL_STEPS = 2**50  # of gradient descent, after which every direction is learned that rounding lets be learned
 
 
 class Sample:
@@ -44,10 +46,20 @@ class Sample:
         self.infinite = Precomputed(kernel(everything))
         self.rows = place.asarray(np.arange(n)[:, None])
         self.rows_test = place.asarray(np.arange(n, total)[:, None])
+        self.spectrum = KernelSpectrum(self.infinite, EmpiricalMeasure(self.rows))
+        self.bands = _bands(self.spectrum.rank)
 
     def row_cost(self, residual: Array) -> SquaredError:
         """The squared error with row numbers for inputs, as the precomputed kernel takes them."""
         return SquaredError(EmpiricalMeasure(self.rows), residual)
+
+    def components(self, residual: Array) -> np.ndarray:
+        """The square of a residual (N, C) along each principal component of the infinite-width kernel, (R,)."""
+        return np.asarray(np.sum(to_host(self.spectrum.coefficients(residual)) ** 2, axis=1))
+
+    def in_bands(self, squares: np.ndarray) -> np.ndarray:
+        """Squares along components (..., R) summed over bands of components, (..., B)."""
+        return np.stack([squares[..., low:high].sum(axis=-1) for low, high in self.bands], axis=-1)
 
     def error(self, outputs: np.ndarray) -> np.ndarray:
         """Test error of outputs (..., M, C): the share of wrong classes, or the RMSE in standard deviations."""
@@ -58,6 +70,12 @@ class Sample:
     def distance(self, one: np.ndarray, two: np.ndarray) -> np.ndarray:
         """Root mean square of the difference of outputs (..., M, C), as a share of that of the targets."""
         return np.asarray(np.sqrt(np.mean((one - two) ** 2, axis=(-2, -1)) / np.mean(self.y_test**2)))
+
+
+def _bands(rank: int) -> np.ndarray:
+    """Components from, and up to, for each band (B, 2): the first alone, then bands about four times as wide."""
+    edges = sorted({0, 1, *(edge for edge in (5, 20, 80) if 2 * edge <= rank), rank})
+    return np.asarray(list(pairwise(edges)))
 
 
 def home_of(library: str) -> Home:
@@ -105,6 +123,9 @@ def infinite_errors(sample: Sample, plan: Plan) -> dict[str, np.ndarray]:
     }
 
 
+MOVED = {"movement": "kernel", "movement_layers": "layers"}
+
+
 class Comparison(Measure):
     """A network's outputs on held-out inputs beside what its kernels predict of them."""
 
@@ -118,17 +139,24 @@ class Comparison(Measure):
         linearized = GradientDescent(kernel, start.cost, start.step, f0=f0)
         centred = GradientDescent(sample.infinite, sample.row_cost(sample.y - f0(sample.x)), start.step)
         regression = GradientFlow(EmpiricalNTK(start.net, start.params, outputs="trace"), start.cost)
-        self.linearized = to_host(linearized.predict(start.x_test, start.recorded))
-        self.infinite = to_host(f0(start.x_test) + centred.predict(sample.rows_test, start.recorded))
+        every = [*start.recorded.tolist(), ALL_STEPS]
+        *linear, self.linearized_limit = to_host(linearized.predict(start.x_test, every))
+        *infinite, self.infinite_limit = to_host(f0(start.x_test) + centred.predict(sample.rows_test, every))
+        self.linearized, self.infinite = np.stack(linear), np.stack(infinite)
         self.regression = to_host(regression.predict(start.x_test))
+        left = 1.0 - 2.0 * start.step * to_host(sample.spectrum.eigenvalues)
+        self.components = sample.components(f0(sample.x) - sample.y) * left ** (2 * start.recorded[:, None])
 
-    def observe(self, params: Params) -> np.ndarray:
-        """The network's outputs (M, C)."""
-        return to_host(self.start.net(params, self.start.x_test))
+    def observe(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
+        """The network's outputs (M, C), and the squares of its training residual along principal components (R,)."""
+        sample, net = self.sample, self.start.net
+        return to_host(net(params, self.start.x_test)), sample.components(net(params, sample.x) - sample.y)
 
     def conclude(self, seen: list[Any]) -> dict[str, np.ndarray]:
-        """Errors and distances over time (T,), watched outputs (T, P), and the error of regression from zero ()."""
-        sample, outputs = self.sample, np.stack(seen)
+        """Errors and distances over time (T,), watched outputs (T, P), shares of the residual (T, B); numbers ()."""
+        sample = self.sample
+        outputs, components = (np.stack(column) for column in zip(*seen, strict=True))
+        start = sample.in_bands(self.components[0])
         column = np.argmax(sample.y_test[:WATCHED], axis=1)
         watched = (slice(None), np.arange(len(column)), column)
         return {
@@ -139,6 +167,10 @@ class Comparison(Measure):
             "watched_network": outputs[watched],
             "watched_linearized": self.linearized[watched],
             "watched_infinite": self.infinite[watched],
+            "remaining_network": sample.in_bands(components) / start,
+            "remaining_infinite": sample.in_bands(self.components) / start,
+            "from_regression_empirical": sample.distance(outputs[-1], self.linearized_limit),
+            "from_regression_infinite": sample.distance(outputs[-1], self.infinite_limit),
             "regression_empirical": sample.error(self.regression),
         }
 
@@ -146,10 +178,11 @@ class Comparison(Measure):
 def compare(
     net: Sequential, seeds: np.random.SeedSequence, sample: Sample, plan: Plan, progress: bool | str
 ) -> dict[str, np.ndarray]:
-    """Train one network; its comparison, its cost (T,) and the movement of its kernel (T,)."""
+    """Train one network; its comparison, its cost (T,), and the movement of its kernel (T,) and layers (T, layers)."""
     params = net.init(seeds, like=sample.x)
     start = Start(net, params, sample.cost, sample.x_test, sample.x[:PROBE, :], plan.step, plan.recorded)
     found = train_and_measure(start, [partial(Comparison, sample), KernelStability], progress)
     prefix = f"{Comparison.name}/"
     compared = {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}
-    return {"cost": found["cost"], "movement": found[f"{KernelStability.name}/kernel_over_time"], **compared}
+    moved = {key: found[f"{KernelStability.name}/{name}_over_time"] for key, name in MOVED.items()}
+    return {"cost": found["cost"], **moved, **compared}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -71,21 +72,22 @@ class TrainedEnsemble:
 
         Returns a matplotlib Figure.
         """
+        panels = min(count("panels", panels), self.mean.shape[1])
+        return draw_panels(panels, lambda axes: self.draw(axes, [output] * panels))
 
-        def draw(axes: np.ndarray) -> None:
-            times = self.times[1:]
-            for m, axis in enumerate(axes):
-                mean, two = self.mean[1:, m, output], 2.0 * self.standard_deviation[1:, m]
-                axis.plot(times, self.outputs[:, 1:, m, output].T, color="#7fb3d5", lw=0.5, alpha=0.5)
-                axis.fill_between(times, mean - two, mean + two, color="#1a3f6f", alpha=0.15, lw=0)
-                axis.plot(times, mean, color="#1a3f6f", lw=1.6)
-                axis.set(xscale="log", xlabel="time t = step × number of steps", title=f"held-out input {m}")
-            axes[0].set_ylabel("output")
-            axes[0].plot([], [], color="#7fb3d5", lw=1, label=f"{len(self.outputs)} networks")
-            axes[0].plot([], [], color="#1a3f6f", lw=1.6, label="predicted: mean, ± 2 σ")
-            axes[0].legend()
-
-        return draw_panels(min(count("panels", panels), self.mean.shape[1]), draw)
+    def draw(self, axes: np.ndarray, outputs: Sequence[int]) -> None:
+        """The same on matplotlib axes, with an output of its own for each input."""
+        times = self.times[1:]
+        for m, (axis, c) in enumerate(zip(axes, outputs, strict=True)):
+            mean, two = self.mean[1:, m, c], 2.0 * self.standard_deviation[1:, m]
+            axis.plot(times, self.outputs[:, 1:, m, c].T, color="#7fb3d5", lw=0.5, alpha=0.5)
+            axis.fill_between(times, mean - two, mean + two, color="#1a3f6f", alpha=0.15, lw=0)
+            axis.plot(times, mean, color="#1a3f6f", lw=1.6)
+            axis.set(xscale="log", xlabel="time t = step × number of steps", title=f"held-out input {m}")
+        axes[0].set_ylabel("output")
+        axes[0].plot([], [], color="#7fb3d5", lw=1, label=f"{len(self.outputs)} networks")
+        axes[0].plot([], [], color="#1a3f6f", lw=1.6, label="predicted: mean, ± 2 σ")
+        axes[0].legend()
 
 
 def trained_ensemble(

@@ -66,4 +66,4 @@ def scaling_panel(axis: Any, widths: np.ndarray, values: np.ndarray, law: PowerL
         axis.plot(widths, half, "--", color="#999999", lw=1, label="slope −1/2")
         axis.legend()
     axis.set_xticks(widths, [str(width) for width in widths])
-    axis.minorticks_off()
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)

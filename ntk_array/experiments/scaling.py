@@ -22,6 +22,7 @@ from .power_law import PowerLaw
 from .runs import Measure, Start, recorded_steps, stable_step, train_and_measure
 
 __all__ = [
+    "FITTED",
     "Folder",
     "ScalingResult",
     "checked_fraction",

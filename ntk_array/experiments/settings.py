@@ -32,6 +32,8 @@ class StudySettings:
         all networks at initialization.
     draws : int
         Networks a width from which the concentration of the kernel at initialization is measured.
+    ensemble : int
+        Networks trained from many initializations, of a middle width and on few inputs, for their mean and spread.
     seed : int
         Of the split and of all networks.
     library : str
@@ -50,6 +52,7 @@ class StudySettings:
     steps: int = 500
     step_fraction: float = 0.5
     draws: int = 8
+    ensemble: int = 100
     seed: int = 0
     library: str = "numpy"
 
@@ -63,6 +66,8 @@ class StudySettings:
         for name in ("train", "test"):
             if getattr(self, name) is not None:
                 count(name, getattr(self, name))
+        if count("ensemble", self.ensemble) < 2:
+            raise ValueError("ensemble must be at least 2: one network has no spread")
         positive("weight_std", self.weight_std)
         positive("readout_weight_std", self.readout_weight_std)
         nonnegative("bias_std", self.bias_std)

@@ -17,17 +17,20 @@ from typing import Any
 
 import numpy as np
 
+from .._array.namespace import to_host
 from .._array.progress import progress_bar
 from .comparison import PROBE, WATCHED, Sample, compare, infinite_errors, plan_steps
 from .concentration import kernel_concentration
 from .data import Dataset
+from .ensembles import TrainedEnsemble, trained_ensemble
 from .journal import Journal, fingerprint
 from .power_law import PowerLaw
-from .scaling import Folder
+from .scaling import FITTED, Folder
 from .settings import StudySettings
 
 __all__ = ["Study", "run_study"]
 
+ENSEMBLE_ROWS = 30  # training inputs of the ensemble: a hundred networks are trained in the time of a few
 MAX_ROWS = 10_000  # of the full empirical kernel matrix, N C: 800 MB and minutes to diagonalize
 
 
@@ -49,9 +52,17 @@ class Study:
         (W,); "concentration_widths" (V,) and "concentration" (V, D), ||Theta_0 - Theta||_F / ||Theta||_F;
         "watched_network", "watched_linearized", "watched_infinite" (W, T, P) outputs of each width's first network
         and "watched_target" (P,); "regression_empirical" (W, R) and "regression_infinite" (), errors of kernel
-        regression from f_0 = 0, with the mean over outputs of the empirical kernel.
+        regression from f_0 = 0, with the mean over outputs of the empirical kernel; "from_regression_empirical" and
+        "from_regression_infinite" (W, R), the distances of trained networks from regression from their own f_0;
+        "movement_layers" (W, R, T, layers), ||theta_t - theta_0|| / ||theta_0|| of each layer; "eigenvalues" (K,) of
+        the infinite-width kernel on p^in, and "remaining_network", "remaining_infinite" (W, R, T, B), what is left of
+        the squared training residual along its principal components "bands" (B, 2), from and up to.
+    ensemble : TrainedEnsemble
+        Networks of a middle width from many initializations, trained on the first inputs only, at the watched inputs.
     laws : dict of PowerLaw
-        "concentration", and the largest "gap_linearized", "gap_infinite" and "movement" over time, over the width.
+        "concentration", the largest "gap_linearized", "gap_infinite" and "movement" over time, and
+        "from_regression_empirical" and "from_regression_infinite", over the width. Those of training are fitted to runs
+        whose cost fell below 1 % of its start.
     seconds : dict
         Wall time of each part; of runs that were kept from before, none.
     environment : dict
@@ -61,6 +72,7 @@ class Study:
     settings: StudySettings
     data: dict[str, Any]
     arrays: dict[str, np.ndarray]
+    ensemble: TrainedEnsemble
     laws: dict[str, PowerLaw]
     seconds: dict[str, float]
     environment: dict[str, Any] = field(default_factory=dict)
@@ -98,6 +110,11 @@ class Study:
             "largest_gap_infinite": a["gap_infinite"].max(axis=2).mean(axis=1).tolist(),
             "final_movement": a["movement"][:, :, -1].mean(axis=1).tolist(),
             "concentration": a["concentration"].mean(axis=1).tolist(),
+            "ensemble": {
+                "networks": len(self.ensemble.outputs),
+                "mean_error": float(np.sqrt(np.mean(self.ensemble.mean_errors**2))),
+                "variance_ratio": float(self.ensemble.variance_ratios.mean()),
+            },
             "laws": {name: law.as_json() for name, law in self.laws.items()},
             "seconds": self.seconds,
             "environment": self.environment,
@@ -134,7 +151,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
     outputs = max(len(dataset.classes), 1)
     settings = _with_sizes(settings, len(dataset.x), outputs)
     journal = _journal(folder, settings, dataset)
-    split_seeds, network_seeds, draw_seeds = np.random.SeedSequence(settings.seed).spawn(3)
+    split_seeds, network_seeds, draw_seeds, ensemble_seeds = np.random.SeedSequence(settings.seed).spawn(4)
     seconds: dict[str, float] = {}
     with _clock(seconds, "total"):
         with _clock(seconds, "infinite kernel"):
@@ -162,10 +179,25 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
             for (width, run), net, own in zip(bar, nets, seeds, strict=True):
                 label = f"training width {width}" if progress else False
                 measured.append(journal.keep(f"{width}-{run}", partial(compare, net, own, sample, plan, label)))
+        with _clock(seconds, "ensemble"):
+            ensemble = trained_ensemble(
+                settings.network(settings.widths[len(settings.widths) // 2], outputs),
+                sample.x[:ENSEMBLE_ROWS, :],
+                sample.y[:ENSEMBLE_ROWS, :],
+                sample.x_test[:WATCHED, :],
+                networks=settings.ensemble,
+                steps=settings.steps,
+                step_fraction=0.2 * settings.step_fraction,
+                seed=ensemble_seeds,
+                folder=None if journal.folder is None else journal.folder / "ensemble",
+                progress=progress,
+            )
     arrays = {
         "steps": plan.recorded,
         "times": plan.step * plan.recorded,
         "widths": np.asarray(settings.widths),
+        "eigenvalues": to_host(sample.spectrum.eigenvalues),
+        "bands": sample.bands,
         "concentration_widths": concentration.widths,
         "concentration": concentration.arrays["frobenius"],
         **infinite,
@@ -184,6 +216,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
             "step": plan.step,
         },
         arrays,
+        ensemble,
         _laws(arrays),
         {name: round(value, 2) for name, value in seconds.items()},
         _environment(settings.library),
@@ -236,11 +269,13 @@ def _stack(measured: list[dict[str, np.ndarray]], widths: int) -> dict[str, np.n
 
 
 def _laws(arrays: dict[str, np.ndarray]) -> dict[str, PowerLaw]:
-    """Concentration, and the largest of each distance over time, over the width."""
-    largest = ("gap_linearized", "gap_infinite", "movement")
+    """Concentration, the largest of each distance over time, and the distances at the end, over the width."""
+    largest = {name: arrays[name].max(axis=2) for name in ("gap_linearized", "gap_infinite", "movement")}
+    last = {name: arrays[name] for name in ("from_regression_empirical", "from_regression_infinite")}
+    learned = arrays["cost"][..., -1] < FITTED * arrays["cost"][..., 0]
     return {
         "concentration": PowerLaw.fit(arrays["concentration_widths"], arrays["concentration"]),
-        **{name: PowerLaw.fit(arrays["widths"], arrays[name].max(axis=2)) for name in largest},
+        **{name: PowerLaw.fit(arrays["widths"], values, learned) for name, values in (largest | last).items()},
     }
 
 

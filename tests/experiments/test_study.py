@@ -17,8 +17,8 @@ from ntk_array.experiments import study as study_module
 from ntk_array.plotting import FIGURES
 from ntk_array.report import table, write
 
-SMALL = {"widths": (16, 64), "train": 24, "test": 20, "networks": 2, "steps": 60, "draws": 3}
-QUICK = "study wine --widths 8,16 --train 20 --test 20 --steps 5 --networks 1 --draws 2"
+SMALL = {"widths": (16, 64), "train": 24, "test": 20, "networks": 2, "steps": 60, "draws": 3, "ensemble": 3}
+QUICK = "study wine --widths 8,16 --train 20 --test 20 --steps 5 --networks 1 --draws 2 --ensemble 2"
 
 
 @pytest.fixture(scope="module", params=["wine", "diabetes"])
@@ -66,6 +66,41 @@ def test_infinite_regression_is_kernel_regression(study):
     np.testing.assert_allclose(study.arrays["regression_infinite"], expected, rtol=1e-8)
 
 
+def test_components_and_regression_by_plain_linear_algebra(study):
+    """The first network again: its residual along eigenvectors of the kernel, and its distance from regression."""
+    settings, arrays = study.settings, study.arrays
+    split_seeds, network_seeds, *_ = np.random.SeedSequence(settings.seed).spawn(4)
+    split = load_dataset(study.data["name"]).split(settings.train, settings.test, split_seeds)
+    net = settings.network(settings.widths[0], split.y_train.shape[1])
+    params = net.init(network_seeds.spawn(4)[0], like=split.x_train)
+    f0, f0_test = net(params, split.x_train), net(params, split.x_test)
+    values, vectors = np.linalg.eigh(ntk.InfiniteNTK(net)(split.x_train))
+    values, vectors = values[::-1] / settings.train, vectors[:, ::-1]
+    np.testing.assert_allclose(arrays["eigenvalues"], values, rtol=1e-8)
+
+    cost = ntk.function_space.SquaredError(ntk.function_space.EmpiricalMeasure(split.x_train), split.y_train)
+    trained = ntk.nn.train(net, params, cost, step=study.data["step"], steps=settings.steps).params
+    last = net(trained, split.x_train) - split.y_train
+    left = (1 - 2 * study.data["step"] * values[:, None]) ** settings.steps * (vectors.T @ (f0 - split.y_train))
+    for b, (low, high) in enumerate(arrays["bands"]):
+        before = np.sum((vectors.T @ (f0 - split.y_train))[low:high] ** 2)
+        np.testing.assert_allclose(
+            arrays["remaining_network"][0, 0, -1, b], np.sum((vectors.T @ last)[low:high] ** 2) / before, rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            arrays["remaining_infinite"][0, 0, -1, b], np.sum(left[low:high] ** 2) / before, rtol=1e-6, atol=1e-20
+        )
+    assert arrays["bands"][0, 0] == 0
+    assert arrays["bands"][-1, 1] == len(values)
+
+    kernel, c = ntk.EmpiricalNTK(net, params), split.y_train.shape[1]
+    gram = kernel(split.x_train).reshape(settings.train * c, -1)
+    alpha = np.linalg.solve(gram, (split.y_train - f0).ravel())
+    regression = f0_test + (kernel(split.x_test, split.x_train).reshape(-1, settings.train * c) @ alpha).reshape(-1, c)
+    gap = np.sqrt(np.mean((net(trained, split.x_test) - regression) ** 2) / np.mean(split.y_test**2))
+    np.testing.assert_allclose(arrays["from_regression_empirical"][0, 0], gap, rtol=1e-5)
+
+
 def test_files_are_complete_and_self_contained(study, tmp_path):
     report = write(study, tmp_path / "out")
     assert sorted(path.name for path in report.parent.iterdir()) == ["arrays.npz", "report.html", "results.json"]
@@ -79,6 +114,7 @@ def test_files_are_complete_and_self_contained(study, tmp_path):
     with np.load(report.parent / "arrays.npz", allow_pickle=False) as arrays:
         for name, array in study.arrays.items():
             np.testing.assert_array_equal(arrays[name], array)
+        np.testing.assert_array_equal(arrays["ensemble_outputs"], study.ensemble.outputs)
     assert [line.split("  ")[0] for line in table(study).splitlines()[2:]] == list(results["table"])
 
 
@@ -101,6 +137,7 @@ def test_an_interrupted_study_goes_on(study, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_study(study.settings, dataset, folder=tmp_path)
     resumed = run_study(study.settings, dataset, folder=tmp_path)
+    assert (resumed.ensemble.outputs == study.ensemble.outputs).all()
     assert len(calls) == 5, "two of the four networks were trained before"
     assert resumed.laws == study.laws
     for name, array in study.arrays.items():
@@ -115,6 +152,7 @@ def test_settings_are_checked():
         ({"widths": (0, 2)}, "widths must be a whole number"),
         ({"steps": 0}, "steps must be"),
         ({"train": 0}, "train must be"),
+        ({"ensemble": 1}, "ensemble must be at least 2"),
         ({"step_fraction": 1.0}, "below 1"),
         ({"weight_std": -1.0}, "weight_std must be"),
     ):
@@ -127,7 +165,7 @@ def test_settings_are_checked():
 
 
 def test_the_default_split_fits_small_data():
-    small = {**SMALL, "train": None, "test": None, "steps": 5, "networks": 1, "draws": 1}
+    small = {**SMALL, "train": None, "test": None, "steps": 5, "networks": 1, "draws": 1, "ensemble": 2}
     study = run_study(StudySettings(**small), load_dataset("wine"))
     assert (study.settings.train, study.settings.test) == (118, 60)
 
@@ -194,6 +232,8 @@ def test_the_study_runs_on_other_libraries(request):
 
 def test_the_step_is_stable_for_narrow_networks_too():
     """Their kernels' largest eigenvalues lie above the limit's; the linearized network must not diverge."""
-    settings = StudySettings(widths=(4, 8), train=60, test=20, activation="tanh", steps=200, step_fraction=0.9)
+    settings = StudySettings(
+        widths=(4, 8), train=60, test=20, activation="tanh", steps=200, step_fraction=0.9, ensemble=2
+    )
     study = run_study(settings, load_dataset("wine"))
     assert np.max(study.arrays["watched_linearized"]) < 10
