@@ -32,6 +32,7 @@ __all__ = [
     "dynamics",
     "experiments",
     "function_space",
+    "gram",
     "nn",
 ]
 
@@ -40,7 +41,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> ModuleType:
     """The floors above the kernels are loaded when they are first asked for: what needs a kernel only does not wait."""
-    if name in ("dynamics", "experiments"):
+    if name in ("dynamics", "experiments", "gram"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

@@ -22,7 +22,7 @@ IMPORT_SECONDS = 0.1
 
 PUBLIC = {
     "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
-        Precomputed dynamics experiments function_space nn""",
+        Precomputed dynamics experiments function_space gram nn""",
     "ntk_array.nn": """Abs Activation Cos Dense ELU Elementwise Erf GELU Identity Layer LeakyReLU Linearized ReLU
         Sequential SiLU Sigmoid Sin Softplus Tanh Training load mlp save train""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
@@ -31,6 +31,7 @@ PUBLIC = {
         Logistic SquaredError kernel_gradient""",
     "ntk_array.dynamics": """Ensemble FlowState Gaussian GaussianProcess GradientDescent GradientFlow KernelSpectrum
         LeaveOneOut Selection max_step select_hyperparameters""",
+    "ntk_array.gram": "Plan assemble plan",
     "ntk_array.experiments": """Dataset PowerLaw ScalingResult Study StudySettings TrainedEnsemble kernel_concentration
         kernel_stability linearization_gap load_dataset regression_gap run_study trained_ensemble""",
 }

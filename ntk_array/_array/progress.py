@@ -1,9 +1,9 @@
 """Progress bars for long loops."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "progress_sum"]
 
 Item = TypeVar("Item")
 
@@ -16,3 +16,16 @@ def progress_bar(items: Iterable[Item], label: str, unit: str, show: bool) -> It
 
     bar: Iterable[Item] = tqdm(items, desc=label, unit=unit, leave=False)
     return bar
+
+
+def progress_sum(amounts: Iterable[int], total: int, label: str, unit: str, show: bool) -> Iterator[int]:
+    """The amounts, which add up to ``total``, with a bar of their sum if asked for."""
+    if not show:
+        yield from amounts
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=label, unit=unit, unit_scale=True, leave=False) as bar:
+        for amount in amounts:
+            bar.update(amount)
+            yield amount

@@ -23,7 +23,7 @@ class Kernel(ABC):
 
     kind: Kind = "scalar"
 
-    temporaries: int = 20
+    temporaries: int = 24
     """How many arrays of the size of a block exist at once, at most, while one is computed: what a plan of memory
     counts with."""
 

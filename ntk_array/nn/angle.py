@@ -79,7 +79,7 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
     u = _normalized(x1, k11)
     v = u if x2 is None else _normalized(x2, k22.T)
     (entries,) = xp.nonzero(near)
-    chunk = max(CHUNK // x1.shape[1], 1)
+    chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // x1.shape[1], 1)  # at most two blocks
     pieces = []
     for start in range(0, count, chunk):
         at = entries[start : min(start + chunk, count)]

@@ -1,0 +1,153 @@
+"""Gram matrices, tile by tile."""
+
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple
+
+from .._array.namespace import Array, home
+from .._array.progress import progress_sum
+from ..kernels.base import Kernel
+from .plan import checked, plan_for
+from .result import Result
+
+__all__ = ["assemble"]
+
+
+def assemble(
+    kernel: Kernel,
+    x1: Array,
+    x2: Array | None = None,
+    *,
+    memory: str | int = "2 GiB",
+    out: Array | None = None,
+    progress: bool = False,
+    threads: int | None = None,
+) -> Array:
+    """A Gram matrix, computed in tiles so that only little memory is needed beside the result.
+
+    The values are those of ``kernel(x1, x2)`` up to rounding. Where x2 is None, tiles below the diagonal are mirror
+    images of those above: the matrix is symmetric to the last bit.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    x1, x2 : array
+        Inputs (N1, ...) and (N2, ...). ``x2=None`` means that x2 is x1.
+    memory : str or int
+        What may be used beside the result, such as "2 GiB", "512 MB" or a number of bytes.
+    out : array, optional
+        Where to write the result, of its shape, library, device and dtype; a ``numpy.memmap`` for one that is larger
+        than the memory. Not for JAX, whose arrays cannot be written to. After an error or Ctrl-C it holds the tiles
+        that were finished.
+    progress : bool
+        Show a bar that counts entries.
+    threads : int, optional
+        How many tiles to compute at once, for NumPy arrays: by default as many as NumPy's matrix products use. Each
+        matrix product has one thread then, in the whole process. Other libraries take one tile after the other.
+
+    Returns
+    -------
+    array
+        (N1, N2) for scalar kernels, (C, N1, N2) for class-wise ones, (N1 C, N2 C) for full ones: output c of input n is
+        in row n C + c.
+
+    Raises
+    ------
+    ValueError
+        If the memory is too little for tiles of one entry, or ``out`` does not fit.
+    TypeError
+        If ``out`` is given for JAX arrays or is not an array.
+    MemoryError
+        If the result and what is needed beside it are more than what is available, before work starts. An error in a
+        tile has a note that names the tile.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> x = np.random.default_rng(0).normal(size=(300, 4))
+    >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1))
+    >>> bool(np.allclose(ntk.gram.assemble(K, x, memory="1 MiB"), K(x)))
+    True
+    """
+    x1, x2 = checked(kernel, x1, x2)
+    plan, place = plan_for(kernel, x1, x2, memory, threads)
+    plan.check_room(place, result=out is None)
+    result = Result(place, plan.shape, out)
+    rows = _preparation(kernel, x1, plan.rows(), plan.keeps)
+    columns = rows if x2 is None else _preparation(kernel, x2, plan.columns(), plan.keeps)
+    scale = plan.shape[-1] // plan.inputs[1]
+
+    def tasks() -> Iterator[_Task]:
+        for r in plan.rows():
+            with _noted(r):
+                prepared = rows(r)
+            for c in plan.columns(r.start if x2 is None else 0):
+                yield _Task(r, c, prepared)
+
+    def fill(task: _Task) -> int:
+        """Compute a tile and write it; the entries of the result that this made."""
+        r, c, prepared = task
+        mirrored = x2 is None and r != c
+        with _noted(r, c):
+            block = kernel.prepared_block(prepared, None if x2 is None and r == c else columns(c))
+            if kernel.kind == "full":
+                xp = home(block).xp
+                block = xp.reshape(block, (block.shape[0] * scale, block.shape[2] * scale))
+            result.write(block, r.start * scale, c.start * scale)
+            if mirrored:
+                result.write(home(block).xp.matrix_transpose(block), c.start * scale, r.start * scale)
+        return int(math.prod(block.shape)) * (2 if mirrored else 1)
+
+    with closing(_each(fill, tasks(), plan.threads)) as done:
+        for _ in progress_sum(done, math.prod(plan.shape), "Gram matrix", " entries", progress):
+            pass
+    return result.array
+
+
+class _Task(NamedTuple):
+    rows: slice
+    columns: slice
+    prepared: Any
+
+
+def _preparation(kernel: Kernel, x: Array, cuts: Iterable[slice], keep: bool) -> Callable[[slice], Any]:
+    """What the kernel prepares of each cut of the inputs: all at once and kept, or when it is asked for."""
+    if not keep:
+        return lambda cut: kernel.prepare(x[cut, ...])
+    kept = {cut.start: kernel.prepare(x[cut, ...]) for cut in cuts}
+    return lambda cut: kept[cut.start]
+
+
+def _each(work: Callable[[_Task], int], tasks: Iterator[_Task], threads: int) -> Generator[int]:
+    """The results of all tasks as they are finished. However it ends, no task is running afterwards."""
+    if threads == 1:
+        yield from map(work, tasks)
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="ntk_array-gram")
+        try:
+            running: set[Future[int]] = set()
+            for task in tasks:
+                running.add(pool.submit(work, task))
+                # One task waits, so that no thread does; more would hold on to what was prepared for them.
+                if len(running) > threads:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            yield from (future.result() for future in as_completed(running))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _noted(rows: slice, columns: slice | None = None) -> Iterator[None]:
+    """Errors say which tile they come from."""
+    try:
+        yield
+    except Exception as error:
+        where = "" if columns is None else f" and columns {columns.start}:{columns.stop}"
+        error.add_note(f"in the tile of rows {rows.start}:{rows.stop}{where}")
+        raise

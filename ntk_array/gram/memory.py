@@ -1,0 +1,72 @@
+"""Amounts of memory: as text, as bytes, and how much of it there is."""
+
+import numbers
+import os
+import re
+import sys
+from typing import Any
+
+from .._array.namespace import Home
+
+__all__ = ["available", "bytes_of", "on_accelerator", "readable"]
+
+PREFIXES = "kmgt"
+
+
+def bytes_of(name: str, memory: Any) -> int:
+    """A number of bytes, or text such as "2 GiB" or "512 MB" (powers of 1024 with an i, of 1000 without)."""
+    number = 0
+    if isinstance(memory, str):
+        found = re.fullmatch(rf"\s*(\d+\.?\d*)\s*(?:([{PREFIXES}])(i?))?b?\s*", memory, re.IGNORECASE)
+        if found:
+            power = PREFIXES.index(found[2].lower()) + 1 if found[2] else 0
+            number = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    elif isinstance(memory, numbers.Integral) and not isinstance(memory, bool):
+        number = int(memory)
+    if number < 1:
+        raise ValueError(f'{name} must be text such as "2 GiB" or "512 MB", or a number of bytes, got {memory!r}')
+    return number
+
+
+def readable(n: int) -> str:
+    """Bytes as text, to three digits."""
+    size, unit = float(n), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1000:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.3g} {unit}"
+
+
+def on_accelerator(place: Home) -> bool:
+    """Whether arrays live on a device with memory of its own."""
+    return any(word in str(place.device).lower() for word in ("cuda", "rocm", "gpu", "mps", "xpu"))
+
+
+def available(place: Home) -> int | None:
+    """Bytes that new arrays may take where these live; None where nobody says."""
+    if not on_accelerator(place):
+        return _host_memory()
+    if place.xp.__name__.endswith("torch") and "cuda" in str(place.device):
+        cuda = sys.modules["torch"].cuda
+        pooled = cuda.memory_reserved(place.device) - cuda.memory_allocated(place.device)
+        return int(cuda.mem_get_info(place.device)[0] + pooled)
+    if place.xp.__name__.endswith("cupy"):
+        cupy = sys.modules["cupy"]
+        with place.device:
+            return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+    return None
+
+
+def _host_memory() -> int | None:
+    """What is free and what caches would give up; all that there is where only that is known."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            entries = dict(line.split(":", 1) for line in file)
+        return 1024 * int(entries["MemAvailable"].split()[0])
+    except (OSError, KeyError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -1,0 +1,213 @@
+"""How a Gram matrix is cut into tiles, and the memory that takes."""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .._array.namespace import Array, Home, home
+from .._array.validate import count
+from ..kernels.base import Kernel
+from .memory import available, bytes_of, on_accelerator, readable
+
+__all__ = ["Plan", "checked", "plan", "plan_for"]
+
+HOST_ENTRIES = 2**16
+"""The most entries of a tile on the host: what it works with then stays near the processor's caches."""
+ACCELERATOR_ENTRIES = 2**24
+"""The most entries of a tile on an accelerator, enough to keep all of it busy."""
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """The tiles that a Gram matrix is computed in, and the memory that takes.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the result.
+    inputs : tuple of int
+        N1 and N2.
+    symmetric : bool
+        Whether x2 is x1: only tiles on and above the diagonal are computed then, the others are their mirror images.
+    tile : tuple of int
+        Rows and columns of a tile, counted in inputs; the last ones along each axis may have fewer.
+    threads : int
+        How many tiles are computed at once.
+    keeps : bool
+        Whether what the kernel prepares of every input is kept; else it is prepared again for each row of tiles.
+    result_bytes, working_bytes : int
+        Of the result; of all else that exists at once, an estimate from above.
+    """
+
+    shape: tuple[int, ...]
+    inputs: tuple[int, int]
+    symmetric: bool
+    tile: tuple[int, int]
+    threads: int
+    keeps: bool
+    result_bytes: int
+    working_bytes: int
+
+    def rows(self) -> Iterator[slice]:
+        """The rows of tiles, from the top."""
+        return _cuts(0, self.inputs[0], self.tile[0])
+
+    def columns(self, start: int = 0) -> Iterator[slice]:
+        """The columns of tiles from the input ``start`` on."""
+        return _cuts(start, self.inputs[1], self.tile[1])
+
+    def __len__(self) -> int:
+        """How many tiles are computed."""
+        rows, columns = (-(-n // side) for n, side in zip(self.inputs, self.tile, strict=True))
+        return rows * (rows + 1) // 2 if self.symmetric else rows * columns
+
+    def __repr__(self) -> str:
+        return (
+            f"Plan({len(self)} tiles of {self.tile[0]} x {self.tile[1]} inputs, {self.threads} at once; "
+            f"{readable(self.result_bytes)} for the result {self.shape}, {readable(self.working_bytes)} to work)"
+        )
+
+    def check_room(self, place: Home, result: bool) -> None:
+        """Refuse work, with room for the result or without, that does not fit into the memory of a home."""
+        needed, free = self.working_bytes + result * self.result_bytes, available(place)
+        if free is not None and needed > free:
+            raise MemoryError(
+                f"{needed} bytes ({readable(needed)}) are needed, {readable(self.result_bytes)} of them for the result "
+                f"{self.shape}, and {readable(free)} are available; take fewer inputs, float32 or less memory=, or "
+                "give out=, for instance a numpy.memmap"
+            )
+
+
+def plan(
+    kernel: Kernel, x1: Array, x2: Array | None = None, *, memory: str | int = "2 GiB", threads: int | None = None
+) -> Plan:
+    """The tiles in which :func:`assemble` would compute a Gram matrix, and the memory that would take.
+
+    Parameters
+    ----------
+    kernel, x1, x2, memory, threads
+        As for :func:`assemble`.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError
+        If the memory is too little for tiles of one entry.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1))
+    >>> ntk.gram.plan(K, np.ones((3000, 8)), threads=1)  # doctest: +ELLIPSIS
+    Plan(78 tiles of 250 x 250 inputs, 1 at once; 68.7 MiB for the result (3000, 3000), ... MiB to work)
+    """
+    return plan_for(kernel, *checked(kernel, x1, x2), memory, threads)[0]
+
+
+def checked(kernel: Any, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+    """The inputs, validated by the kernel."""
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
+    return kernel.checked(x1, x2)
+
+
+def plan_for(kernel: Kernel, x1: Array, x2: Array | None, memory: Any, threads: Any) -> tuple[Plan, Home]:
+    """The plan for validated inputs, and the home of the result."""
+    budget, threads = bytes_of("memory", memory), _threads(x1, threads)
+    n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
+    corner = kernel.prepared_block(kernel.prepare(x1[:1, ...]), None)
+    place, numbers = home(corner), math.prod(corner.shape)
+    itemsize = place.xp.finfo(place.dtype).bits // 8
+    per_input = itemsize * _prepared_numbers(kernel, x1 if x2 is None or n1 > 1 else x2)
+
+    # Passes over a batch, and copies of its factors in contractions, take about as much again as the factors.
+    costs = Costs(numbers * itemsize * kernel.temporaries, 2 * per_input)
+    least = threads * costs.of_tile(1, 1)
+    if least > budget:
+        raise ValueError(
+            f"memory={memory!r} is too little: a tile of one entry on each of {threads} threads takes {readable(least)}"
+        )
+    kept = per_input * (n1 if x2 is None else n1 + n2)
+    keeps = 2 * kept <= budget and kept + least <= budget
+    kept = kept if keeps else 0
+    if on_accelerator(place):
+        limit = max(1, ACCELERATOR_ENTRIES // numbers)
+    else:
+        # Passes that are run again for each row of tiles want few rows.
+        limit = max(1, HOST_ENTRIES // numbers) if keeps else n1 * n2
+    tile = costs.largest_tile(n1, n2, x2 is None, (budget - kept) // threads, limit)
+
+    shapes = {
+        "scalar": (n1, n2),
+        "classwise": (corner.shape[0], n1, n2),
+        "full": (n1 * corner.shape[-1], n2 * corner.shape[-1]),
+    }
+    result_bytes = math.prod(shapes[kernel.kind]) * itemsize
+    cut = Plan(shapes[kernel.kind], (n1, n2), x2 is None, tile, threads, keeps, result_bytes, 0)
+    threads = min(threads, len(cut))
+    return replace(cut, threads=threads, working_bytes=kept + threads * costs.of_tile(*tile)), place
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Bytes that tiles work with."""
+
+    per_entry: int
+    per_input: int
+
+    def of_tile(self, rows: int, columns: int) -> int:
+        return rows * columns * self.per_entry + (rows + columns) * self.per_input
+
+    def largest_tile(self, n1: int, n2: int, square: bool, room: int, limit: int) -> tuple[int, int]:
+        """Rows and columns of the largest tile within so many bytes and so many entries, near a square."""
+        e, b = self.per_entry, self.per_input
+        side = max(1, min(math.isqrt(limit), (math.isqrt(b * b + e * room) - b) // e))
+
+        def along(n: int, other: int) -> int:
+            return max(1, min(n, limit // other, (room - b * other) // (e * other + b)))
+
+        rows = min(n1, side)
+        columns = rows if square else along(n2, rows)
+        rows = rows if square else along(n1, columns)
+        return _evenly(n1, rows), _evenly(n2, columns)
+
+
+def _evenly(n: int, side: int) -> int:
+    """At most ``side``, such that as few tiles are about equally large."""
+    return -(-n // -(-n // side))
+
+
+def _cuts(start: int, n: int, side: int) -> Iterator[slice]:
+    return (slice(i, min(i + side, n)) for i in range(start, n, side))
+
+
+def _prepared_numbers(kernel: Kernel, x: Array) -> int:
+    """How many numbers a kernel prepares for one more input."""
+    one, two = (_count(kernel.prepare(x[: min(n, x.shape[0]), ...])) for n in (1, 2))
+    return two - one
+
+
+def _count(prepared: Any) -> int:
+    return sum(map(_count, prepared)) if isinstance(prepared, list | tuple) else int(math.prod(prepared.shape))
+
+
+def _threads(x: Array, threads: Any) -> int:
+    """As many as NumPy's matrix products use, unless given; other libraries have threads of their own."""
+    if threads is not None:
+        number = count("threads", threads)
+        if number > 1 and not isinstance(x, np.ndarray):
+            raise ValueError(f"threads={number} is for NumPy arrays; leave threads=None: the library has its own")
+        return number
+    if not isinstance(x, np.ndarray):
+        return 1
+    from threadpoolctl import threadpool_info
+
+    used: list[int] = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return max(used, default=os.cpu_count() or 1)
