@@ -8,6 +8,7 @@ from .._array.validate import inputs
 from ..nn.covariance import Covariance, Direction
 from ..nn.layer import Layer
 from .base import Kernel
+from .zonal import zonal_series
 
 __all__ = ["InfiniteNNGP", "InfiniteNTK"]
 
@@ -25,9 +26,11 @@ class _Infinite(Kernel):
         return self._at_pairs(inputs("x", x)).quadrature_error
 
     def block(self, x1: Array, x2: Array | None) -> Array:
-        """The covariances and NTKs of all pairs, layer by layer."""
+        """As a function of the angle where it is one, or else layer by layer."""
         _check_flat(x1)
-        block = self._read(self.net.propagate(Covariance.between(x1, x2, ntk=self._ntk)))
+        state = Covariance.between(x1, x2, ntk=self._ntk)
+        series = zonal_series(self.net, state, self._ntk)
+        block = self._read(self.net.propagate(state)) if series is None else series(state)
         return mirror(block) if x2 is None else block
 
     def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home, standard_namespace, to_host
+from .._array.same import Same
 from .covariance import Covariance, Direction
 from .dual import ClosedDual, Dual, DualFunction, numerical_dual
 from .layer import Factors, Layer
@@ -127,22 +128,10 @@ class Activation(Layer):
         return table
 
 
-class Same:
-    """A key that stands for one object only: equality of a user's activations may mean less than sameness."""
-
-    def __init__(self, activation: Activation) -> None:
-        self.activation = activation
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.activation is self.activation
-
-    def __hash__(self) -> int:
-        return id(self.activation)
-
-
 @lru_cache(maxsize=128)
 def _tabulated(key: Same, smallest: float, largest: float) -> DualFunction:
-    host, activation = standard_namespace(np), key.activation
+    host = standard_namespace(np)
+    activation: Activation = key.item
     phi = ScalarFunction(
         partial(activation.function, host), partial(activation.derivative, host), activation.breakpoints
     )

@@ -41,6 +41,8 @@ __all__ = [
 class Identity(ClosedForm):
     """phi(x) = x."""
 
+    homogeneous = True
+
     def function(self, xp: Any, x: Array) -> Array:
         return x
 
@@ -68,6 +70,7 @@ class _PiecewiseLinear(ClosedForm):
     """phi(x) = below * min(x, 0) + above * max(x, 0)."""
 
     breakpoints = (0.0,)
+    homogeneous = True
 
     def _slopes(self) -> tuple[float, float]:
         raise NotImplementedError

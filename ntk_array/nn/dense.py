@@ -194,6 +194,11 @@ class Dense(Layer):
         return self.propagate(state), dstate.to(k12=k12, k11=k11, k22=k22, ntk=ntk)
 
     @property
+    def homogeneous(self) -> bool:
+        """Without a bias."""
+        return not self.bias_std
+
+    @property
     def hyperparameters(self) -> frozenset[str]:
         """log_bias_std only where there is a bias."""
         return frozenset({"log_weight_std", "log_bias_std"} if self.bias_std else {"log_weight_std"})

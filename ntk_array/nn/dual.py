@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .._array.chebyshev import points, to_coefficients
 from .._array.namespace import Array, home, to_host
 from .angle import angle, angle_tangent
 from .covariance import Covariance
@@ -59,20 +60,6 @@ class ClosedDual(NamedTuple):
     def __call__(self, state: Covariance) -> Dual:
         """The formula."""
         return self.function(state)
-
-
-def _chebyshev_points(low: float, high: float, n: int) -> np.ndarray:
-    return (low + high) / 2 + (high - low) / 2 * np.cos(math.pi * (np.arange(n) + 0.5) / n)
-
-
-def _to_coefficients(samples: np.ndarray) -> np.ndarray:
-    """Values at Chebyshev points to Chebyshev coefficients, along every axis."""
-    from scipy.fft import dctn
-
-    coefficients = dctn(samples, type=2) / np.prod(samples.shape)
-    for axis in range(samples.ndim):
-        np.moveaxis(coefficients, axis, 0)[0] /= 2
-    return np.asarray(coefficients)
 
 
 @dataclass(frozen=True)
@@ -212,9 +199,9 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     std_count = 1 if high - low < 1e-14 * (1.0 + high) else 8
     t_count = 16
     while True:
-        std = np.sinh(_chebyshev_points(low, high, std_count))
-        samples = chosen.sample(phi, std, _chebyshev_points(0.0, math.pi, t_count))
-        series = np.stack([_to_coefficients(grid) for grid in samples])
+        std = np.sinh(points(low, high, std_count))
+        samples = chosen.sample(phi, std, points(0.0, math.pi, t_count))
+        series = np.stack([to_coefficients(grid) for grid in samples])
         sizes = np.stack([np.abs(c) / (_largest(grid) or 1.0) for c, grid in zip(series, samples, strict=True)])
         # An eighth of the terms, at least two: aliasing makes the very last ones of n samples too small.
         t_tail = _largest(sizes[:, -max(2, t_count // 8) :])

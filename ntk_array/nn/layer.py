@@ -59,6 +59,11 @@ class Layer(ABC):
         raise TypeError(f"{self!r} does not give the derivative of its infinite-width limit")
 
     @property
+    def homogeneous(self) -> bool:
+        """Whether the layer commutes with positive factors, f(a x) = a f(x): norms then factor out of its kernels."""
+        return False
+
+    @property
     def hyperparameters(self) -> frozenset[str]:
         """Those of "log_weight_std" and "log_bias_std" that the infinite-width limit depends on."""
         return frozenset()

@@ -125,6 +125,11 @@ class Sequential(Layer):
         return state, dstate
 
     @property
+    def homogeneous(self) -> bool:
+        """If all layers are."""
+        return all(layer.homogeneous for layer in self.layers)
+
+    @property
     def hyperparameters(self) -> frozenset[str]:
         """Those of any layer."""
         return frozenset().union(*(layer.hyperparameters for layer in self.layers))
