@@ -28,7 +28,7 @@ def assemble(
     """A Gram matrix, computed in tiles so that only little memory is needed beside the result.
 
     The values are those of ``kernel(x1, x2)`` up to rounding. Where x2 is None, tiles below the diagonal are mirror
-    images of those above: the matrix is symmetric to the last bit.
+    images of those above: the matrix is symmetric to the last bit. An error in a tile has a note that names the tile.
 
     Parameters
     ----------
@@ -60,8 +60,7 @@ def assemble(
     TypeError
         If ``out`` is given for JAX arrays or is not an array.
     MemoryError
-        If the result and what is needed beside it are more than what is available, before work starts. An error in a
-        tile has a note that names the tile.
+        If the result and what is needed beside it are more than what is available, before work starts.
 
     Examples
     --------
