@@ -41,9 +41,9 @@ Error of the ReLU NTK of depth 3 between two inputs at a small angle, relative t
 {angles}
 
 The kernel has a kink at angle 0, and a cosine that is known to rounding gives half of the digits of a small angle. So
-the sine of the angle travels through ReLU, leaky ReLU and abs layers and biases beside the covariances, and small angles
-of inputs come from their differences. Behind other activations, whose kernels have no such kink, it is taken from
-the cosine. The diagonal is exact.
+the sine of the angle travels through ReLU, leaky ReLU and abs layers and biases beside the covariances, and small
+angles of inputs come from their differences. Behind other activations, whose kernels have no such kink, it is taken
+from the cosine. The diagonal is exact.
 """
 
 

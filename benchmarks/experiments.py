@@ -1,4 +1,4 @@
-"""The four experiments on digits, as docs/experiments.md, its picture and benchmarks/results/experiments.json.
+"""The experiments on digits, as docs/experiments.md, its pictures and benchmarks/results/experiments.json.
 
 Run from the checkout: python -m benchmarks.experiments [folder]. With a folder, an interrupted run goes on from there.
 """
@@ -11,7 +11,7 @@ from textwrap import fill
 import numpy as np
 
 import ntk_array as ntk
-from ntk_array.experiments import ScalingResult, kernel_concentration, load_dataset
+from ntk_array.experiments import ScalingResult, TrainedEnsemble, kernel_concentration, load_dataset, trained_ensemble
 from ntk_array.experiments.linearization import LinearizationGap
 from ntk_array.experiments.pictures import scaling_picture
 from ntk_array.experiments.regression import RegressionGap
@@ -22,12 +22,13 @@ ROOT = Path(__file__).parent.parent
 MEASURES = (KernelStability, LinearizationGap, RegressionGap)
 ACTIVATIONS = ("relu", "erf")
 DEPTHS = (1, 2, 3, 4)
+ENSEMBLE = {"train": 30, "networks": 100, "steps": 400, "width": 512}
 SIZES = {"train": 40, "test": 100, "draws": 50, "networks": 10, "steps": 200}
 DRAWN, TRAINED = (64, 128, 256, 512, 1024, 2048), (128, 256, 512, 1024, 2048)
 
 TEXT = """# Experiments
 
-How well the theory of wide networks holds at finite width, measured by the four functions of `ntk.experiments`. Made
+How well the theory of wide networks holds at finite width, measured by the functions of `ntk.experiments`. Made
 by `python -m benchmarks.experiments`; the numbers are in `benchmarks/results/experiments.json`. Exponents are slopes
 of the logarithm against that of the width, with 95 % confidence intervals by bootstrap over networks within each
 width. An interval knows how networks scatter, not whether the widths are large enough for the law.
@@ -89,6 +90,17 @@ own f_0, with the empirical kernel at initialization and with the infinite-width
 
 ![Values of every network over the width, with their laws](images/scaling.svg)
 
+## Ensembles
+
+*Theory.* Over initializations the outputs of wide networks are Gaussian at every time of training, with a mean and a
+covariance that the NTK and the NNGP kernel determine (Lee et al. 2019, eq. 13 to 15).
+
+*Measured* by `trained_ensemble`:
+{ensemble}
+
+![Outputs of all networks over time on three held-out images, with the predicted mean and two standard deviations
+](images/ensemble.svg)
+
 """
 
 
@@ -124,7 +136,35 @@ def summary(result: ScalingResult) -> dict[str, object]:
     }
 
 
-def page(concentration: ScalingResult, trained: dict[str, dict[str, ScalingResult]], cost: dict[str, float]) -> str:
+def spread(ensemble: TrainedEnsemble) -> dict[str, float]:
+    """How far the networks' means and variances are from the predicted ones, over times, inputs and outputs."""
+    within = np.abs(ensemble.outputs - ensemble.mean) < 2 * ensemble.standard_deviation[..., None]
+    return {
+        "mean_error": float(np.sqrt(np.mean(ensemble.mean_errors**2))),
+        "variance_ratio": float(ensemble.variance_ratios.mean()),
+        "within_two_sigma": float(within.mean()),
+        "largest_final_cost": float((ensemble.cost[:, -1] / ensemble.cost[:, 0]).max()),
+    }
+
+
+def of_ensemble(found: dict[str, float]) -> str:
+    """The sentences on the ensemble."""
+    return (
+        f"{ENSEMBLE['networks']} ReLU networks with two hidden layers of width {ENSEMBLE['width']}, trained on "
+        f"{ENSEMBLE['train']} images by {ENSEMBLE['steps']} steps. Their means are {found['mean_error']:.2f} standard "
+        "errors from the predicted ones (root mean square over times, held-out images and outputs; 1 is sampling "
+        f"alone), their variances {found['variance_ratio']:.3f} times the predicted ones on average, and "
+        f"{100 * found['within_two_sigma']:.1f} % of all outputs are within two predicted standard deviations (95.4 % "
+        "of a Gaussian)."
+    )
+
+
+def page(
+    concentration: ScalingResult,
+    trained: dict[str, dict[str, ScalingResult]],
+    cost: dict[str, float],
+    ensemble: dict[str, float],
+) -> str:
     """docs/experiments.md."""
     laws, deep = concentration.laws, DEPTHS[-1]
     averaged = concentration.arrays[f"averaged, depth {deep}"][0]
@@ -148,6 +188,7 @@ def page(concentration: ScalingResult, trained: dict[str, dict[str, ScalingResul
         stability=tables["kernel_stability"],
         linearization=tables["linearization_gap"],
         regression=tables["regression_gap"],
+        ensemble=of_ensemble(ensemble),
     )
     return "\n\n".join(part if part[0] in "#|!" else fill(part, 118) for part in text.strip().split("\n\n")) + "\n"
 
@@ -182,11 +223,23 @@ def main(folder: str | None = None) -> None:
     }
     costs = {activation: results["kernel_stability"].arrays["cost"] for activation, results in trained.items()}
     remaining = {activation: float((cost[..., -1] / cost[..., 0]).max()) for activation, cost in costs.items()}
+    few = slice(None, ENSEMBLE["train"])
+    ensemble = trained_ensemble(
+        ntk.nn.mlp((ENSEMBLE["width"],) * 2, 10, bias_std=0.1, readout_weight_std=1.0),
+        split.x_train[few],
+        split.y_train[few],
+        split.x_test,
+        networks=ENSEMBLE["networks"],
+        steps=ENSEMBLE["steps"],
+        folder=folder and Path(folder) / "ensemble",
+        progress=True,
+    )
     found = {
         "settings": {"data": "digits", **SIZES},
         "kernel_concentration": summary(concentration),
         **{m.name: {a: summary(results[m.name]) for a, results in trained.items()} for m in MEASURES},
         "largest_final_cost": remaining,
+        "trained_ensemble": {**ENSEMBLE, **spread(ensemble)},
     }
     relu = trained["relu"]
     panels = [(concentration, f"frobenius, depth {d}") for d in (1, 3)]
@@ -194,8 +247,9 @@ def main(folder: str | None = None) -> None:
     panels += [(relu["regression_gap"], name) for name in ("empirical", "infinite")]
     figure = scaling_picture([(r.widths, r.arrays[name], r.laws[name], r.meaning[name]) for r, name in panels])
     (ROOT / "benchmarks/results/experiments.json").write_text(json.dumps(found, indent=1) + "\n")
-    (ROOT / "docs/experiments.md").write_text(page(concentration, trained, remaining))
+    (ROOT / "docs/experiments.md").write_text(page(concentration, trained, remaining, spread(ensemble)))
     figure.savefig(ROOT / "docs/images/scaling.svg", metadata={"Date": None})
+    ensemble.plot().savefig(ROOT / "docs/images/ensemble.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 from .._array.chebyshev import adaptive_series, sum_series
 from .._array.namespace import Array, home, to_host
 from .._array.same import Same
-from ..nn.angle import angle
+from ..nn.angle import direction
 from ..nn.covariance import Covariance
 from ..nn.layer import Layer
 
@@ -40,9 +40,9 @@ class ZonalSeries:
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
         xp = home(state.k12).xp
-        scale, cosine, sine, _ = angle(state)
+        cosine, sine = direction(state)
         kernel = sum_series(self.coefficients, xp.clip(-cosine / xp.sqrt(1.0 + sine), min=-1.0, max=1.0))
-        return scale * kernel if self.homogeneous else kernel
+        return xp.sqrt(state.k11) * kernel * xp.sqrt(state.k22) if self.homogeneous else kernel
 
 
 def zonal_series(net: Layer, state: Covariance, ntk: bool) -> ZonalSeries | None:

@@ -15,7 +15,7 @@ from typing import Any
 from .._array.namespace import Array
 from .._array.special import erf, normal_cdf, normal_pdf
 from .activation import Activation, ClosedForm
-from .angle import angle, angle_tangent, versine
+from .angle import angle_tangent, direction, versine
 from .covariance import Covariance, Direction
 from .dual import Dual
 
@@ -87,34 +87,34 @@ class _PiecewiseLinear(ClosedForm):
         """From phi = m x + d |x|: the arc-cosine kernels of degree 0 and 1 (Cho and Saul 2009, eq. 6)."""
         below, above = self._slopes()
         m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
-        scale, cosine, sine, t = angle(state)
+        cosine, sine = direction(state)
+        t = xp.atan2(sine, cosine)
+        scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
         toward = math.pi / 2 - t  # asin of the correlation
         return Dual(
-            m2 * scale * cosine + (2 / math.pi) * d2 * scale * (sine + toward * cosine),
+            m2 * state.k12 + (2 / math.pi) * d2 * scale * (sine + toward * cosine),
             m2 + (2 / math.pi) * d2 * toward,
-            None if state.sine is None else self._sine(xp, m2, d2, sine, cosine),
+            None if state.sine is None else self._sine(xp, m2 / (m2 + d2), d2 / (m2 + d2), cosine, sine),
         )
 
     @staticmethod
-    def _sine(xp: Any, m2: float, d2: float, sine: Array, cosine: Array) -> Array:
-        """The sine of the angle of the outputs, from 1 - |cos t|, which is small near coincidence and opposition.
+    def _sine(xp: Any, m2: float, d2: float, cosine: Array, sine: Array) -> Array:
+        """The sine of the angle of the outputs, from 1 minus its cosine, which is small near coincidence.
 
-        The share of |x| in the cosine, (2 / pi) (sin t + (pi / 2 - t) cos t), is even about t = pi / 2.
+        Of that, |x| has the share h = 1 - (2 / pi) (sin t + (pi / 2 - t) cos t). It is even about pi / 2 and taken at
+        the smaller of t and pi - t: h = 1 - cos t - (2 / pi) (sin t - t cos t).
         """
+        small, less = versine(sine, cosine)
         size = xp.abs(cosine)
-        small = versine(sine, size)
-        t = xp.atan2(sine, size)
-        series = t**3 * (1 / 3 - t * t / 30 + t**4 / 840)
-        even = small - (2 / math.pi) * xp.where(t < 0.02, series, sine - t * size)  # 1 minus that share
-        m2, d2 = m2 / (m2 + d2), d2 / (m2 + d2)
-        less = xp.where(cosine > 0, m2 * small, m2 * (2 - small)) + d2 * even  # 1 - cosine of the outputs
-        more = xp.where(cosine > 0, 2 - less, m2 * small + d2 * (2 - even))  # 1 + cosine of the outputs
-        return xp.sqrt(less * more)
+        h = small - (2 / math.pi) * (sine - xp.atan2(sine, size) * size)
+        less = m2 * less + d2 * xp.clip(h, min=0.0)
+        return xp.sqrt(less * (2.0 - less))
 
     def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
         below, above = self._slopes()
         d2 = (2 / math.pi) * ((above - below) / 2) ** 2
-        scale, _, sine, _ = angle(state)
+        _, sine = direction(state)
+        scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
         slope = self.closed_form(xp, state).slope
         dlog_s1, dlog_s2, dt = angle_tangent(state, dstate)
         return Dual(slope * dstate.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)

@@ -14,32 +14,37 @@ from .._array.namespace import Array, home, to_host
 if TYPE_CHECKING:
     from .covariance import Covariance
 
-__all__ = ["angle", "angle_tangent", "sine_after_bias", "sine_of_inputs", "versine"]
+__all__ = ["angle", "angle_tangent", "direction", "sine_after_bias", "sine_of_inputs", "versine"]
 
 CHUNK = 2**22  # numbers of a temporary array
 
 
-def angle(state: Covariance) -> tuple[Array, Array, Array, Array]:
-    """The product of the standard deviations, and the cosine, sine and size of the angle t between them.
+def direction(state: Covariance) -> tuple[Array, Array]:
+    """The cosine and the sine of the angle t between the two inputs of each entry.
 
     Where the sine did not come with the state it comes from the cosine; one within a few units of rounding of 1 or -1
     is then taken to be 1 or -1, as it is for equal and opposite inputs. A zero row is orthogonal to everything.
     """
     place = home(state.k12)
     xp = place.xp
-    scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
-    cosine = xp.where(scale > 0, state.k12 / xp.where(scale > 0, scale, 1.0), 0.0)
-    sine = state.sine
-    if sine is None:
-        cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * place.eps, xp.sign(cosine), cosine)
-        sine = xp.sqrt((1.0 - cosine) * (1.0 + cosine))
-    return scale, cosine, sine, xp.atan2(sine, cosine)
+    cosine = state.k12 * _over_root(state.k11) * _over_root(state.k22)
+    if state.sine is not None:
+        return cosine, state.sine
+    cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * place.eps, xp.sign(cosine), cosine)
+    return cosine, xp.sqrt((1.0 - cosine) * (1.0 + cosine))
 
 
-def versine(sine: Array, cosine: Array) -> Array:
-    """1 - cos t, without the cancellation."""
-    xp = home(sine).xp
-    return xp.where(cosine > 0, sine * sine / (1.0 + xp.abs(cosine)), 1.0 - cosine)
+def angle(state: Covariance) -> Array:
+    """The angle t between the two inputs of each entry, from 0 to pi."""
+    cosine, sine = direction(state)
+    return home(cosine).xp.atan2(sine, cosine)
+
+
+def versine(sine: Array, cosine: Array) -> tuple[Array, Array]:
+    """1 - |cos t| and 1 - cos t, without the cancellation."""
+    size = home(sine).xp.abs(cosine)
+    small = sine * sine / (1.0 + size)
+    return small, small + (size - cosine)
 
 
 def angle_tangent(state: Covariance, dstate: Covariance) -> tuple[Array, Array, Array]:
@@ -48,12 +53,13 @@ def angle_tangent(state: Covariance, dstate: Covariance) -> tuple[Array, Array, 
     Equal and opposite inputs stay so, in every network: where t is 0 or pi it does not change. Nor do zero rows.
     """
     xp = home(state.k12).xp
-    scale, cosine, sine, _ = angle(state)
+    cosine, sine = direction(state)
 
     def ratio(change: Array, size: Array) -> Array:
         return xp.where(size > 0, change / xp.where(size > 0, size, 1.0), 0.0)
 
     dlog_s1, dlog_s2 = ratio(dstate.k11, 2.0 * state.k11), ratio(dstate.k22, 2.0 * state.k22)
+    scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
     dcosine = ratio(dstate.k12, scale) - cosine * (dlog_s1 + dlog_s2)
     return dlog_s1, dlog_s2, -ratio(dcosine, sine)
 
@@ -65,8 +71,7 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
     """
     place = home(k12)
     xp = place.xp
-    scale = xp.sqrt(k11) * xp.sqrt(k22)
-    cosine = xp.where(scale > 0, k12 / xp.where(scale > 0, scale, 1.0), 0.0)
+    cosine = k12 * _over_root(k11) * _over_root(k22)
     sine = xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), min=0.0))
     near = sine < (0.1 if place.eps < 1e-10 else 0.4)
     if x2 is None:
@@ -76,8 +81,8 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
     count = int(to_host(xp.sum(xp.astype(near, xp.int64))))
     if count == 0:
         return sine
-    u = _normalized(x1, k11)
-    v = u if x2 is None else _normalized(x2, k22.T)
+    u = x1 * (_over_root(k11) / x1.shape[1] ** 0.5)
+    v = u if x2 is None else x2 * (_over_root(k22).T / x1.shape[1] ** 0.5)
     (entries,) = xp.nonzero(near)
     chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // x1.shape[1], 1)  # at most two blocks
     pieces = []
@@ -94,10 +99,10 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
     return xp.where(xp.reshape(near, sine.shape), xp.reshape(xp.take(small, number), sine.shape), sine)
 
 
-def _normalized(x: Array, k: Array) -> Array:
-    xp = home(x).xp
-    size = xp.sqrt(k * x.shape[1])
-    return x / xp.where(size > 0, size, 1.0)
+def _over_root(k: Array) -> Array:
+    """1 / sqrt(k), and 0 for 0."""
+    xp = home(k).xp
+    return xp.where(k > 0, 1.0 / xp.sqrt(xp.where(k > 0, k, 1.0)), 0.0)
 
 
 def sine_after_bias(state: Covariance, w2: float, b2: float) -> Array:
@@ -105,9 +110,10 @@ def sine_after_bias(state: Covariance, w2: float, b2: float) -> Array:
 
     det(w2 K + b2) = w2^2 det K + w2 b2 |u - v|^2, |u - v|^2 = (s1 - s2)^2 + 2 s1 s2 (1 - cos t).
     """
-    scale, cosine, sine, _ = angle(state)
-    xp = home(scale).xp
+    cosine, sine = direction(state)
+    xp = home(sine).xp
     s1, s2 = xp.sqrt(state.k11), xp.sqrt(state.k22)
-    distance2 = (s1 - s2) ** 2 + 2.0 * scale * versine(sine, cosine)
+    difference = s1 - s2
+    distance2 = difference * difference + (2.0 * s1) * s2 * versine(sine, cosine)[1]
     k11, k22 = w2 * state.k11 + b2, w2 * state.k22 + b2
-    return xp.sqrt((w2 * state.k11 / k11) * (w2 * state.k22 / k22) * sine * sine + (w2 * distance2 / k11) * (b2 / k22))
+    return xp.sqrt((w2 * state.k11 / k11) * (w2 * state.k22 / k22) * sine * sine + (w2 / k11) * distance2 * (b2 / k22))

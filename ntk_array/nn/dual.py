@@ -101,7 +101,7 @@ class DualTable:
         return tuple(chebder(self.series, scl=scale, axis=axis) for axis, scale in along)
 
     def _sum(self, series: np.ndarray, state: Covariance) -> Dual:
-        _, _, _, t = angle(state)
+        t = angle(state)
         sides = zip((state.k11, state.k22), series.shape[2:], strict=True)
         left, right = (self._basis(k, n) for k, n in sides)
         return Dual(*(_clenshaw(one, left, right, (2.0 / math.pi) * t - 1.0) for one in series))
@@ -147,13 +147,13 @@ class DirectDual:
 
     def __call__(self, state: Covariance) -> Dual:
         """Integrate at each entry."""
-        xp, (_, _, _, t) = home(state.k12).xp, angle(state)
+        xp, t = home(state.k12).xp, angle(state)
         s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
         return self._back(state, self.rule.points(self.phi, s1, s2, t))
 
     def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
         """Central differences of order four: four times the work."""
-        xp, (_, _, _, t) = home(state.k12).xp, angle(state)
+        xp, t = home(state.k12).xp, angle(state)
         s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
         dlog_s1, dlog_s2, dt = self._entries(state, *angle_tangent(state, dstate))
         # No step crosses t = 0 or pi, where the slope has a corner.
