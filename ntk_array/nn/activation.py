@@ -139,9 +139,9 @@ def _tabulated(key: Same, smallest: float, largest: float) -> DualFunction:
 
 
 def _outward(smallest: float, largest: float) -> tuple[float, float]:
-    """A range rounded outward to eighths of octaves, so that batches with similar norms share their tables."""
-    low = 2.0 ** (math.floor(8.0 * math.log2(smallest)) / 8.0) if smallest > 0 else 0.0
-    return low, 2.0 ** (math.ceil(8.0 * math.log2(largest)) / 8.0)
+    """A range rounded outward to half octaves, so that batches with similar norms share their tables."""
+    low = 2.0 ** (math.floor(2.0 * math.log2(smallest)) / 2.0) if smallest > 0 else 0.0
+    return low, 2.0 ** (math.ceil(2.0 * math.log2(largest)) / 2.0)
 
 
 class ClosedForm(Activation):
