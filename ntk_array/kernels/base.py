@@ -207,6 +207,10 @@ class Combined(Kernel):
         """The block of one kernel waits for that of the other."""
         return 1 + max(2, self.left.temporaries, self.right.temporaries)
 
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, validated by both."""
+        return self.right.checked(*self.left.checked(x1, x2))
+
     def block(self, x1: Array, x2: Array | None) -> Array:
         """Entry by entry."""
         return self._apply(self.left.block(x1, x2), self.right.block(x1, x2))
@@ -268,6 +272,10 @@ class Scaled(Kernel):
     def temporaries(self) -> int:  # type: ignore[override]
         """Those of the kernel; the block and its multiple at least."""
         return max(2, self.kernel.temporaries)
+
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, validated by the kernel."""
+        return self.kernel.checked(x1, x2)
 
     def block(self, x1: Array, x2: Array | None) -> Array:
         """Entry by entry."""

@@ -110,3 +110,13 @@ def test_batches_of_different_inputs(backend, x):
             kernel(x, other)
         with pytest.raises(ValueError, match=r"^x1 and x2 are batches of different inputs"):
             kernel.matvec(x, other, backend.array(np.ones(2)))
+
+
+@pytest.mark.parametrize(
+    "combine", [lambda k: k + k, lambda k: k * k, lambda k: 2.0 * k], ids=["sum", "product", "multiple"]
+)
+def test_inputs_are_validated_by_the_parts(backend, combine):
+    kernel = combine(ntk.Precomputed(backend.array(np.eye(3))))
+    backend.close(kernel.diag(backend.array(np.asarray([[1.0]]))), np.asarray([float(combine(1.0))]))
+    with pytest.raises(ValueError, match=r"whole numbers 0 \.\. 2"):
+        kernel(backend.array(np.asarray([[0.5]])))
