@@ -30,7 +30,7 @@ from .settings import StudySettings
 
 __all__ = ["Study", "run_study"]
 
-ENSEMBLE_ROWS = 30  # training inputs of the ensemble: a hundred networks are trained in the time of a few
+ENSEMBLE_ROWS, ENSEMBLE_STEPS = 30, 200  # a hundred networks are trained in the time of a few
 MAX_ROWS = 10_000  # of the full empirical kernel matrix, N C: 800 MB and minutes to diagonalize
 
 
@@ -186,7 +186,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
                 sample.y[:ENSEMBLE_ROWS, :],
                 sample.x_test[:WATCHED, :],
                 networks=settings.ensemble,
-                steps=settings.steps,
+                steps=min(settings.steps, ENSEMBLE_STEPS),
                 step_fraction=0.2 * settings.step_fraction,
                 seed=ensemble_seeds,
                 folder=None if journal.folder is None else journal.folder / "ensemble",
