@@ -54,7 +54,10 @@ class Contraction:
         return xp.reshape(gram, (outputs, n1, outputs, n2))
 
     def product(self, features: Array, cotangents: Array) -> Array:
-        """The two inner products of one parameter, multiplied."""
+        """The two inner products of one parameter, multiplied; the second is used up."""
         if self.outputs == "full" and not self.paired:
-            return features[None, :, None, :] * cotangents
-        return features * cotangents
+            features = features[None, :, None, :]
+        if 1 in cotangents.shape:  # to be repeated along its input axes, perhaps
+            return features * cotangents
+        cotangents *= features
+        return cotangents

@@ -94,12 +94,14 @@ class Sequential(Layer):
         return dx
 
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> Array | None:
-        """The sum over the layers."""
+        """The sum over the layers, in place: a layer's share is an array of its own."""
         total = None
         for (layer, one, two), own in zip(self._with_factors(factors1, factors2), trained, strict=True):
             share = layer.gram(one, two, contraction, own)
-            if share is not None:
-                total = share if total is None else total + share
+            if total is None:
+                total = share
+            elif share is not None:
+                total += share
         return total
 
     def expand(self, factors: Factors) -> Params:
