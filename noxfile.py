@@ -54,6 +54,13 @@ def bench(session: nox.Session) -> None:
     session.run("asv", "run", "--python=same", "--quick", "--show-stderr", "--dry-run", *session.posargs)
 
 
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Times against other libraries, each in an environment of its own: docs/performance.md, made again."""
+    session.install(".[test]")
+    session.run("python", "-m", "benchmarks.performance", "--environments", ".nox/peer-environments", *session.posargs)
+
+
 @nox.session(venv_params=["--system-site-packages"])
 def gpu(session: nox.Session) -> None:
     """The suite on CuPy, with the CuPy that is installed on the machine."""

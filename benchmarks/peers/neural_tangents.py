@@ -1,0 +1,74 @@
+"""neural-tangents: closed forms and quadrature at infinite width, structured derivatives at finite width; jitted."""
+
+import importlib.metadata as metadata
+from typing import Any
+
+import numpy as np
+
+from .cases import Case
+from .worker import Ways, serve
+
+
+def prepare(case: Case) -> Ways:
+    """The kernel as one jitted function, and in batches; a matrix product is as exact as the dtype allows."""
+    import jax
+
+    if case.dtype == "float64":
+        jax.config.update("jax_enable_x64", True)
+    import jax.numpy as jnp
+    import neural_tangents as nt
+    from neural_tangents import stax
+
+    x = jnp.asarray(case.inputs())
+    bias = case.bias_std or None
+
+    def network(widths: tuple[int, ...], outputs: int) -> Any:
+        layers = []
+        for width in widths:
+            layers += [stax.Dense(width, case.weight_std, bias), _activation(stax, jnp, case)]
+        return stax.serial(*layers, stax.Dense(outputs, case.weight_std, bias))
+
+    def ready(result: Any) -> Any:
+        return jax.block_until_ready(result)
+
+    if case.infinite:
+        kernel = network(case.widths, 1)[2]
+        whole = jax.jit(lambda x: kernel(x, None, "ntk"))
+        ways: Ways = {"jit": lambda: ready(whole(x))}
+        for batch in (b for b in (20, 500, 1000) if case.n % b == 0 and b < case.n <= 50 * b):
+            ways[f"batches of {batch}"] = _batched(nt, jax, kernel, x, batch)
+        return ways
+
+    apply = network(case.widths, case.outputs)[1]
+    params: list[tuple[Any, ...]] = []
+    for weight, shift in case.parameters():
+        params += [(jnp.asarray(weight.T),) if shift is None else (jnp.asarray(weight.T), jnp.asarray(shift)[None]), ()]
+    structured = int(nt.NtkImplementation.STRUCTURED_DERIVATIVES)
+    found = jax.jit(nt.empirical_ntk_fn(apply, trace_axes=(), implementation=structured))
+    return {"jit": lambda: ready(found(x, None, _like(params[:-1])))}
+
+
+def _activation(stax: Any, jnp: Any, case: Case) -> Any:
+    if case.activation == "relu":
+        return stax.Relu()
+    return stax.ElementwiseNumerical(jnp.tanh, deg=case.degree, df=lambda u: 1 - jnp.tanh(u) ** 2)
+
+
+def _like(params: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """stax.Dense without a bias takes (weight, None)."""
+    return [(p[0], None) if len(p) == 1 else p for p in params]
+
+
+def _batched(nt: Any, jax: Any, kernel: Any, x: Any, batch: int) -> Any:
+    in_batches = nt.batch(kernel, batch_size=batch)
+    return lambda: jax.block_until_ready(in_batches(x, None, "ntk"))
+
+
+def to_numpy(result: Any) -> np.ndarray:
+    """Infinite (N, N); empirical (N, N, C, C) as (N C, N C)."""
+    k = np.asarray(result)
+    return k if k.ndim == 2 else k.transpose(0, 2, 1, 3).reshape(k.shape[0] * k.shape[2], -1)
+
+
+if __name__ == "__main__":
+    serve(prepare, to_numpy, f"neural-tangents {metadata.version('neural-tangents')} (JAX {metadata.version('jax')})")

@@ -1,0 +1,55 @@
+"""ntk_array itself: ``K(x)``, ``gram.assemble``, and ``gram.assemble`` into an array that is there already."""
+
+import numpy as np
+
+import ntk_array as ntk
+
+from .cases import Case
+from .worker import Ways, serve
+
+MEMORY = "512 MiB"
+
+
+def kernel(case: Case) -> ntk.Kernel:
+    """The kernel of a case."""
+    net = ntk.nn.mlp(
+        case.widths,
+        case.outputs or 1,
+        activation=case.activation,
+        weight_std=case.weight_std,
+        bias_std=case.bias_std,
+        parameterization=case.parameterization,
+    )
+    if case.infinite:
+        return ntk.InfiniteNTK(net)
+    params: list[dict[str, np.ndarray]] = []
+    for weight, bias in case.parameters():
+        params += [{"weight": weight} if bias is None else {"weight": weight, "bias": bias}, {}]
+    return ntk.EmpiricalNTK(net, tuple(params[:-1]))
+
+
+def prepare(case: Case) -> Ways:
+    """Blocks of empirical kernels are (N, C, N, C), Gram matrices (N C, N C)."""
+    x, k = case.inputs(), kernel(case)
+    side = case.n * max(case.outputs, 1)
+    kept: list[np.ndarray] = []
+
+    def into() -> np.ndarray:
+        if not kept:
+            kept.append(np.zeros((side, side), dtype=case.dtype))
+        return ntk.gram.assemble(k, x, memory=MEMORY, out=kept[0])
+
+    return {
+        "K(x)": lambda: k(x),
+        "assemble": lambda: ntk.gram.assemble(k, x, memory=MEMORY),
+        "assemble, out=": into,
+    }
+
+
+def flat(result: np.ndarray) -> np.ndarray:
+    """(N C, N C)."""
+    return result if result.ndim == 2 else result.reshape(result.shape[0] * result.shape[1], -1)
+
+
+if __name__ == "__main__":
+    serve(prepare, flat, f"ntk_array (NumPy {np.__version__})")

@@ -1,0 +1,92 @@
+"""docs/performance.md from the results."""
+
+from typing import Any
+
+HEAD = """# Performance
+
+Made by `python -m benchmarks.performance --environments DIR`; all figures are in `benchmarks/results/performance.json`.
+Processor: {processor}, {cores} cores; Python {python}; {date}. Versions: {versions}.
+
+A job runs in two processes that take turns, after two runs each that are not counted: ours in each of its ways, then
+the other in its fastest. A ratio is the other's time for an entry of the matrix over ours: the median of the rounds,
+with the lowest and the highest in brackets. Above 1 we are faster. A target counts as met by the faster of `K(x)` and
+`assemble`, which both make a new array; with `out=` the array is there already. "Error" is the largest on a sample of
+entries against values by other means (mpmath, quadrature in long double, explicit Jacobians in float64), relative to
+the root of the two diagonal entries, nearly equal and nearly opposite inputs included; "difference" is the largest
+between the two results, over all entries that both computed. "Load" is the machine's load average before the runs:
+about the number of processes that wanted to run, this benchmark included.
+"""
+TABLES = {
+    "Infinite width": "Inputs of 64 features, symmetric. The peer's quadrature is timed on few inputs, per entry.\n",
+    "Empirical, full kernel": "float32, symmetric, matrices (N C, N C).\n",
+    "Floor of the machine": "The floor is the counted operations of A A^T and of the other products at the rates that "
+    "`benchmarks/floor.py`\nmeasures in the same rounds, and one write of the result to fresh pages; the ratio is the "
+    "share of its rate that we reach.\n",
+    "Scaling": "Time for an entry, against ourselves: 1 is flat; for threads, the gain.\n",
+}
+WAYS = ("K(x)", "assemble", "assemble, out=")
+
+
+def page(found: dict[str, Any]) -> str:
+    """The whole page."""
+    versions = sorted({r[side] for r in found["jobs"] for side in ("ours", "other")} - {"floor"})
+    parts = [HEAD.format(versions=", ".join(versions), **found["machine"])]
+    for table, text in TABLES.items():
+        rows = [r for r in found["jobs"] if r["table"] == table]
+        if rows:
+            parts.append(f"## {table}\n\n{text}\n" + _table(rows))
+    if found["memory"]:
+        parts.append("## Memory\n\n" + MEMORY + "\n".join(map(_memory_row, found["memory"])) + "\n")
+    return "\n".join(parts)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    peers = "difference" in rows[0]
+    ways = [way for way in WAYS if any(way in r["ratio"] for r in rows)]
+    head = ["job", "N", "dtype", *(["against"] if peers else []), "target", "met", *ways, "our s", "error"]
+    head += ["its error", "difference"] if peers else []
+    head.append("load")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for r in rows:
+        n = " / ".join(map(str, dict.fromkeys(r["n"])))
+        cells = [r["name"], n, r["dtype"], *([r["other"]] if peers else [])]
+        cells += ["" if r["target"] is None else f"{r['target']:g}", met(r), *(_ratio(r, way) for way in ways)]
+        cells += [f"{r['seconds'][_fastest(r)]:.3g}", f"{r['error']:.1e}"]
+        cells += [f"{r['other_error']:.1e}", f"{r['difference']:.1e}"] if peers else []
+        cells.append(" to ".join(f"{load:.1f}" for load in r["loads"]))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def met(result: dict[str, Any]) -> str:
+    """Whether the faster way that makes a new array reaches the target."""
+    if result["target"] is None:
+        return ""
+    fastest = _fastest(result)
+    return "yes" if result["ratio"][fastest] >= result["target"] else "**no**"
+
+
+def _fastest(result: dict[str, Any]) -> str:
+    return min((way for way in WAYS[:2] if way in result["seconds"]), key=lambda way: result["seconds"][way])
+
+
+def _ratio(result: dict[str, Any], way: str) -> str:
+    if way not in result["ratios"]:
+        return ""
+    ratios = result["ratios"][way]
+    return f"{result['ratio'][way]:.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
+
+
+MEMORY = """\
+What `assemble` takes at most beside what was there before, in MiB; the target is at most 1.1 times the sum of the
+result and the budget.
+
+| kernel | N | budget | result | peak | met |
+|---|---|---|---|---|---|
+"""
+
+
+def _memory_row(row: dict[str, Any]) -> str:
+    reached = "yes" if row["peak"] <= 1.1 * (row["result"] + row["budget"]) else "**no**"
+    cells = (row["name"], row["case"]["n"], row["budget"], f"{row['result']:.0f}", f"{row['peak']:.0f}", reached)
+    return "| " + " | ".join(map(str, cells)) + " |"
