@@ -17,6 +17,7 @@ __all__ = [
     "library",
     "standard_namespace",
     "to_host",
+    "true_indices",
 ]
 
 Array = Any
@@ -102,3 +103,14 @@ def to_host(x: Array) -> np.ndarray:
 
 def _host_device(xp: Any) -> Any:
     return next(d for d in xp.__array_namespace_info__().devices() if "cpu" in str(d).lower())
+
+
+def true_indices(mask: Array) -> Array:
+    """Where a mask (n,) is true.
+
+    On JAX, which compiles for every new shape, padded with zeros to a power of two.
+    """
+    if not compat.is_jax_array(mask):
+        return library(mask).nonzero(mask)[0]
+    number = int(mask.sum())
+    return library(mask).nonzero(mask, size=1 << max(number - 1, 0).bit_length(), fill_value=0)[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._array.linalg import with_diagonal
-from .._array.namespace import Array, home, to_host
+from .._array.namespace import Array, home, to_host, true_indices
 
 if TYPE_CHECKING:
     from .covariance import Covariance
@@ -78,12 +78,12 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
         diagonal = xp.where(k11[:, 0] > 0, 0.0, xp.ones_like(k11[:, 0]))
         sine, near = with_diagonal(sine, diagonal), xp.logical_and(near, place.eye(k12.shape[0]) == 0)
     near = xp.reshape(near, (-1,))
-    count = int(to_host(xp.sum(xp.astype(near, xp.int64))))
-    if count == 0:
+    if not to_host(xp.any(near)):
         return sine
     u = x1 * (_over_root(k11) / x1.shape[1] ** 0.5)
     v = u if x2 is None else x2 * (_over_root(k22).T / x1.shape[1] ** 0.5)
-    (entries,) = xp.nonzero(near)
+    entries = true_indices(near)
+    count = entries.shape[0]
     chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // x1.shape[1], 1)  # at most two blocks
     pieces = []
     for start in range(0, count, chunk):

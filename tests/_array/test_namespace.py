@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntk_array import nn
-from ntk_array._array.namespace import default_dtype, home, is_array, standard_namespace, to_host
+from ntk_array._array.namespace import default_dtype, home, is_array, standard_namespace, to_host, true_indices
 
 
 def test_home_is_that_of_the_array(backend):
@@ -85,3 +85,11 @@ def test_a_network_takes_its_home_from_its_inputs(backend):
         assert type(leaf) is type(x)
         assert leaf.dtype == x.dtype
         assert home(leaf).device == home(x).device
+
+
+def test_true_indices(backend):
+    mask = np.asarray([False, True, True, False, True, True, True])
+    found = backend.host(true_indices(backend.array(mask)))
+    np.testing.assert_array_equal(found[:5], [1, 2, 4, 5, 6])
+    assert len(found) == (8 if backend.name == "jax" else 5)
+    assert (found[5:] == 0).all()
