@@ -22,7 +22,7 @@ class Job:
     other_case: Case | None = None
     environment: str | None = None
     threads: tuple[int, int] = (2, 2)
-    repeats: int = 7
+    repeats: int = 5
     ways: tuple[str, ...] = ("K(x)", "assemble", "assemble, out=")
 
     @property
@@ -79,7 +79,7 @@ def _empirical() -> list[Job]:
         for bias in (0.0, 0.1):
             for n in (256, 1000):
                 case = replace(net, n=n, bias_std=bias)
-                repeats = 5 if n > 500 else 9
+                repeats = 3 if n > 500 else 9
                 jobs.append(Job(table, title(case), case, "vivit", target, environment="vivit", repeats=repeats))
     case = replace(WIDE, n=64, widths=(512, 512), parameterization="ntk")
     jobs.append(
@@ -94,7 +94,7 @@ def _empirical() -> list[Job]:
 def _floor() -> list[Job]:
     table = "Floor of the machine"
     jobs = [
-        Job(table, title(case), case, "floor", 0.7, repeats=5, ways=("K(x)", "assemble"))
+        Job(table, title(case), case, "floor", 0.7, ways=("K(x)", "assemble"))
         for net in (NARROW, WIDE)
         for bias in (0.0, 0.1)
         for case in (replace(net, n=n, bias_std=bias) for n in (256, 1000))
