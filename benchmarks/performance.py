@@ -67,6 +67,7 @@ def measure(job: Job, python: Path | str) -> dict[str, Any]:
         "n": [job.case.n, job.against.n],
         "dtype": job.case.dtype,
         "threads": job.threads,
+        "commit": commit(),
         "seconds": {way: statistics.median(times) for way, times in mine.items()},
         "other_seconds": {way: statistics.median(times) for way, times in theirs.items()},
         "ratio": {way: statistics.median(r) for way, r in ratios.items()},
@@ -93,6 +94,14 @@ def run(jobs: list[Job], environments: Path | None) -> Iterator[dict[str, Any]]:
             done = measure(job, python)
             print(f"{job.table}: {job.name} against {job.other}: {done['ratio']}, load {done['loads']}", flush=True)
             yield done
+
+
+def commit() -> str | None:
+    """Of the checkout."""
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or None
 
 
 def machine() -> dict[str, Any]:

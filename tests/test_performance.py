@@ -60,10 +60,29 @@ def test_jobs_against_ourselves_and_the_floor_run_and_are_reported():
     own = [job.quick() for job in JOBS if job.environment is None]
     chosen = [own[0], own[-1]]
     results = list(performance.run(chosen, None))
+    assert [r["other"] for r in results] == [job.other for job in chosen]
     assert [r["name"] for r in results] == [job.name for job in chosen]
     assert all(r["error"] < 1e-5 and r["ratio"]["assemble"] > 0 for r in results)
     text = page({"jobs": results, "memory": [], "machine": performance.machine()})
     assert all(r["name"] in text for r in results)
+
+
+def test_results_of_every_job_are_kept_in_order():
+    """What ``measure`` says of a job must not hide which job it was."""
+
+    def result(job, seconds):
+        found = {
+            "table": job.table,
+            "name": job.name,
+            "other": job.other,
+            "n": [job.case.n, 1],
+            "dtype": job.case.dtype,
+        }
+        return {**found, "seconds": seconds}
+
+    old, new = ([result(job, s) for job in JOBS] for s in (1.0, 2.0))
+    assert performance.in_order([*reversed(old), *new]) == new
+    assert performance.in_order([result(JOBS[0], 1.0) | {"name": "gone"}]) == []
 
 
 def test_jobs_of_peers_are_left_out_without_environments():

@@ -43,9 +43,12 @@ def prepare(case: Case) -> Ways:
     params: list[tuple[Any, ...]] = []
     for weight, shift in case.parameters():
         params += [(jnp.asarray(weight.T),) if shift is None else (jnp.asarray(weight.T), jnp.asarray(shift)[None]), ()]
-    structured = int(nt.NtkImplementation.STRUCTURED_DERIVATIVES)
-    found = jax.jit(nt.empirical_ntk_fn(apply, trace_axes=(), implementation=structured))
-    return {"jit": lambda: ready(found(x, None, _like(params[:-1])))}
+
+    def implementation(number: int) -> Any:
+        found = jax.jit(nt.empirical_ntk_fn(apply, trace_axes=(), implementation=number))
+        return lambda: ready(found(x, None, _like(params[:-1])))
+
+    return {f"implementation {number}": implementation(number) for number in (1, 2, 3)}
 
 
 def _activation(stax: Any, jnp: Any, case: Case) -> Any:

@@ -7,8 +7,8 @@ HEAD = """# Performance
 Made by `python -m benchmarks.performance --environments DIR`; all figures are in `benchmarks/results/performance.json`.
 Processor: {processor}, {cores} cores; Python {python}; {date}. Versions: {versions}.
 
-A job runs in two processes that take turns, after two runs each that are not counted: ours in each of its ways, then
-the other in its fastest. A ratio is the other's time for an entry of the matrix over ours: the median of the rounds,
+A job runs in two processes that take turns, after runs that are not counted: ours in each of its ways, then the other
+in its fastest. A ratio is the other's time for an entry of the matrix over ours: the median of the rounds,
 with the lowest and the highest in brackets. Above 1 we are faster. A target counts as met by the faster of `K(x)` and
 `assemble`, which both make a new array; with `out=` the array is there already. "Error" is the largest on a sample of
 entries against values by other means (mpmath, quadrature in long double, explicit Jacobians in float64), relative to
@@ -29,7 +29,7 @@ WAYS = ("K(x)", "assemble", "assemble, out=")
 
 def page(found: dict[str, Any]) -> str:
     """The whole page."""
-    versions = sorted({r[side] for r in found["jobs"] for side in ("ours", "other")} - {"floor"})
+    versions = sorted({version for r in found["jobs"] for version in r["versions"]} - {"floor"})
     parts = [HEAD.format(versions=", ".join(versions), **found["machine"])]
     for table, text in TABLES.items():
         rows = [r for r in found["jobs"] if r["table"] == table]
@@ -49,7 +49,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for r in rows:
         n = " / ".join(map(str, dict.fromkeys(r["n"])))
-        cells = [r["name"], n, r["dtype"], *([r["other"]] if peers else [])]
+        cells = [r["name"], n, r["dtype"], *([f"{r['other']}, {next(iter(r['other_seconds']))}"] if peers else [])]
         cells += ["" if r["target"] is None else f"{r['target']:g}", met(r), *(_ratio(r, way) for way in ways)]
         cells += [f"{r['seconds'][_fastest(r)]:.3g}", f"{r['error']:.1e}"]
         cells += [f"{r['other_error']:.1e}", f"{r['difference']:.1e}"] if peers else []

@@ -99,7 +99,7 @@ def take_turns(
                     answer = worker.run(way)
                     found.setdefault(way, []).append(answer["seconds"])
                     loads.append(answer["load"])
-        facts = {"ours": ours.version, "other": other.version, "loads": [min(loads), max(loads)]}
+        facts = {"versions": [ours.version, other.version], "loads": [min(loads), max(loads)]}
         return *seconds, facts, [np.asarray(result) for result in results]
 
 
