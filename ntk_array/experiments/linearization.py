@@ -12,14 +12,13 @@ from .._array.random import Seed
 from ..dynamics import GradientDescent
 from ..kernels import EmpiricalNTK
 from ..nn import Layer
-from ..nn.parameters import Params
-from .runs import Measure, Start, rms
+from .runs import HeldOut, Start, rms
 from .scaling import Folder, ScalingResult, scaling_of_training
 
 __all__ = ["LinearizationGap", "linearization_gap"]
 
 
-class LinearizationGap(Measure):
+class LinearizationGap(HeldOut):
     """The distance on held-out inputs from f_lin, which its empirical kernel gives at every step in closed form."""
 
     name = "linearization_gap"
@@ -30,11 +29,6 @@ class LinearizationGap(Measure):
         kernel, f0 = EmpiricalNTK(start.net, start.params), start.net.bind(start.params)
         descent = GradientDescent(kernel, start.cost, start.step, f0=f0)
         self.predicted = to_host(descent.predict(start.x_test, start.recorded))
-        self.scale = rms(to_host(start.cost.y))
-
-    def observe(self, params: Params) -> np.ndarray:
-        """The network's outputs (M, C)."""
-        return to_host(self.start.net(params, self.start.x_test))
 
     def conclude(self, seen: list[Any]) -> dict[str, np.ndarray]:
         """The gap over time, and the largest."""

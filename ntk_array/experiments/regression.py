@@ -12,14 +12,13 @@ from .._array.random import Seed
 from ..dynamics import GradientFlow
 from ..kernels import EmpiricalNTK, InfiniteNTK, Kernel
 from ..nn import Layer
-from ..nn.parameters import Params
-from .runs import Measure, Start, rms
+from .runs import HeldOut, Start, rms
 from .scaling import Folder, ScalingResult, scaling_of_training
 
 __all__ = ["RegressionGap", "regression_gap"]
 
 
-class RegressionGap(Measure):
+class RegressionGap(HeldOut):
     """The distance on held-out inputs from kernel regression, after the last step."""
 
     name = "regression_gap"
@@ -39,11 +38,6 @@ class RegressionGap(Measure):
             name: to_host(GradientFlow(kernel, start.cost, f0=f0).predict(start.x_test))
             for name, kernel in kernels.items()
         }
-        self.scale = rms(to_host(start.cost.y))
-
-    def observe(self, params: Params) -> np.ndarray:
-        """The network's outputs (M, C)."""
-        return to_host(self.start.net(params, self.start.x_test))
 
     def conclude(self, seen: list[Any]) -> dict[str, np.ndarray]:
         """The distance from both."""

@@ -16,7 +16,7 @@ from ..kernels import EmpiricalNTK, Kernel
 from ..nn import Layer, train
 from ..nn.parameters import Params
 
-__all__ = ["Measure", "Start", "recorded_steps", "rms", "stable_step", "train_and_measure"]
+__all__ = ["HeldOut", "Measure", "Start", "recorded_steps", "rms", "stable_step", "train_and_measure"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,18 @@ class Measure(ABC):
     @abstractmethod
     def conclude(self, seen: list[Any]) -> dict[str, np.ndarray]:
         """Results by name, from what was seen at each recorded step; a law in the width is fitted to each number ()."""
+
+
+class HeldOut(Measure):
+    """A measure of the outputs on held-out inputs, in units of the targets."""
+
+    def __init__(self, start: Start) -> None:
+        super().__init__(start)
+        self.scale = rms(to_host(start.cost.y))
+
+    def observe(self, params: Params) -> np.ndarray:
+        """The network's outputs (M, C)."""
+        return to_host(self.start.net(params, self.start.x_test))
 
 
 def train_and_measure(

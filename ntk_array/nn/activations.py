@@ -217,7 +217,16 @@ class GELU(ClosedForm):
         )
 
 
-class Sin(ClosedForm):
+class _Wave(ClosedForm):
+    """sin or cos: each is, but for its sign, the derivative of the other."""
+
+    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+        value, slope, _ = self.closed_form(xp, state)
+        dm = (dstate.k11 + dstate.k22) / 2
+        return Dual(slope * dstate.k12 - value * dm, value * dstate.k12 - slope * dm)
+
+
+class Sin(_Wave):
     """phi(x) = sin(x)."""
 
     def function(self, xp: Any, x: Array) -> Array:
@@ -229,13 +238,8 @@ class Sin(ClosedForm):
     def closed_form(self, xp: Any, state: Covariance) -> Dual:
         return Dual(*_damped_sinh_and_cosh(xp, state))
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
-        value, slope, _ = self.closed_form(xp, state)
-        dm = (dstate.k11 + dstate.k22) / 2
-        return Dual(slope * dstate.k12 - value * dm, value * dstate.k12 - slope * dm)
 
-
-class Cos(ClosedForm):
+class Cos(_Wave):
     """phi(x) = cos(x)."""
 
     def function(self, xp: Any, x: Array) -> Array:
@@ -246,11 +250,6 @@ class Cos(ClosedForm):
 
     def closed_form(self, xp: Any, state: Covariance) -> Dual:
         return Dual(*reversed(_damped_sinh_and_cosh(xp, state)))
-
-    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
-        value, slope, _ = self.closed_form(xp, state)
-        dm = (dstate.k11 + dstate.k22) / 2
-        return Dual(slope * dstate.k12 - value * dm, value * dstate.k12 - slope * dm)
 
 
 def _damped_sinh_and_cosh(xp: Any, state: Covariance) -> tuple[Array, Array]:
