@@ -15,7 +15,7 @@ PACKAGE = Path(ntk_array.__file__).parent
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FLOORS = ("_array", "function_space", "nn", "kernels", "gram", "solve", "dynamics", "experiments")
+FLOORS = ("_array", "function_space", "nn", "gram", "kernels", "solve", "dynamics", "experiments")
 CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
 OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba"}
 IMPORT_SECONDS = 0.1

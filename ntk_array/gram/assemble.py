@@ -2,21 +2,23 @@
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
 from .._array.progress import progress_sum
-from ..kernels.base import Kernel
-from .plan import checked, plan_for
+from .plan import Plan, checked, plan_for
 from .result import Result
+from .tiled import Tiled
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "in_tiles"]
+
+SMALL = 2**12
+"""A matrix of fewer pairs of inputs is one block, without a plan."""
 
 
 def assemble(
-    kernel: Kernel,
+    kernel: Tiled,
     x1: Array,
     x2: Array | None = None,
     *,
@@ -73,10 +75,28 @@ def assemble(
     x1, x2 = checked(kernel, x1, x2)
     plan, place = plan_for(kernel, x1, x2, memory, threads)
     plan.check_room(place, result=out is None)
-    result = Result(place, plan.shape, out)
+    return _filled(kernel, x1, x2, plan, Result(place, plan.shape, out), progress)
+
+
+def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
+    """Kernel values for validated inputs, (N1, N2), (C, N1, N2) or (N1, C, N2, C): in tiles if there are many."""
+    n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
+    if n1 * n2 > SMALL:
+        plan, place = plan_for(kernel, x1, x2, "2 GiB", None)
+        if len(plan) > 1:
+            plan.check_room(place, result=True)
+            matrix = _filled(kernel, x1, x2, plan, Result(place, plan.shape, None), False)
+            if kernel.kind == "full":
+                return place.xp.reshape(matrix, (n1, plan.outputs, n2, plan.outputs))
+            return matrix
+    return kernel.prepared_block(kernel.prepare(x1), None if x2 is None else kernel.prepare(x2))
+
+
+def _filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Result, progress: bool) -> Array:
+    """The result, once all tiles are written to it."""
     rows = _preparation(kernel, x1, plan.rows(), plan.keeps)
     columns = rows if x2 is None else _preparation(kernel, x2, plan.columns(), plan.keeps)
-    scale = plan.shape[-1] // plan.inputs[1]
+    scale = plan.outputs
 
     def tasks() -> Iterator[_Task]:
         for r in plan.rows():
@@ -111,7 +131,7 @@ class _Task(NamedTuple):
     prepared: Any
 
 
-def _preparation(kernel: Kernel, x: Array, cuts: Iterable[slice], keep: bool) -> Callable[[slice], Any]:
+def _preparation(kernel: Tiled, x: Array, cuts: Iterable[slice], keep: bool) -> Callable[[slice], Any]:
     """What the kernel prepares of each cut of the inputs: all at once and kept, or when it is asked for."""
     if not keep:
         return lambda cut: kernel.prepare(x[cut, ...])
@@ -124,6 +144,8 @@ def _each(work: Callable[[_Task], int], tasks: Iterator[_Task], threads: int) ->
     if threads == 1:
         yield from map(work, tasks)
         return
+    from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):

@@ -10,8 +10,8 @@ import numpy as np
 
 from .._array.namespace import Array, Home, home
 from .._array.validate import count
-from ..kernels.base import Kernel
 from .memory import available, bytes_of, on_accelerator, readable
+from .tiled import Tiled
 
 __all__ = ["Plan", "checked", "plan", "plan_for"]
 
@@ -52,6 +52,11 @@ class Plan:
     result_bytes: int
     working_bytes: int
 
+    @property
+    def outputs(self) -> int:
+        """Rows of the result for each input: C for a full kernel, else 1."""
+        return self.shape[-1] // self.inputs[1]
+
     def rows(self) -> Iterator[slice]:
         """The rows of tiles, from the top."""
         return _cuts(0, self.inputs[0], self.tile[0])
@@ -83,7 +88,7 @@ class Plan:
 
 
 def plan(
-    kernel: Kernel, x1: Array, x2: Array | None = None, *, memory: str | int = "2 GiB", threads: int | None = None
+    kernel: Tiled, x1: Array, x2: Array | None = None, *, memory: str | int = "2 GiB", threads: int | None = None
 ) -> Plan:
     """The tiles in which :func:`assemble` would compute a Gram matrix, and the memory that would take.
 
@@ -113,12 +118,12 @@ def plan(
 
 def checked(kernel: Any, x1: Any, x2: Any) -> tuple[Array, Array | None]:
     """The inputs, validated by the kernel."""
-    if not isinstance(kernel, Kernel):
+    if not isinstance(kernel, Tiled):
         raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
     return kernel.checked(x1, x2)
 
 
-def plan_for(kernel: Kernel, x1: Array, x2: Array | None, memory: Any, threads: Any) -> tuple[Plan, Home]:
+def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: Any) -> tuple[Plan, Home]:
     """The plan for validated inputs, and the home of the result."""
     budget, threads = bytes_of("memory", memory), _threads(x1, threads)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
@@ -137,7 +142,7 @@ def plan_for(kernel: Kernel, x1: Array, x2: Array | None, memory: Any, threads: 
     kept = per_input * (n1 if x2 is None else n1 + n2)
     keeps = 2 * kept <= budget and kept + least <= budget
     kept = kept if keeps else 0
-    if on_accelerator(place):
+    if on_accelerator(place) or place.xp.__name__.startswith("jax"):  # JAX compiles anew for each shape of a tile
         limit = max(1, ACCELERATOR_ENTRIES // numbers)
     else:
         # Passes that are run again for each row of tiles want few rows.
@@ -188,7 +193,7 @@ def _cuts(start: int, n: int, side: int) -> Iterator[slice]:
     return (slice(i, min(i + side, n)) for i in range(start, n, side))
 
 
-def _prepared_numbers(kernel: Kernel, x: Array) -> int:
+def _prepared_numbers(kernel: Tiled, x: Array) -> int:
     """How many numbers a kernel prepares for one more input."""
     one, two = (_count(kernel.prepare(x[: min(n, x.shape[0]), ...])) for n in (1, 2))
     return two - one

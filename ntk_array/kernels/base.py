@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 from .._array.namespace import Array, home
 from .._array.validate import inputs, one_of, positive, real_array, same_home
+from ..gram.assemble import in_tiles
+from ..gram.tiled import Kind
 
 __all__ = ["Kernel", "Kind"]
-
-Kind = Literal["scalar", "classwise", "full"]
-"""The shape of a block: (N1, N2), the same for every output; (C, N1, N2); or (N1, C, N2, C)."""
 
 
 class Kernel(ABC):
@@ -42,6 +41,10 @@ class Kernel(ABC):
         """The block of inputs that were prepared; ``prepared2=None`` means that both are the same batch."""
         return self.block(prepared1, prepared2)
 
+    def values(self, x1: Array, x2: Array | None) -> Array:
+        """Kernel values for validated inputs: a block, or tiles of it where it is large."""
+        return in_tiles(self, x1, x2)
+
     @abstractmethod
     def block_diagonal(self, x: Array) -> Array:
         """Kernel values of each validated input with itself."""
@@ -58,9 +61,18 @@ class Kernel(ABC):
         Returns
         -------
         array
-            (N1, N2), (C, N1, N2) or (N1, C, N2, C), see ``kind``.
+            (N1, N2), (C, N1, N2) or (N1, C, N2, C), see ``kind``. Large ones are computed in tiles, on NumPy by as many
+            threads as its matrix products use; :func:`ntk_array.gram.assemble` has the say over memory and threads,
+            and a progress bar.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the inputs are not batches of finite numbers of one library, dtype and shape.
+        MemoryError
+            If the result is more than the memory that is available, before work starts.
         """
-        return self.block(*self.checked(x1, x2))
+        return self.values(*self.checked(x1, x2))
 
     def diag(self, x: Array) -> Array:
         """Kernel values of each input with itself: (N,), (C, N) or (N, C, C)."""
@@ -82,8 +94,8 @@ class Kernel(ABC):
         return result[:, 0] if v.ndim == 1 else result
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
-        """K(x1, x2) v for validated inputs and v (N2, C), by way of the block."""
-        k = self.block(x1, x2)
+        """K(x1, x2) v for validated inputs and v (N2, C), by way of K(x1, x2)."""
+        k = self.values(x1, x2)
         xp = home(k).xp
         if self.kind == "scalar":
             return k @ v
@@ -244,7 +256,7 @@ class Combined(Kernel):
         for kernel, other in ((self.left, self.right), (self.right, self.left)):
             if name in kernel.hyperparameters:
                 share = kernel.gradient_block(x1, x2, name)
-                shares.append(share if self.operation == "add" else share * other.block(x1, x2))
+                shares.append(share if self.operation == "add" else share * other.values(x1, x2))
         return sum(shares[1:], shares[0])
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Combined":

@@ -45,7 +45,11 @@ class _MonteCarlo(Kernel):
         Every draw is a network of its own, the same ones for every call; ``progress`` shows a bar.
         """
         x1, x2 = self.checked(x1, x2)
-        return self._average(lambda kernel: kernel.block(x1, x2), x1, progress)
+        return self._average(lambda kernel: kernel.values(x1, x2), x1, progress)
+
+    def values(self, x1: Array, x2: Array | None) -> Array:
+        """The mean over the draws, each in tiles: the other way round every tile would draw all networks."""
+        return self._average(lambda kernel: kernel.values(x1, x2), x1, False).mean
 
     def block(self, x1: Array, x2: Array | None) -> Array:
         """The mean over the draws."""

@@ -1,0 +1,32 @@
+"""What a kernel must offer for its Gram matrices to be computed in tiles."""
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from .._array.namespace import Array
+
+__all__ = ["Kind", "Tiled"]
+
+Kind = Literal["scalar", "classwise", "full"]
+"""The shape of a block: (N1, N2), the same for every output; (C, N1, N2); or (N1, C, N2, C)."""
+
+
+@runtime_checkable
+class Tiled(Protocol):
+    """A kernel, as far as assembly knows it; :class:`ntk_array.Kernel` is one."""
+
+    @property
+    def kind(self) -> Kind:
+        """The shape of its blocks."""
+
+    @property
+    def temporaries(self) -> int:
+        """How many arrays of the size of a block exist at once, at most, while one is computed."""
+
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, validated."""
+
+    def prepare(self, x: Array) -> Any:
+        """What the blocks of one batch share: lists and tuples of arrays."""
+
+    def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
+        """The block of inputs that were prepared; None means that both are the same batch."""
