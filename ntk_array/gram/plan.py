@@ -15,8 +15,8 @@ from .tiled import Tiled
 
 __all__ = ["Plan", "checked", "plan", "plan_for"]
 
-HOST_ENTRIES = 2**16
-"""The most entries of a tile on the host: what it works with then stays near the processor's caches."""
+HOST_NUMBERS = 3 * 2**19
+"""The most numbers that a tile works with on the host: they then stay near the processor's caches."""
 ACCELERATOR_ENTRIES = 2**24
 """The most entries of a tile on an accelerator, enough to keep all of it busy."""
 
@@ -146,7 +146,7 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
         limit = max(1, ACCELERATOR_ENTRIES // numbers)
     else:
         # Passes that are run again for each row of tiles want few rows.
-        limit = max(1, HOST_ENTRIES // numbers) if keeps else n1 * n2
+        limit = max(1, HOST_NUMBERS // (numbers * kernel.temporaries)) if keeps else n1 * n2
     tile = costs.largest_tile(n1, n2, x2 is None, (budget - kept) // threads, limit)
 
     shapes = {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._array.linalg import mirror
+from .._array.linalg import inner
 from .._array.namespace import Array, home
 from .._array.validate import one_of, same_home
 from ..nn.contraction import Contraction
@@ -20,7 +20,7 @@ class _Empirical(Kernel):
     net: Layer
     params: Params
 
-    temporaries = 6
+    temporaries = 4
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
@@ -92,36 +92,29 @@ class EmpiricalNTK(_Empirical):
         """The factors of blocks, from one forward and one backward pass over x (N, ...)."""
         f, tape = self.net.forward(self.params, x)
         delta = output_cotangents(f, self.outputs == "sum_of_logits")
-        return self.net.backward(self.params, tape, delta)[1]
+        return self.net.backward(self.params, tape, delta, False)[1]
 
     def prepared_block(self, prepared1: Factors, prepared2: Factors | None) -> Array:
         """One contraction a layer."""
-        k = self._contract(prepared1, prepared1 if prepared2 is None else prepared2)
-        xp = home(k).xp
-        if self.kind == "full":
-            if prepared2 is None:
-                outputs, n = k.shape[:2]
-                k = xp.reshape(mirror(xp.reshape(k, (outputs * n, outputs * n))), k.shape)
-            return xp.permute_dims(k, (1, 0, 3, 2))
-        return mirror(k) if prepared2 is None else k
+        return self._contract(prepared1, prepared1 if prepared2 is None else prepared2)
 
     def block_diagonal(self, x: Array) -> Array:
         """The same contractions over the pairs (x_i, x_i) only."""
         factors = self.prepare(x)
-        k = self._contract(factors, factors, paired=True)
-        return home(k).xp.permute_dims(k, (2, 0, 1)) if self.kind == "full" else k
+        return self._contract(factors, factors, paired=True)
 
     def _contract(self, factors1: Factors, factors2: Factors, paired: bool = False) -> Array:
         # A sum of logits is one output, whose trace is its kernel.
-        outputs = "trace" if self.kind == "scalar" else self.kind
-        return self.net.gram(factors1, factors2, Contraction(outputs, paired), self._trained)
+        contraction = Contraction("trace" if self.kind == "scalar" else self.kind, paired)
+        self.net.gram(factors1, factors2, contraction, self._trained)
+        return contraction.block
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """J(x1) J(x2)^T v: one backward pass over x2 and one tangent pass over x1 a column, no matrix."""
         xp = home(x1).xp
         f2, tape2 = self.net.forward(self.params, x1 if x2 is None else x2)
         tape1 = tape2 if x2 is None else self.net.forward(self.params, x1)[1]
-        outputs = output_cotangents(f2).shape[0]
+        outputs = output_cotangents(f2).shape[1]
 
         def apply(u: Array) -> Array:
             gradient = self.net.vjp_from_tape(self.params, tape2, u)
@@ -169,8 +162,7 @@ class EmpiricalNNGP(_Empirical):
 
     def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
         """One matrix product."""
-        k = prepared1 @ (prepared1 if prepared2 is None else prepared2).T / prepared1.shape[1]
-        return mirror(k) if prepared2 is None else k
+        return inner(prepared1, prepared1 if prepared2 is None else prepared2) / prepared1.shape[1]
 
     def block_diagonal(self, x: Array) -> Array:
         """Mean squares of the outputs."""

@@ -57,9 +57,9 @@ class Activation(Layer):
         xp = home(x).xp
         return self.function(xp, x), self.derivative(xp, x)
 
-    def backward(self, params: Params, tape: Array, delta: Array) -> tuple[Array, Factors]:
+    def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
         """Cotangents times phi'."""
-        return delta * tape, []
+        return (delta * tape[:, None, ...] if to_inputs else None), []
 
     def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
         """phi' dx."""

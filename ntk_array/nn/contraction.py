@@ -1,14 +1,14 @@
 """How the factors of two batches become a block of the empirical NTK.
 
 A parameter's share of the block is a product of two inner products, one over features of the inputs and one over
-cotangents, so that no Jacobian is formed. Cotangents lead with the output index, (C, N, n): blocks are then
-(C, N1, C, N2) inside, which keeps the inner loops long. Their input axis has length 1 where they are the same
-for every input.
+cotangents, so that no Jacobian is formed. Cotangents lead with the input and the output index, (N, C, n): as
+N C rows they give the inner products of a full block in the layout of the Gram matrix, as N rows those of its trace.
+Their input axis has length 1 where they are the same for every input.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
+from .._array.linalg import add_kronecker, inner
 from .._array.namespace import Array, home
 
 __all__ = ["Contraction", "Outputs"]
@@ -16,48 +16,83 @@ __all__ = ["Contraction", "Outputs"]
 Outputs = Literal["full", "trace", "classwise"]
 
 
-@dataclass(frozen=True)
 class Contraction:
-    """Which pairs of outputs and of inputs a block holds.
+    """A block to which layers add the shares of their parameters.
 
-    ``outputs``: "full" keeps all pairs (c, c'), "trace" is the mean over c = c', "classwise" keeps c = c'.
-    ``paired``: only the pairs of inputs (i, i), for the diagonal of a kernel.
+    Where both batches are the same arrays the block is exactly symmetric.
+
+    Parameters
+    ----------
+    outputs : str
+        "full" keeps all pairs (c, c'), "trace" is the mean over c = c', "classwise" keeps c = c'.
+    paired : bool
+        Only the pairs of inputs (i, i), for the diagonal of a kernel.
     """
 
-    outputs: Outputs
-    paired: bool = False
+    def __init__(self, outputs: Outputs, paired: bool = False) -> None:
+        self.outputs, self.paired = outputs, paired
+        self._total: Array | None = None
+
+    @property
+    def block(self) -> Array:
+        """What was added: (N1, C, N2, C), (N1, N2) or (C, N1, N2); for pairs (N, C, C), (N,) or (C, N)."""
+        total = self._total
+        if self.outputs != "full" or self.paired:
+            return total
+        n1, outputs, columns = total.shape
+        return home(total).xp.reshape(total, (n1, outputs, columns // outputs, outputs))
 
     def features(self, h1: Array, h2: Array) -> Array:
-        """<h(x), h(x')> of features (N1, n) and (N2, n): (N1, N2), or (N,) for pairs."""
-        return home(h1).xp.sum(h1 * h2, axis=1) if self.paired else h1 @ h2.T
+        """<h(x), h(x')> of features (N1, n) and (N2, n): a new array (N1, N2), or (N,) for pairs."""
+        return home(h1).xp.sum(h1 * h2, axis=1) if self.paired else inner(h1, h2)
 
-    def cotangents(self, d1: Array, d2: Array) -> Array:
-        """<delta_c(x), delta_c'(x')> of cotangents (C, N1, n) and (C, N2, n).
-
-        (C, N1, C, N2) for "full", (N1, N2) for "trace", (C, N1, N2) for "classwise"; for pairs (C, C, N), (N,),
-        (C, N). An input axis may have length 1.
-        """
-        xp = home(d1).xp
-        outputs, n1, width = d1.shape
-        n2 = d2.shape[1]
-        if self.outputs == "classwise":
-            return xp.sum(d1 * d2, axis=2) if self.paired else d1 @ xp.matrix_transpose(d2)
-        if self.outputs == "trace":
-            if self.paired:
-                return xp.sum(xp.sum(d1 * d2, axis=2), axis=0) / outputs
-            rows1, rows2 = (xp.reshape(xp.permute_dims(d, (1, 0, 2)), (d.shape[1], -1)) for d in (d1, d2))
-            return rows1 @ rows2.T / outputs
-        if self.paired:
-            blocks = xp.permute_dims(d1, (1, 0, 2)) @ xp.permute_dims(d2, (1, 2, 0))
-            return xp.permute_dims(blocks, (1, 2, 0))
-        gram = xp.reshape(d1, (outputs * n1, width)) @ xp.reshape(d2, (outputs * n2, width)).T
-        return xp.reshape(gram, (outputs, n1, outputs, n2))
-
-    def product(self, features: Array, cotangents: Array) -> Array:
-        """The two inner products of one parameter, multiplied; the second is used up."""
+    def add(self, features: Array, d1: Array, d2: Array) -> None:
+        """Add the features' inner products times <delta_c(x), delta_c'(x')>, of cotangents (N, C, n)."""
         if self.outputs == "full" and not self.paired:
-            features = features[None, :, None, :]
-        if 1 in cotangents.shape:  # to be repeated along its input axes, perhaps
-            return features * cotangents
-        cotangents *= features
-        return cotangents
+            self._add_full(features, d1, d2)
+            return
+        share = self._reduced(d1, d2)
+        if self.paired and self.outputs == "full":
+            features = features[:, None, None]
+        if 1 in share.shape:  # to be repeated along its input axes, perhaps
+            share = share * features
+        else:
+            share *= features
+        self._accumulate(share)
+
+    def _add_full(self, features: Array, d1: Array, d2: Array) -> None:
+        """Rows (N1, C) and columns N2 C, whose features are repeated once a row of inputs: long inner loops."""
+        xp = home(d1).xp
+        outputs, n1, n2 = d1.shape[1], *features.shape
+        rows1 = xp.reshape(d1, (-1, d1.shape[2]))
+        cotangents = inner(rows1, rows1 if d2 is d1 else xp.reshape(d2, (-1, d2.shape[2])))
+        if d1.shape[0] == d2.shape[0] == 1:
+            self._total = add_kronecker(self._total, features, cotangents)
+            return
+        share = xp.reshape(cotangents, (n1, outputs, n2 * outputs))
+        share *= xp.repeat(features, outputs, axis=1)[:, None, :]
+        self._accumulate(share)
+
+    def _reduced(self, d1: Array, d2: Array) -> Array:
+        """Inner products of cotangents in the layout of the block, its input axes perhaps of length 1."""
+        xp = home(d1).xp
+        outputs = d1.shape[1]
+        if self.paired:
+            if self.outputs == "full":
+                return d1 @ xp.matrix_transpose(d2)
+            products = xp.sum(d1 * d2, axis=2).T
+            return products if self.outputs == "classwise" else xp.sum(products, axis=0) / outputs
+        if self.outputs == "classwise":
+            stack1 = xp.permute_dims(d1, (1, 0, 2))
+            return inner(stack1, stack1 if d2 is d1 else xp.permute_dims(d2, (1, 0, 2)))
+        rows1 = xp.reshape(d1, (d1.shape[0], -1))
+        share = inner(rows1, rows1 if d2 is d1 else xp.reshape(d2, (d2.shape[0], -1)))
+        share /= outputs
+        return share
+
+    def _accumulate(self, share: Array) -> None:
+        """Add an array that is nobody else's."""
+        if self._total is None:
+            self._total = share
+        else:
+            self._total += share

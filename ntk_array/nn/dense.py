@@ -20,7 +20,7 @@ __all__ = ["Dense", "DenseFactors"]
 
 
 class DenseFactors(NamedTuple):
-    """Inputs h (N, n_in) and cotangents delta (C, N or 1, n_out): d f_c / d W = scale * delta_c h^T."""
+    """Inputs h (N, n_in) and cotangents delta (N or 1, C, n_out): d f_c / d W = scale * delta_c h^T."""
 
     inputs: Array
     cotangents: Array
@@ -111,47 +111,54 @@ class Dense(Layer):
         z = weight_scale * (x @ params["weight"].T)
         return z + bias_scale * params["bias"] if "bias" in params else z
 
-    def backward(self, params: Params, tape: Array, delta: Array) -> tuple[Array, Factors]:
-        """Cotangents times the scaled weight."""
+    def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
+        """Cotangents times the scaled weight, as one matrix product."""
+        factors = [DenseFactors(tape, delta)]
+        if not to_inputs:
+            return None, factors
+        xp = home(delta).xp
         weight_scale, _ = self._scales(tape.shape[1])
-        return weight_scale * (delta @ params["weight"]), [DenseFactors(tape, delta)]
+        pulled = xp.reshape(delta, (-1, self.width)) @ params["weight"]
+        pulled *= weight_scale
+        return xp.reshape(pulled, (*delta.shape[:2], tape.shape[1])), factors
 
     def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
         """scale (W dx + dW h) + bias_scale db."""
         weight_scale, _ = self._scales(tape.shape[1])
         return weight_scale * (dx @ params["weight"].T) + self._affine(dparams, tape, tape.shape[1])
 
-    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> Array | None:
+    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
         """(weight_scale^2 <h, h'> + bias_scale^2) <delta_c, delta'_c'>."""
         (one,), (two,) = factors1, factors2
         weight_scale, bias_scale = self._scales(one.inputs.shape[1])
         bracket = None
         if trained["weight"]:
-            bracket = weight_scale**2 * contraction.features(one.inputs, two.inputs)
+            bracket = contraction.features(one.inputs, two.inputs)
+            bracket *= weight_scale**2
         if trained.get("bias"):
-            ones = contraction.features(one.inputs[:, :0], two.inputs[:, :0]) + bias_scale**2
-            bracket = ones if bracket is None else bracket + bias_scale**2
-        if bracket is None:
-            return None
-        return contraction.product(bracket, contraction.cotangents(one.cotangents, two.cotangents))
+            if bracket is None:
+                bracket = contraction.features(one.inputs[:, :0], two.inputs[:, :0])
+            bracket += bias_scale**2
+        if bracket is not None:
+            contraction.add(bracket, one.cotangents, two.cotangents)
 
     def expand(self, factors: Factors) -> Params:
         """scale delta_c h^T and bias_scale delta_c."""
         ((h, delta),) = factors
         weight_scale, bias_scale = self._scales(h.shape[1])
-        jacobian = {"weight": weight_scale * delta[..., None] * h[None, :, None, :]}
+        jacobian = {"weight": weight_scale * delta[..., None] * h[:, None, None, :]}
         if self.bias_std:
             xp = home(h).xp
-            jacobian["bias"] = bias_scale * xp.broadcast_to(delta, (delta.shape[0], h.shape[0], self.width))
+            jacobian["bias"] = bias_scale * xp.broadcast_to(delta, (h.shape[0], *delta.shape[1:]))
         return jacobian
 
     def pullback(self, factors: Factors) -> Params:
         """The expanded Jacobian summed over inputs, as one matrix product."""
         ((h, delta),) = factors
         weight_scale, bias_scale = self._scales(h.shape[1])
-        gradient = {"weight": weight_scale * (delta[0, ...].T @ h)}
+        gradient = {"weight": weight_scale * (delta[:, 0, :].T @ h)}
         if self.bias_std:
-            gradient["bias"] = bias_scale * home(h).xp.sum(delta[0, ...], axis=0)
+            gradient["bias"] = bias_scale * home(h).xp.sum(delta[:, 0, :], axis=0)
         return gradient
 
     def propagate(self, state: Covariance) -> Covariance:

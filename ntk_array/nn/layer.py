@@ -25,8 +25,8 @@ Factors = list[Any]
 class Layer(ABC):
     """A network, or a part of one: an immutable description, into which parameters are passed.
 
-    A subclass implements the hooks below; everything else follows from them. Cotangents lead with the output
-    index, (C, N, ...), and may have length 1 along N where they are the same for every input.
+    A subclass implements the hooks below; everything else follows from them. Cotangents are (N, C, ...), one for each
+    output of each input, and may have length 1 along N where they are the same for every input.
     """
 
     # ---- what a layer implements -------------------------------------------------------------------------------
@@ -40,8 +40,12 @@ class Layer(ABC):
         """The output (N, ...), and the tape that backward and tangent need."""
 
     @abstractmethod
-    def backward(self, params: Params, tape: Any, delta: Array) -> tuple[Array, Factors]:
-        """Cotangents pulled back to the inputs, and the factors of this layer's parameters."""
+    def backward(self, params: Params, tape: Any, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
+        """Cotangents pulled back to the inputs, and the factors of this layer's parameters.
+
+        Where nothing below has parameters the factors are all that is wanted: with ``to_inputs=False`` the first
+        result is not used and may be None.
+        """
 
     @abstractmethod
     def tangent(self, params: Params, tape: Any, dx: Array, dparams: Params) -> Array:
@@ -78,18 +82,17 @@ class Layer(ABC):
         """How many entries backward adds to the factors."""
         return 0
 
-    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> Array | None:
-        """The trained parameters' share of an empirical NTK block; None if there is none."""
+    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
+        """Add the trained parameters' share of an empirical NTK block to the contraction."""
         del factors1, factors2, contraction, trained
-        return None
 
     def expand(self, factors: Factors) -> Params:
-        """The explicit Jacobian, each parameter (C, N, *its shape), in the structure of the parameters."""
+        """The explicit Jacobian, each parameter (N, C, *its shape), in the structure of the parameters."""
         del factors
         return {}
 
     def pullback(self, factors: Factors) -> Params:
-        """J^T u for factors of one cotangent u (1, N, C), summed over the inputs."""
+        """J^T u for factors of one cotangent u (N, 1, C), summed over the inputs."""
         del factors
         return {}
 
@@ -164,9 +167,7 @@ class Layer(ABC):
         """
         x = self.checked(params, x)
         f, tape = self.forward(params, x)
-        xp = home(f).xp
-        _, factors = self.backward(params, tape, output_cotangents(f))
-        return tree_map(lambda j: xp.permute_dims(j, (1, 0, *range(2, j.ndim))), self.expand(factors))
+        return self.expand(self.backward(params, tape, output_cotangents(f), False)[1])
 
     def jvp(self, params: Params, dparams: Params, x: Array) -> Array:
         """J dparams (N, C): the change of the output for a small change of the parameters, per unit."""
@@ -193,7 +194,7 @@ class Layer(ABC):
 
     def vjp_from_tape(self, params: Params, tape: Any, u: Array) -> Params:
         """J^T u for u (N, C), from the tape of a forward pass."""
-        return self.pullback(self.backward(params, tape, u[None, ...])[1])
+        return self.pullback(self.backward(params, tape, u[:, None, ...], False)[1])
 
     def checked(self, params: Params, x: Array) -> Array:
         """Inputs (N, ...), validated, of the library, device and dtype of the parameters."""
@@ -203,7 +204,7 @@ class Layer(ABC):
 
 
 def output_cotangents(f: Array, sum_of_logits: bool = False) -> Array:
-    """The cotangents that start a backward pass at outputs f (N, C): the identity, (C, 1, C).
+    """The cotangents that start a backward pass at outputs f (N, C): the identity, (1, C, C).
 
     For the sum of logits, sum_c f_c / sqrt(C), they are (1, 1, C).
     """
@@ -216,4 +217,4 @@ def output_cotangents(f: Array, sum_of_logits: bool = False) -> Array:
     if sum_of_logits:
         ones = place.xp.ones((1, 1, outputs), dtype=place.dtype, device=place.device)
         return ones / outputs**0.5
-    return place.eye(outputs)[:, None, :]
+    return place.eye(outputs)[None, :, :]

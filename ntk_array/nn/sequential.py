@@ -79,12 +79,17 @@ class Sequential(Layer):
             tapes.append(tape)
         return x, tuple(tapes)
 
-    def backward(self, params: Params, tape: tuple[Any, ...], delta: Array) -> tuple[Array, Factors]:
-        """The layers in reverse; their factors in order."""
+    def backward(
+        self, params: Params, tape: tuple[Any, ...], delta: Array, to_inputs: bool = True
+    ) -> tuple[Array, Factors]:
+        """The layers in reverse, down to the first that is asked for anything; their factors in order."""
         factors: Factors = []
-        for layer, own, own_tape in zip(self.layers[::-1], params[::-1], tape[::-1], strict=True):
-            delta, own_factors = layer.backward(own, own_tape, delta)
+        for i in reversed(range(len(self.layers))):
+            below = to_inputs or any(layer.factor_count for layer in self.layers[:i])
+            delta, own_factors = self.layers[i].backward(params[i], tape[i], delta, below)
             factors = own_factors + factors
+            if not below:
+                break
         return delta, factors
 
     def tangent(self, params: Params, tape: tuple[Any, ...], dx: Array, dparams: Params) -> Array:
@@ -93,16 +98,10 @@ class Sequential(Layer):
             dx = layer.tangent(own, own_tape, dx, change)
         return dx
 
-    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> Array | None:
-        """The sum over the layers, in place: a layer's share is an array of its own."""
-        total = None
+    def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
+        """The layers in order."""
         for (layer, one, two), own in zip(self._with_factors(factors1, factors2), trained, strict=True):
-            share = layer.gram(one, two, contraction, own)
-            if total is None:
-                total = share
-            elif share is not None:
-                total += share
-        return total
+            layer.gram(one, two, contraction, own)
 
     def expand(self, factors: Factors) -> Params:
         """A tuple over the layers."""

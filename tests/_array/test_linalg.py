@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntk_array._array.linalg import eigh, mirror, with_diagonal
+from ntk_array._array.linalg import add_kronecker, eigh, inner, mirror, with_diagonal
 
 
 def test_eigh_reconstructs(backend, rng):
@@ -35,6 +35,38 @@ def test_mirror_is_exactly_symmetric(backend, rng):
     got = backend.host(mirror(backend.array(host)))
     np.testing.assert_array_equal(got, np.swapaxes(got, 1, 2))
     np.testing.assert_array_equal(np.triu(got), np.triu(host))
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (7, 1), (5, 0), (130, 300), (2, 70, 40)])
+def test_inner_products_are_exactly_symmetric(backend, rng, shape):
+    host = rng.normal(size=shape).astype(backend.dtype_name)
+    a = backend.array(host)
+    got = backend.host(inner(a, a))
+    np.testing.assert_array_equal(got, np.swapaxes(got, -1, -2))
+    exact = host.astype(float) @ np.swapaxes(host, -1, -2).astype(float)
+    backend.close(got, exact, factor=20)
+    other = backend.array(host[..., : shape[-2] // 2 + 1, :])
+    backend.close(inner(a, other), exact[..., : shape[-2] // 2 + 1], factor=20)
+
+
+def test_inner_products_of_slices_are_exactly_symmetric(rng):
+    """Whatever way NumPy takes: strides that its BLAS knows or not."""
+    stack = rng.normal(size=(40, 6, 50)).astype(np.float32)
+    for a in (np.swapaxes(stack, 0, 1), stack[:, 1, ::3], stack[::-1, 0, :], stack[:, :, 3]):
+        got = inner(a, a)
+        np.testing.assert_array_equal(got, np.swapaxes(got, -1, -2))
+        np.testing.assert_allclose(got, a @ np.swapaxes(a.copy(), -1, -2), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "b", [np.eye(3), np.asarray([[0.0, 2.0], [0.5, 0.0]]), np.asarray([[1.0, -2.0, 3.0], [4.0, 5.0, 6.0]])]
+)
+def test_kronecker_products_are_added(backend, rng, b):
+    a, total = rng.normal(size=(4, 5)), rng.normal(size=(4, b.shape[0], 5 * b.shape[1]))
+    product = np.kron(a, b).reshape(total.shape)
+    backend.close(add_kronecker(None, backend.array(a), backend.array(b)), product, factor=4)
+    own = backend.array(total) + 0.0  # to be used up
+    backend.close(add_kronecker(own, backend.array(a), backend.array(b)), total + product, factor=8)
 
 
 def test_with_diagonal_changes_nothing_else(backend, rng):

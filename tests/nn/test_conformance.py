@@ -99,8 +99,8 @@ class ForgetsScaleInExpand(nn.Dense):
 
 
 class ForgetsWeightInBackward(nn.Dense):
-    def backward(self, params, tape, delta):
-        pulled, factors = super().backward(params, tape, delta)
+    def backward(self, params, tape, delta, to_inputs=True):
+        pulled, factors = super().backward(params, tape, delta, to_inputs)
         return 1.01 * pulled, factors
 
 
