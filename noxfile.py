@@ -6,7 +6,7 @@ nox.options.sessions = ["tests(backend='numpy')", "tests(backend='strict')"]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 
-BACKENDS = ("numpy", "numpy-readonly", "strict", "strict-float32", "torch", "jax", "cupy")
+BACKENDS = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32", "torch", "jax", "cupy")
 REQUIREMENTS = {
     # The build without CUDA where the index has one; an installed torch of this version is kept.
     "torch": ["torch==2.13.0"],

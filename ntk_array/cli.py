@@ -8,6 +8,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from . import __version__
+from ._array.compilers import descriptions
 from .experiments import StudySettings, load_dataset, run_study
 from .experiments.data import BUNDLED
 from .nn.activations import NAMED
@@ -103,9 +104,12 @@ def _study(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     del options
     print(f"ntk_array {__version__}, Python {sys.version.split()[0]}")
-    for name in ("numpy", "scipy", "array_api_compat", "torch", "jax", "cupy", "scikit-learn", "matplotlib"):
+    for name in ("numpy", "scipy", "array_api_compat", "numba", "torch", "jax", "cupy", "scikit-learn", "matplotlib"):
         try:
             print(f"{name:<18}{metadata.version(name)}")
         except metadata.PackageNotFoundError:
             print(f"{name:<18}not installed")
+    print("\nformulas of infinite-width kernels on arrays of")
+    for name, description in descriptions().items():
+        print(f"{name:<18}{description}")
     return 0

@@ -7,8 +7,8 @@ import numpy as np
 
 from ntk_array._array.namespace import to_host
 
-NAMES = ("numpy", "numpy-readonly", "strict", "strict-float32", "torch", "jax", "cupy")
-DEFAULT = ("numpy", "numpy-readonly", "strict", "strict-float32")
+NAMES = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32", "torch", "jax", "cupy")
+DEFAULT = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Backend:
 
 def backend_named(name: str) -> Backend:
     """Import the library; a missing one is an error, never a skip."""
+    if name == "numpy-compiled":
+        import numba  # noqa: F401  # loops are compiled at any size: see conftest.py
     if name.startswith("numpy"):
         return Backend(name, np, None)
     if name.startswith("strict"):

@@ -3,10 +3,13 @@
 A test that takes the ``backend`` fixture runs once a backend; all others run once.
 """
 
+import os
 from collections import Counter
 
 import numpy as np
 import pytest
+
+from ntk_array._array import numba_loops
 
 from .backends import DEFAULT, NAMES, Backend, backend_named
 
@@ -31,6 +34,7 @@ def requested(config: pytest.Config) -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("NTK_ARRAY_CACHE", str(config.rootpath / ".pytest_cache"))
     for name in requested(config):
         try:
             backend_named(name)
@@ -57,6 +61,13 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20180620)
+
+
+@pytest.fixture(autouse=True)
+def compiled_at_any_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On numpy-compiled, formulas run as compiled loops however few entries there are."""
+    if hasattr(request.node, "callspec") and request.node.callspec.params.get("backend") == "numpy-compiled":
+        monkeypatch.setattr(numba_loops, "ENOUGH", 1)
 
 
 @pytest.fixture(autouse=True)

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
+from . import numba_loops
 from .namespace import Array, home
 
 __all__ = ["adaptive_series", "points", "sum_series", "to_coefficients"]
 
-TILE = 2**13  # numbers that are summed at once on the host, with their temporaries in the processor's nearest cache
+TILE = 2**15  # numbers that are summed at once on the host: few enough for a cache, enough that threads do not wait
+LANES = 256  # numbers that are summed at once by a compiled loop, with their temporaries in the nearest cache
 
 
 def points(low: float, high: float, n: int) -> np.ndarray:
@@ -47,7 +50,7 @@ def adaptive_series(function: Callable[[np.ndarray], np.ndarray], tolerance: flo
 def sum_series(coefficients: np.ndarray, x: Array) -> Array:
     """Sum of coefficients[k] T_k(x) for x in [-1, 1], by Clenshaw's recurrence."""
     if isinstance(x, np.ndarray):
-        return _sum_in_tiles(coefficients, x)
+        return _sum_on_host(coefficients.astype(x.dtype), x)
     xp = home(x).xp
     newer, older = xp.zeros_like(x), xp.zeros_like(x)
     twice = 2.0 * x
@@ -56,25 +59,54 @@ def sum_series(coefficients: np.ndarray, x: Array) -> Array:
     return x * newer + (float(coefficients[0]) - older)
 
 
-def _sum_in_tiles(coefficients: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The same in place, in tiles."""
+def _sum_on_host(c: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The same, compiled for large arrays, or else in place and in tiles."""
     flat, out = x.reshape(-1), np.empty(x.size, dtype=x.dtype)
-    c = coefficients.astype(x.dtype)
-    buffers = np.empty((3, min(TILE, flat.size)), dtype=x.dtype)
-    for start in range(0, flat.size, TILE):
-        tile = flat[start : start + TILE]
+    if x.size >= numba_loops.ENOUGH and numba_loops.available():
+        padding = np.zeros((1 - c.size) % 4, dtype=x.dtype)  # four terms are summed at once
+        _compiled_sum()(np.concatenate([c, padding]), flat, out)
+    else:
+        _sum_in_tiles(c, flat, out)
+    return out.reshape(x.shape)
+
+
+def _sum_in_tiles(c: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+    buffers = np.empty((3, min(TILE, x.size)), dtype=x.dtype)
+    for start in range(0, x.size, TILE):
+        tile, result = x[start : start + TILE], out[start : start + TILE]
         newer, older, twice = buffers[:, : tile.size]
         newer[:], older[:] = 0, 0
         np.multiply(tile, 2, out=twice)
         for k in range(len(c) - 1, 0, -1):
             # older <- twice * newer - older + c_k, and the two change places
             np.subtract(c[k], older, out=older)
-            result = out[start : start + TILE]
             np.multiply(twice, newer, out=result)
             older += result
             newer, older = older, newer
-        result = out[start : start + TILE]
         np.multiply(tile, newer, out=result)
         result -= older
         result += c[0]
-    return out.reshape(x.shape)
+
+
+@cache
+def _compiled_sum() -> Callable[..., None]:
+    def loop(c: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
+        twice, newer, older = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
+        for start in range(0, x.size, LANES):
+            n = min(LANES, x.size - start)
+            for j in range(n):
+                twice[j], newer[j], older[j] = 2 * x[start + j], 0, 0
+            k = c.size - 1
+            while k >= 4:
+                c0, c1, c2, c3 = c[k], c[k - 1], c[k - 2], c[k - 3]
+                for j in range(n):
+                    t, u, v = twice[j], newer[j], older[j]
+                    v = t * u - (v - c0)
+                    u = t * v - (u - c1)
+                    v = t * u - (v - c2)
+                    newer[j], older[j] = t * v - (u - c3), v
+                k -= 4
+            for j in range(n):
+                out[start + j] = x[start + j] * newer[j] - (older[j] - c[0])
+
+    return numba_loops.jit(loop)

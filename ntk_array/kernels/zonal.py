@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from .._array.chebyshev import adaptive_series, sum_series
+from .._array.compilers import apply
 from .._array.namespace import Array, home, to_host
 from .._array.same import Same
 from ..nn.angle import direction
@@ -40,9 +41,18 @@ class ZonalSeries:
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
         xp = home(state.k12).xp
-        cosine, sine = direction(state)
-        kernel = sum_series(self.coefficients, xp.clip(-cosine / xp.sqrt(1.0 + sine), min=-1.0, max=1.0))
-        return xp.sqrt(state.k11) * kernel * xp.sqrt(state.k22) if self.homogeneous else kernel
+        kernel = sum_series(self.coefficients, apply(_variable, state.k12, state.k11, state.k22, state.sine))
+        if self.homogeneous:
+            kernel *= xp.sqrt(state.k11)
+            kernel *= xp.sqrt(state.k22)
+        return kernel
+
+
+def _variable(k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
+    """y."""
+    cosine, sine = direction(Covariance(k12, k11, k22, None, 1, sine=sine))
+    xp = home(cosine).xp
+    return xp.clip(-cosine / xp.sqrt(1.0 + sine), min=-1.0, max=1.0)
 
 
 def zonal_series(net: Layer, state: Covariance, ntk: bool) -> ZonalSeries | None:

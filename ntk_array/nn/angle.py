@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._array.compilers import apply
 from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home, to_host, true_indices
 
@@ -71,8 +72,7 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
     """
     place = home(k12)
     xp = place.xp
-    cosine = k12 * _over_root(k11) * _over_root(k22)
-    sine = xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), min=0.0))
+    sine = apply(_sine_of_cosine, k12, k11, k22)
     near = sine < (0.1 if place.eps < 1e-10 else 0.4)
     if x2 is None:
         diagonal = xp.where(k11[:, 0] > 0, 0.0, xp.ones_like(k11[:, 0]))
@@ -84,6 +84,7 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
     v = u if x2 is None else x2 * (_over_root(k22).T / x1.shape[1] ** 0.5)
     entries = true_indices(near)
     count = entries.shape[0]
+    cosine = k12 * _over_root(k11) * _over_root(k22)
     chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // x1.shape[1], 1)  # at most two blocks
     pieces = []
     for start in range(0, count, chunk):
@@ -97,6 +98,12 @@ def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Arr
     # The k-th near entry takes the k-th small sine.
     number = xp.clip(xp.cumulative_sum(xp.astype(near, xp.int64)) - 1, min=0)
     return xp.where(xp.reshape(near, sine.shape), xp.reshape(xp.take(small, number), sine.shape), sine)
+
+
+def _sine_of_cosine(k12: Array, k11: Array, k22: Array) -> Array:
+    cosine = k12 * _over_root(k11) * _over_root(k22)
+    xp = home(cosine).xp
+    return xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), min=0.0))
 
 
 def _over_root(k: Array) -> Array:

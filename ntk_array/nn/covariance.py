@@ -61,7 +61,7 @@ class Covariance:
         width = x1.shape[1]
         k11 = xp.sum(x1 * x1, axis=1, keepdims=True) / width
         k22 = k11 if x2 is None else xp.sum(x2 * x2, axis=1, keepdims=True) / width
-        k12 = x1 @ (x1 if x2 is None else x2).T / width
+        k12 = (x1 / width) @ (x1 if x2 is None else x2).T
         k12 = with_diagonal(k12, k11[:, 0]) if x2 is None else k12
         sine = sine_of_inputs(x1, x2, k12, k11, k22.T)
         return cls(k12, k11, k22.T, xp.zeros_like(k12) if ntk else None, width, sine=sine)

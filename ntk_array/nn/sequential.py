@@ -14,6 +14,7 @@ from .activations import activation_named
 from .contraction import Contraction
 from .covariance import Covariance, Direction
 from .dense import Dense
+from .fused import propagate
 from .layer import Factors, Layer
 from .parameters import Params
 
@@ -114,7 +115,7 @@ class Sequential(Layer):
     def propagate(self, state: Covariance) -> Covariance:
         """The layers in order."""
         for layer in self.layers:
-            state = layer.propagate(state)
+            state = propagate(layer, state)
         return state
 
     def propagate_tangent(

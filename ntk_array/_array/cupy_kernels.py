@@ -1,0 +1,88 @@
+"""Formulas as CUDA kernels, by :class:`cupy.ElementwiseKernel`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .formula import NUMBER, Formula, NotElementwise
+
+__all__ = ["body", "kernels_of"]
+
+EXPRESSIONS = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "divide": "{0} / {1}",
+    "negative": "-{0}",
+    "less": "{0} < {1}",
+    "less_equal": "{0} <= {1}",
+    "equal": "{0} == {1}",
+    "not_equal": "{0} != {1}",
+    "abs": "fabs({0})",
+    "maximum": "{0} < {1} ? {1} : {0}",
+    "minimum": "{0} > {1} ? {1} : {0}",
+    "sign": "T({0} > T(0)) - T({0} < T(0))",
+    "where": "{0} ? {1} : {2}",
+    "atan2": "atan2({0}, {1})",
+}
+"""Operations that are not functions of one argument with the same name in CUDA C++."""
+BOOLEAN = {"less", "less_equal", "equal", "not_equal"}
+
+
+def kernels_of(formula: Formula, dtype: Any) -> Callable[..., list[Any]]:
+    """A function from arrays (N1, N2), (N1, 1) and (1, N2) to the results: one kernel for those of each shape."""
+    import cupy
+
+    del dtype
+    operations = formula.operations
+    if any(operations[place].axes == NUMBER for place in formula.results):
+        raise NotElementwise("a result depends on no array")
+    kernels = []
+    for axes in sorted({operations[place].axes for place in formula.results}):
+        wanted = [i for i, place in enumerate(formula.results) if operations[place].axes == axes]
+        inputs = [i for i, which in enumerate(formula.inputs) if which | axes == axes]
+        kernel = cupy.ElementwiseKernel(
+            ", ".join(f"T x{i}" for i in inputs),
+            ", ".join(f"T y{i}" for i in wanted),
+            body(formula, wanted),
+            f"ntk_array_formula_{axes}",
+        )
+        kernels.append((kernel, inputs, wanted))
+
+    def call(*arrays: Any) -> list[Any]:
+        results: dict[int, Any] = {}
+        for kernel, inputs, wanted in kernels:
+            found = kernel(*(arrays[i] for i in inputs))
+            results |= zip(wanted, found if isinstance(found, tuple | list) else [found], strict=True)
+        return [results[i] for i in range(len(formula.results))]
+
+    return call
+
+
+def body(formula: Formula, wanted: list[int]) -> str:
+    """Statements in CUDA C++ that compute some of the results, y0, y1 ..., for one entry of the inputs x0, x1 ..."""
+    operations = formula.operations
+    needed = set()
+    pending = [formula.results[i] for i in wanted]
+    while pending:
+        place = pending.pop()
+        if place not in needed:
+            needed.add(place)
+            if operations[place].name not in ("input", "constant"):
+                pending += operations[place].arguments
+    names = {}
+    lines = []
+    for place in sorted(needed):
+        name, arguments, _ = operations[place]
+        if name == "input":
+            names[place] = f"x{arguments[0]}"
+        elif name == "constant":
+            names[place] = f"T({formula.constants[arguments[0]]!r})"
+        else:
+            names[place] = f"t{place}"
+            form = EXPRESSIONS.get(name, name + "({0})")
+            kind = "bool" if name in BOOLEAN else "T"
+            lines.append(f"{kind} t{place} = {form.format(*(names[argument] for argument in arguments))};")
+    lines += [f"y{i} = {names[formula.results[i]]};" for i in wanted]
+    return "\n".join(lines)

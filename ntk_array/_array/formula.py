@@ -1,0 +1,244 @@
+"""Formulas as data: what elementwise code does to its arrays, recorded by running it once on symbols.
+
+Code written against the array API runs on symbols as it runs on arrays. What it does to them is then a list of
+operations on numbers, which :mod:`.compilers` turns into one loop: the code itself does not know. Arrays are (N1, N2),
+(N1, 1) or (1, N2): what depends on rows only, or on columns only, is found out on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+__all__ = ["ENTRY", "NUMBER", "Formula", "NotElementwise", "Operation", "trace"]
+
+NUMBER, ROW, COLUMN = 0, 1, 2
+ENTRY = ROW | COLUMN
+
+
+class NotElementwise(TypeError):
+    """The code does something else with its arrays than arithmetic on their entries."""
+
+
+class Operation(NamedTuple):
+    """One number of a formula: the result of an operation on earlier ones, which are given by their places.
+
+    ``axes`` says what it depends on: ROW, COLUMN, both (ENTRY) or neither (NUMBER). An "input" has the place of its
+    array as its argument, a "constant" that of its value.
+    """
+
+    name: str
+    arguments: tuple[int, ...]
+    axes: int
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Operations in an order in which they can be done, the values of constants, and the places of the results."""
+
+    operations: tuple[Operation, ...]
+    constants: tuple[float, ...]
+    results: tuple[int, ...]
+
+    @property
+    def inputs(self) -> list[int]:
+        """The axes of the input arrays."""
+        return [operation.axes for operation in self.operations if operation.name == "input"]
+
+    def evaluate(self, xp: Any, *arrays: Any) -> list[Any]:
+        """The results, operation by operation, by an array API namespace."""
+        shape = np.broadcast_shapes(*(x.shape for x in arrays))
+        values: list[Any] = []
+        for operation in self.operations:
+            if operation.name == "input":
+                values.append(arrays[operation.arguments[0]])
+            elif operation.name == "constant":
+                values.append(self.constants[operation.arguments[0]])
+            else:
+                values.append(getattr(xp, operation.name)(*(values[place] for place in operation.arguments)))
+        results = []
+        for place in self.results:
+            axes = self.operations[place].axes
+            full = (shape[0] if axes & ROW else 1, shape[1] if axes & COLUMN else 1)
+            value = values[place]
+            results.append(xp.full(full, value, dtype=arrays[0].dtype) if isinstance(value, float) else value)
+        return results
+
+
+def trace(function: Callable[..., Sequence[Any]], axes: Sequence[int], dtype: Any) -> Formula:
+    """The formula of a function from arrays with these axes to a sequence of arrays.
+
+    Raises NotElementwise where there is none: reductions, products of matrices, decisions that look at values.
+    """
+    recorder = _Recorder(dtype)
+    symbols = [recorder.record("input", (i,), which) for i, which in enumerate(axes)]
+    results = tuple(recorder.place(result) for result in function(*symbols))
+    return Formula(tuple(recorder.operations), tuple(recorder.constants), results)
+
+
+class _Recorder:
+    """The operations so far. Each is recorded once, however often it is asked for."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.operations: list[Operation] = []
+        self.constants: list[float] = []
+        self.namespace = _Namespace(self, dtype)
+        self._places: dict[Operation, int] = {}
+
+    def record(self, name: str, arguments: tuple[int, ...], axes: int) -> _Symbol:
+        operation = Operation(name, arguments, axes)
+        if operation not in self._places:
+            self._places[operation] = len(self.operations)
+            self.operations.append(operation)
+        return _Symbol(self, self._places[operation])
+
+    def constant(self, value: float, axes: int = NUMBER) -> _Symbol:
+        if value not in self.constants:
+            self.constants.append(value)
+        return self.record("constant", (self.constants.index(value),), axes)
+
+    def place(self, x: Any) -> int:
+        """Of a symbol, or of a number that meets one."""
+        if isinstance(x, _Symbol):
+            return x.place
+        if isinstance(x, int | float) and not isinstance(x, bool):
+            return self.constant(float(x)).place
+        raise NotElementwise(f"a formula has no place for {x!r}")
+
+    def apply(self, name: str, *arguments: Any) -> _Symbol:
+        places = tuple(map(self.place, arguments))
+        axes = NUMBER
+        for place in places:
+            axes |= self.operations[place].axes
+        return self.record(name, places, axes)
+
+
+def _refuse(self: object, *arguments: object) -> NoReturn:
+    raise NotElementwise("a formula knows neither values nor shapes of its arrays")
+
+
+class _Shape:
+    """The shape of all symbols: something to give back to reshape, without numbers in it."""
+
+    __getitem__ = __iter__ = __len__ = _refuse
+
+
+_SHAPE = _Shape()
+
+
+class _Symbol:
+    """An array of which only the origin is known."""
+
+    def __init__(self, recorder: _Recorder, place: int) -> None:
+        self.recorder, self.place = recorder, place
+        self.dtype, self.device, self.shape = recorder.namespace.dtype, "cpu", _SHAPE
+
+    def __array_namespace__(self, api_version: str | None = None) -> _Namespace:
+        del api_version
+        return self.recorder.namespace
+
+    def __pow__(self, exponent: Any) -> _Symbol:
+        if not isinstance(exponent, int) or not 1 <= exponent <= 8:
+            raise NotElementwise(f"a formula has whole powers from 1 to 8, not {exponent!r}")
+        result = self
+        for _ in range(exponent - 1):
+            result = result * self
+        return result
+
+    __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = __getitem__ = _refuse
+    __matmul__ = __rmatmul__ = _refuse
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise NotElementwise(f"{name} is not for formulas")
+
+    # Written out, so that they are found on the class as operators are.
+    def __add__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("add", self, other)
+
+    def __radd__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("add", other, self)
+
+    def __sub__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("subtract", other, self)
+
+    def __mul__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("divide", other, self)
+
+    def __neg__(self) -> _Symbol:
+        return self.recorder.apply("negative", self)
+
+    def __lt__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("less", self, other)
+
+    def __le__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("less", other, self)
+
+    def __ge__(self, other: Any) -> _Symbol:
+        return self.recorder.apply("less_equal", other, self)
+
+    def __eq__(self, other: object) -> _Symbol:  # type: ignore[override]
+        return self.recorder.apply("equal", self, other)
+
+    def __ne__(self, other: object) -> _Symbol:  # type: ignore[override]
+        return self.recorder.apply("not_equal", self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Namespace:
+    """The elementwise part of the array API, for symbols."""
+
+    __name__ = "ntk_array.formula"
+    FUNCTIONS = frozenset(
+        {"abs", "acos", "asin", "atan", "atan2", "cos", "cosh", "exp", "expm1", "log", "log1p", "maximum", "minimum"}
+        | {"sign", "sin", "sinh", "sqrt", "tan", "tanh", "where"}
+    )
+
+    def __init__(self, recorder: _Recorder, dtype: Any) -> None:
+        self._recorder, self.dtype = recorder, dtype
+
+    def __getattr__(self, name: str) -> Callable[..., _Symbol]:
+        if name not in self.FUNCTIONS:
+            raise NotElementwise(f"{name} is not for formulas")
+        return lambda *arguments: self._recorder.apply(name, *arguments)
+
+    def clip(self, x: _Symbol, min: Any = None, max: Any = None) -> _Symbol:
+        x = x if min is None else self.maximum(x, min)
+        return x if max is None else self.minimum(x, max)
+
+    def full_like(self, x: _Symbol, value: float) -> _Symbol:
+        return self._recorder.constant(float(value), self._recorder.operations[x.place].axes)
+
+    def ones_like(self, x: _Symbol) -> _Symbol:
+        return self.full_like(x, 1.0)
+
+    def zeros_like(self, x: _Symbol) -> _Symbol:
+        return self.full_like(x, 0.0)
+
+    def reshape(self, x: _Symbol, shape: Any) -> _Symbol:
+        """To one axis and back: the same numbers."""
+        if shape != (-1,) and shape is not _SHAPE:
+            raise NotElementwise("shapes are not for formulas")
+        return x
+
+    @staticmethod
+    def finfo(dtype: Any) -> Any:
+        return np.finfo(dtype)

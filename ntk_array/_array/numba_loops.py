@@ -1,0 +1,226 @@
+"""Formulas as compiled loops over NumPy arrays, by Numba (the extra ``cpu``)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from .files import write_whole
+from .formula import COLUMN, ENTRY, NUMBER, ROW, Formula, NotElementwise
+
+__all__ = ["available", "jit", "loop_of"]
+
+ENOUGH = 2**15
+"""Fewer numbers are done before a compiled loop is loaded."""
+
+HEAD = """from math import *
+from numpy import empty, {dtype} as number
+from numba import njit
+
+compiled = njit(**{options})
+"""
+OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract": True, "nsz": True}}
+"""Rounding may differ from NumPy's where a product and a sum become one instruction, and nowhere else."""
+
+EXPRESSIONS = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "divide": "{0} / {1}",
+    "negative": "-{0}",
+    "less": "{0} < {1}",
+    "less_equal": "{0} <= {1}",
+    "equal": "{0} == {1}",
+    "not_equal": "{0} != {1}",
+    "abs": "fabs({0})",
+    "maximum": "{1} if {0} < {1} else {0}",
+    "minimum": "{1} if {0} > {1} else {0}",
+    "sign": "number({0} > 0) - number({0} < 0)",
+    "where": "{1} if {0} else {2}",
+    "atan2": "angle({0}, {1})",
+}
+"""Operations that are not functions of the same name in :mod:`math`; those get their arguments in brackets."""
+
+
+_LOADING = threading.Lock()  # threads that need one loop share it
+
+
+@cache
+def available() -> str | None:
+    """The version of Numba, or None where it is not installed."""
+    try:
+        import numba
+    except ImportError:
+        return None
+    return str(numba.__version__)
+
+
+def jit(function: Callable[..., None]) -> Callable[..., None]:
+    """A loop over arrays, compiled."""
+    from numba import njit
+
+    compiled: Callable[..., None] = njit(**OPTIONS)(function)
+    return compiled
+
+
+def loop_of(formula: Formula, dtype: np.dtype) -> Callable[..., list[np.ndarray]]:
+    """A function from arrays (N1, N2), (N1, 1) and (1, N2) to the results of a formula, of those shapes too."""
+    if any(formula.operations[place].axes == NUMBER for place in formula.results):
+        raise NotElementwise("a result depends on no array")
+    loop = _load(source(formula, dtype))
+    constants = np.asarray(formula.constants, dtype=dtype)
+    axes = [formula.operations[place].axes for place in formula.results]
+
+    def call(*arrays: np.ndarray) -> list[np.ndarray]:
+        n1, n2 = np.broadcast_shapes(*(a.shape for a in arrays))
+        inputs = [_plain(a, which) for a, which in zip(arrays, formula.inputs, strict=True)]
+        results = [np.empty({ROW: n1, COLUMN: n2}.get(which, (n1, n2)), dtype) for which in axes]
+        loop(n1, n2, constants, *inputs, *results)
+        shapes = {ROW: (n1, 1), COLUMN: (1, n2), ENTRY: (n1, n2)}
+        return [result.reshape(shapes[which]) for result, which in zip(results, axes, strict=True)]
+
+    return call
+
+
+def _plain(a: np.ndarray, axes: int) -> np.ndarray:
+    """Contiguous, writeable and without axes of length 1: one type for Numba to compile for."""
+    return np.require(a if axes == ENTRY else a.reshape(-1), requirements=["C", "W"])
+
+
+def source(formula: Formula, dtype: np.dtype) -> str:
+    """A module with the function ``loop(n1, n2, constants, *inputs, *results)``."""
+    operations = formula.operations
+    names = {axes: _names(formula, axes) for axes in (ROW, COLUMN, ENTRY)}
+    kept = {
+        place
+        for operation in operations
+        if operation.axes == ENTRY and operation.name not in ("input", "constant")
+        for place in operation.arguments
+        if operations[place].axes == COLUMN and operations[place].name not in ("input", "constant")
+    }
+
+    def steps(axes: int, index: str) -> list[str]:
+        """What is done for each row, each column or each entry."""
+        lines = []
+        for place, operation in enumerate(operations):
+            if operation.axes == axes and operation.name == "input":
+                lines.append(f"t{place} = x{operation.arguments[0]}[{index}]")
+            elif operation.axes == axes and operation.name != "constant":
+                arguments = [names[axes][argument] for argument in operation.arguments]
+                form = EXPRESSIONS.get(operation.name, operation.name + "({0})")
+                lines.append(f"t{place} = {form.format(*arguments)}")
+                if place in kept:
+                    lines.append(f"u{place}[j] = t{place}")
+        for number, place in enumerate(formula.results):
+            if operations[place].axes == axes:
+                lines.append(f"y{number}[{index}] = {names[axes][place]}")
+        return lines
+
+    arrays = [f"x{i}" for i in range(len(formula.inputs))] + [f"y{i}" for i in range(len(formula.results))]
+    code = [HEAD.format(dtype=dtype.name, options=OPTIONS)]
+    if any(operation.name == "atan2" for operation in operations):
+        code.append(_angle(dtype.name))
+    code += ["@compiled", f"def loop(n1, n2, constants, {', '.join(arrays)}):"]
+    code += [f"    c{i} = constants[{i}]" for i in range(len(formula.constants))]
+    code += [f"    u{place} = empty(n2, number)" for place in sorted(kept)]
+    code += ["    for j in range(n2):", *("        " + line for line in (steps(COLUMN, "j") or ["pass"]))]
+    code += ["    for i in range(n1):", *("        " + line for line in steps(ROW, "i"))]
+    code += ["        for j in range(n2):", *("            " + line for line in (steps(ENTRY, "i, j") or ["pass"]))]
+    return "\n".join(code) + "\n"
+
+
+def _names(formula: Formula, axes: int) -> list[str]:
+    """How the code for these axes calls each number."""
+
+    def name(place: int) -> str:
+        operation = formula.operations[place]
+        if operation.name == "constant":
+            return f"c{operation.arguments[0]}"
+        if operation.axes == COLUMN and axes == ENTRY:
+            return f"x{operation.arguments[0]}[j]" if operation.name == "input" else f"u{place}[j]"
+        return f"t{place}"
+
+    return [name(place) for place in range(len(formula.operations))]
+
+
+@cache
+def _angle(dtype: str) -> str:
+    """Source of atan2 that runs on several numbers at once: a + a z p(z) for a = tan t <= 1, z = a^2.
+
+    p is a Chebyshev series on [0, 1], made in extended precision and written in powers of u = 2 z - 1: no coefficient
+    is larger than 1 / 3.
+    """
+    n, terms = 64, 21 if dtype == "float64" else 10
+    theta = np.arccos(np.longdouble(-1)) * (np.arange(n) + 0.5) / n
+    z = (1 + np.cos(theta)) / 2
+    near = sum((-1) ** k * z ** (k - 1) / np.longdouble(2 * k + 1) for k in range(1, 16))
+    samples = np.where(z > 0.05, (np.arctan(np.sqrt(z)) / np.sqrt(z) - 1) / z, near)
+    series = 2 * np.cos(np.outer(np.arange(terms), theta)) @ samples / n
+    series[0] /= 2
+    coefficients = np.polynomial.chebyshev.cheb2poly(series).astype(float)
+    first, *rest = (f"number({c!r})" for c in coefficients[::-1].tolist())
+    lines = [
+        "@compiled",
+        "def angle(y, x):",
+        "    across, along = fabs(y), fabs(x)",
+        "    larger = along if along > across else across",
+        "    a = (across if along > across else along) / (larger if larger > 0 else number(1.0))",
+        "    z = a * a",
+        "    u = z + z - number(1.0)",
+        f"    p = {first}",
+        *(f"    p = p * u + {c}" for c in rest),
+        "    t = a + a * (z * p)",
+        f"    t = number({np.pi / 2!r}) - t if across > along else t",
+        f"    t = number({np.pi!r}) - t if x < 0 else t",
+        "    return copysign(t, y)",
+        "",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _load(text: str) -> Callable[..., None]:
+    """The loop of a source, which Numba compiles at its first call, or loads if an earlier process compiled it."""
+    with _LOADING:
+        return _module(text).loop  # type: ignore[no-any-return]
+
+
+@cache
+def _module(text: str) -> ModuleType:
+    import hashlib
+
+    name = f"ntk_array_loop_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    path = _folder() / f"{name}.py"
+    if not path.exists():
+        write_whole(path, text.encode())
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Numba looks the module of kept machine code up by its name
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def _folder() -> Path:
+    """Where generated sources and their machine code are kept: the user's cache, or a folder of this process."""
+    given = os.environ.get("NTK_ARRAY_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(given) / "ntk_array"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    import tempfile
+
+    return Path(tempfile.mkdtemp(prefix="ntk_array-"))
