@@ -61,10 +61,11 @@ class Formula:
                 values.append(getattr(xp, operation.name)(*(values[place] for place in operation.arguments)))
         results = []
         for place in self.results:
-            axes = self.operations[place].axes
-            full = (shape[0] if axes & ROW else 1, shape[1] if axes & COLUMN else 1)
-            value = values[place]
-            results.append(xp.full(full, value, dtype=arrays[0].dtype) if isinstance(value, float) else value)
+            axes, value = self.operations[place].axes, values[place]
+            if isinstance(value, float):
+                full = (shape[0] if axes & ROW else 1, shape[1] if axes & COLUMN else 1)
+                value = xp.full(full, value, dtype=arrays[0].dtype, device=None)
+            results.append(value)
         return results
 
 
