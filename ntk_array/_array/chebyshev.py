@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from . import numba_loops
+from .compilers import apply
 from .namespace import Array, home
 
 __all__ = ["adaptive_series", "points", "sum_series", "to_coefficients"]
@@ -51,12 +53,21 @@ def sum_series(coefficients: np.ndarray, x: Array) -> Array:
     """Sum of coefficients[k] T_k(x) for x in [-1, 1], by Clenshaw's recurrence."""
     if isinstance(x, np.ndarray):
         return _sum_on_host(coefficients.astype(x.dtype), x)
-    xp = home(x).xp
-    newer, older = xp.zeros_like(x), xp.zeros_like(x)
-    twice = 2.0 * x
-    for c in coefficients[:0:-1].tolist():
-        newer, older = twice * newer + (c - older), newer
-    return x * newer + (float(coefficients[0]) - older)
+    return apply(_Clenshaw(tuple(coefficients.tolist())), x)
+
+
+@dataclass(frozen=True)
+class _Clenshaw:
+    """The recurrence as elementwise code."""
+
+    coefficients: tuple[float, ...]
+
+    def __call__(self, x: Array) -> Array:
+        newer, older = home(x).xp.zeros_like(x), 0.0
+        twice = 2.0 * x
+        for c in self.coefficients[:0:-1]:
+            newer, older = twice * newer + (c - older), newer
+        return x * newer + (self.coefficients[0] - older)
 
 
 def _sum_on_host(c: np.ndarray, x: np.ndarray) -> np.ndarray:
