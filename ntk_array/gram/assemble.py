@@ -1,15 +1,15 @@
 """Gram matrices, tile by tile."""
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
 from .._array.progress import progress_sum
-from .plan import Plan, checked, plan_for
+from .plan import Plan, checked, plan_for, thread_pools
 from .result import Result
-from .tiled import Tiled
+from .tiled import Tiled, part
 
 __all__ = ["assemble", "in_tiles"]
 
@@ -94,8 +94,6 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
 
 def _filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Result, progress: bool) -> Array:
     """The result, once all tiles are written to it."""
-    rows = _preparation(kernel, x1, plan.rows(), plan.keeps)
-    columns = rows if x2 is None else _preparation(kernel, x2, plan.columns(), plan.keeps)
     scale = plan.outputs
 
     def tasks() -> Iterator[_Task]:
@@ -111,16 +109,18 @@ def _filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Resu
         mirrored = x2 is None and r != c
         with _noted(r, c):
             block = kernel.prepared_block(prepared, None if x2 is None and r == c else columns(c))
+            xp = home(block).xp
             if kernel.kind == "full":
-                xp = home(block).xp
                 block = xp.reshape(block, (block.shape[0] * scale, block.shape[2] * scale))
             result.write(block, r.start * scale, c.start * scale)
             if mirrored:
-                result.write(home(block).xp.matrix_transpose(block), c.start * scale, r.start * scale)
+                result.write(xp.matrix_transpose(block), c.start * scale, r.start * scale)
         return int(math.prod(block.shape)) * (2 if mirrored else 1)
 
-    with closing(_each(fill, tasks(), plan.threads)) as done:
-        for _ in progress_sum(done, math.prod(plan.shape), "Gram matrix", " entries", progress):
+    with _workers(plan.threads) as each:
+        rows = _preparation(kernel, x1, plan.rows(), plan, each)
+        columns = rows if x2 is None else _preparation(kernel, x2, plan.columns(), plan, each)
+        for _ in progress_sum(each(fill, tasks()), math.prod(plan.shape), "Gram matrix", " entries", progress):
             pass
     return result.array
 
@@ -131,27 +131,41 @@ class _Task(NamedTuple):
     prepared: Any
 
 
-def _preparation(kernel: Tiled, x: Array, cuts: Iterable[slice], keep: bool) -> Callable[[slice], Any]:
-    """What the kernel prepares of each cut of the inputs: all at once and kept, or when it is asked for."""
-    if not keep:
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""A map over tasks, in any order."""
+
+
+def _preparation(kernel: Tiled, x: Array, cuts: Iterable[slice], plan: Plan, each: Each) -> Callable[[slice], Any]:
+    """What the kernel prepares of each cut of the inputs: of all at once and kept, or when it is asked for."""
+    if not plan.keeps:
         return lambda cut: kernel.prepare(x[cut, ...])
-    kept = {cut.start: kernel.prepare(x[cut, ...]) for cut in cuts}
+    kept, cuts = {}, list(cuts)
+
+    def prepare(batch: list[slice]) -> None:
+        start = batch[0].start
+        whole = kernel.prepare(x[start : batch[-1].stop, ...])
+        for cut in batch:
+            kept[cut.start] = part(whole, slice(cut.start - start, cut.stop - start))
+
+    size = -(-len(cuts) // plan.threads)
+    for _ in each(prepare, [cuts[i : i + size] for i in range(0, len(cuts), size)]):
+        pass
     return lambda cut: kept[cut.start]
 
 
-def _each(work: Callable[[_Task], int], tasks: Iterator[_Task], threads: int) -> Generator[int]:
-    """The results of all tasks as they are finished. However it ends, no task is running afterwards."""
+@contextmanager
+def _workers(threads: int) -> Iterator[Each]:
+    """Threads that share tasks. However it ends, none of them is running afterwards."""
     if threads == 1:
-        yield from map(work, tasks)
+        yield map
         return
     from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    with thread_pools().limit(limits=1, user_api="blas"):
         pool = ThreadPoolExecutor(threads, thread_name_prefix="ntk_array-gram")
-        try:
-            running: set[Future[int]] = set()
+
+        def each(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+            running: set[Future[Any]] = set()
             for task in tasks:
                 running.add(pool.submit(work, task))
                 # One task waits, so that no thread does; more would hold on to what was prepared for them.
@@ -159,6 +173,9 @@ def _each(work: Callable[[_Task], int], tasks: Iterator[_Task], threads: int) ->
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
             yield from (future.result() for future in as_completed(running))
+
+        try:
+            yield each
         finally:
             pool.shutdown(cancel_futures=True)
 

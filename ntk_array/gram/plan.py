@@ -2,8 +2,10 @@
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,9 @@ import numpy as np
 from .._array.namespace import Array, Home, home
 from .._array.validate import count
 from .memory import available, bytes_of, on_accelerator, readable
-from .tiled import Tiled
+from .tiled import Tiled, part
 
-__all__ = ["Plan", "checked", "plan", "plan_for"]
+__all__ = ["Plan", "checked", "plan", "plan_for", "thread_pools"]
 
 HOST_NUMBERS = 3 * 2**19
 """The most numbers that a tile works with on the host: they then stay near the processor's caches."""
@@ -127,10 +129,12 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     """The plan for validated inputs, and the home of the result."""
     budget, threads = bytes_of("memory", memory), _threads(x1, threads)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    corner = kernel.prepared_block(kernel.prepare(x1[:1, ...]), None)
+    two = kernel.prepare((x1 if x2 is None or n1 > 1 else x2)[:2, ...])
+    one = part(two, slice(0, 1))
+    corner = kernel.prepared_block(one, None)
     place, numbers = home(corner), math.prod(corner.shape)
     itemsize = place.xp.finfo(place.dtype).bits // 8
-    per_input = itemsize * _prepared_numbers(kernel, x1 if x2 is None or n1 > 1 else x2)
+    per_input = itemsize * (_count(two) - _count(one))
 
     # Passes over a batch, and copies of its factors in contractions, take about as much again as the factors.
     costs = Costs(numbers * itemsize * kernel.temporaries, 2 * per_input)
@@ -157,7 +161,8 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     result_bytes = math.prod(shapes[kernel.kind]) * itemsize
     cut = Plan(shapes[kernel.kind], (n1, n2), x2 is None, tile, threads, keeps, result_bytes, 0)
     threads = min(threads, len(cut))
-    return replace(cut, threads=threads, working_bytes=kept + threads * costs.of_tile(*tile)), place
+    # What is kept is prepared at once.
+    return replace(cut, threads=threads, working_bytes=kept + max(kept, threads * costs.of_tile(*tile))), place
 
 
 @dataclass(frozen=True)
@@ -193,14 +198,21 @@ def _cuts(start: int, n: int, side: int) -> Iterator[slice]:
     return (slice(i, min(i + side, n)) for i in range(start, n, side))
 
 
-def _prepared_numbers(kernel: Tiled, x: Array) -> int:
-    """How many numbers a kernel prepares for one more input."""
-    one, two = (_count(kernel.prepare(x[: min(n, x.shape[0]), ...])) for n in (1, 2))
-    return two - one
-
-
 def _count(prepared: Any) -> int:
     return sum(map(_count, prepared)) if isinstance(prepared, list | tuple) else int(math.prod(prepared.shape))
+
+
+def thread_pools() -> Any:
+    """The thread pools of BLAS libraries. To find them takes as long as a tile; new ones come with new modules."""
+    return _thread_pools(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    del modules
+    return ThreadpoolController()
 
 
 def _threads(x: Array, threads: Any) -> int:
@@ -212,7 +224,5 @@ def _threads(x: Array, threads: Any) -> int:
         return number
     if not isinstance(x, np.ndarray):
         return 1
-    from threadpoolctl import threadpool_info
-
-    used: list[int] = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    used: list[int] = [pool["num_threads"] for pool in thread_pools().info() if pool["user_api"] == "blas"]
     return max(used, default=os.cpu_count() or 1)

@@ -4,7 +4,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from .._array.namespace import Array
 
-__all__ = ["Kind", "Tiled"]
+__all__ = ["Kind", "Tiled", "part"]
 
 Kind = Literal["scalar", "classwise", "full"]
 """The shape of a block: (N1, N2), the same for every output; (C, N1, N2); or (N1, C, N2, C)."""
@@ -26,7 +26,18 @@ class Tiled(Protocol):
         """The inputs, validated."""
 
     def prepare(self, x: Array) -> Any:
-        """What the blocks of one batch share: lists and tuples of arrays."""
+        """What the blocks of one batch share: lists and tuples of arrays, see :func:`part`."""
 
     def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
         """The block of inputs that were prepared; None means that both are the same batch."""
+
+
+def part(prepared: Any, rows: slice) -> Any:
+    """What is prepared of some of the inputs of a batch.
+
+    Every array leads with the inputs, or has length 1 there where it is the same for all of them.
+    """
+    if isinstance(prepared, list | tuple):
+        parts = [part(p, rows) for p in prepared]
+        return type(prepared)(*parts) if hasattr(prepared, "_fields") else type(prepared)(parts)
+    return prepared if prepared.shape[0] == 1 else prepared[rows, ...]

@@ -58,8 +58,14 @@ class Activation(Layer):
         return self.function(xp, x), self.derivative(xp, x)
 
     def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents times phi'."""
-        return (delta * tape[:, None, ...] if to_inputs else None), []
+        """Cotangents times phi', in place unless they are the same for all inputs."""
+        if not to_inputs:
+            return None, []
+        slope = tape[:, None, ...]
+        if delta.shape[0] != slope.shape[0]:
+            return delta * slope, []
+        delta *= slope
+        return delta, []
 
     def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
         """phi' dx."""

@@ -30,13 +30,14 @@ class Contraction:
     """
 
     def __init__(self, outputs: Outputs, paired: bool = False) -> None:
-        self.outputs, self.paired = outputs, paired
+        self.outputs: Outputs = outputs
+        self.paired = paired
         self._total: Array | None = None
 
     @property
     def block(self) -> Array:
         """What was added: (N1, C, N2, C), (N1, N2) or (C, N1, N2); for pairs (N, C, C), (N,) or (C, N)."""
-        total = self._total
+        total: Array = self._total
         if self.outputs != "full" or self.paired:
             return total
         n1, outputs, columns = total.shape
@@ -63,7 +64,7 @@ class Contraction:
     def _add_full(self, features: Array, d1: Array, d2: Array) -> None:
         """Rows (N1, C) and columns N2 C, whose features are repeated once a row of inputs: long inner loops."""
         xp = home(d1).xp
-        outputs, n1, n2 = d1.shape[1], *features.shape
+        outputs, (n1, n2) = d1.shape[1], features.shape
         rows1 = xp.reshape(d1, (-1, d1.shape[2]))
         cotangents = inner(rows1, rows1 if d2 is d1 else xp.reshape(d2, (-1, d2.shape[2])))
         if d1.shape[0] == d2.shape[0] == 1:

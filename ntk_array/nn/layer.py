@@ -41,7 +41,7 @@ class Layer(ABC):
 
     @abstractmethod
     def backward(self, params: Params, tape: Any, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents pulled back to the inputs, and the factors of this layer's parameters.
+        """Cotangents pulled back to the inputs, and the factors of this layer's parameters; delta is used up.
 
         Where nothing below has parameters the factors are all that is wanted: with ``to_inputs=False`` the first
         result is not used and may be None.
@@ -194,7 +194,8 @@ class Layer(ABC):
 
     def vjp_from_tape(self, params: Params, tape: Any, u: Array) -> Params:
         """J^T u for u (N, C), from the tape of a forward pass."""
-        return self.pullback(self.backward(params, tape, u[:, None, ...], False)[1])
+        delta = home(u).xp.astype(u[:, None, ...], u.dtype, copy=True)
+        return self.pullback(self.backward(params, tape, delta, False)[1])
 
     def checked(self, params: Params, x: Array) -> Array:
         """Inputs (N, ...), validated, of the library, device and dtype of the parameters."""

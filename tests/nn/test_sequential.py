@@ -51,6 +51,20 @@ def test_cotangents_of_another_shape(backend):
         net.vjp(params, x, x)
 
 
+def test_cotangents_are_left_as_they_are(rng):
+    """Activations multiply in place: at the end of a network, and one after the other."""
+    x, u = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
+    net = nn.Sequential(nn.Dense(5), nn.Tanh(), nn.Sin(), nn.Dense(2), nn.Erf(), nn.Tanh())
+    params, before = net.init(0, like=x), u.copy()
+    _, pull = net.forward_and_pullback(params, x)
+    first, second = (flatten(pull(u)) for _ in range(2))
+    np.testing.assert_array_equal(u, before)
+    for name, j in flatten(net.jacobian(params, x)).items():
+        expected = np.tensordot(u, j, axes=((0, 1), (0, 1)))
+        np.testing.assert_allclose(first[name], expected, rtol=1e-10, atol=1e-13)
+        np.testing.assert_array_equal(first[name], second[name])
+
+
 def test_outputs_that_are_no_vectors():
     """A network of activations keeps the shape of its inputs; kernels need (N, C)."""
     net = nn.Sequential(nn.Tanh())
