@@ -40,12 +40,8 @@ class ZonalSeries:
 
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
-        xp = home(state.k12).xp
         kernel = sum_series(self.coefficients, apply(_variable, state.k12, state.k11, state.k22, state.sine))
-        if self.homogeneous:
-            kernel *= xp.sqrt(state.k11)
-            kernel *= xp.sqrt(state.k22)
-        return kernel
+        return apply(_scaled, kernel, state.k11, state.k22) if self.homogeneous else kernel
 
 
 def _variable(k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
@@ -53,6 +49,12 @@ def _variable(k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
     cosine, sine = direction(Covariance(k12, k11, k22, None, 1, sine=sine))
     xp = home(cosine).xp
     return xp.clip(-cosine / xp.sqrt(1.0 + sine), min=-1.0, max=1.0)
+
+
+def _scaled(kernel: Array, k11: Array, k22: Array) -> Array:
+    """The kernel of inputs of these variances."""
+    xp = home(kernel).xp
+    return kernel * xp.sqrt(k11) * xp.sqrt(k22)
 
 
 def zonal_series(net: Layer, state: Covariance, ntk: bool) -> ZonalSeries | None:
