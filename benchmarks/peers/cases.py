@@ -32,6 +32,8 @@ class Case:
     equal_norms: bool = False
     degree: int = 0
     """Of a peer's quadrature, where it has one."""
+    compiled: bool = True
+    """Whether ours may use Numba."""
 
     @property
     def infinite(self) -> bool:

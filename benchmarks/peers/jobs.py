@@ -50,10 +50,12 @@ SUGGESTED = 25
 
 def _infinite() -> list[Job]:
     table, nt = "Infinite width", "neural_tangents"
-    jobs = [
-        Job(table, f"ReLU, no bias, depth {depth}", replace(RELU, widths=(1,) * depth), nt, target, environment=nt)
-        for depth, target in ((3, 1.5), (20, 8.0))
-    ]
+    jobs = []
+    for depth, targets in ((3, (5.0, 1.5)), (20, (30.0, 8.0))):
+        case = replace(RELU, widths=(1,) * depth)
+        for compiled, target in zip((True, False), targets, strict=True):
+            name = f"ReLU, no bias, depth {depth}{'' if compiled else ', without Numba'}"
+            jobs.append(Job(table, name, replace(case, compiled=compiled), nt, target, environment=nt))
     jobs += [
         Job(table, "ReLU, biases, depth 3", replace(RELU, bias_std=0.1, dtype=dtype), nt, 3.0, environment=nt)
         for dtype in ("float32", "float64")

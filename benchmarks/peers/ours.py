@@ -1,5 +1,8 @@
 """ntk_array itself: ``K(x)``, ``gram.assemble``, and ``gram.assemble`` into an array that is there already."""
 
+import importlib.metadata as metadata
+import sys
+
 import numpy as np
 
 import ntk_array as ntk
@@ -30,6 +33,8 @@ def kernel(case: Case) -> ntk.Kernel:
 
 def prepare(case: Case) -> Ways:
     """Blocks of empirical kernels are (N, C, N, C), Gram matrices (N C, N C)."""
+    if not case.compiled:
+        sys.modules["numba"] = None  # type: ignore[assignment]  # as if it were not installed
     x, k = case.inputs(), kernel(case)
     side = case.n * max(case.outputs, 1)
     kept: list[np.ndarray] = []
@@ -52,4 +57,4 @@ def flat(result: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    serve(prepare, flat, f"ntk_array (NumPy {np.__version__})")
+    serve(prepare, flat, f"ntk_array (NumPy {np.__version__}, Numba {metadata.version('numba')})")

@@ -1,5 +1,6 @@
-"""Gram matrices in tiles, beside the same matrix as one block."""
+"""Gram matrices in tiles, beside the same matrix as one block, with Numba and without."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -23,22 +24,32 @@ class _Assembly:
         ntk.gram.assemble(self.kernel, self.x, memory=memory)
 
     def time_one_block(self, library: str, memory: str) -> None:
-        self.kernel(self.x)
+        self.kernel.block(self.x, None)
 
     def peakmem_one_block(self, library: str, memory: str) -> None:
-        self.kernel(self.x)
+        self.kernel.block(self.x, None)
 
     def track_error_against_one_block(self, library: str, memory: str) -> float:
         """Largest difference, relative to the largest entry."""
-        block = np.asarray(self.kernel(self.x))
+        block = np.asarray(self.kernel.block(self.x, None))
         tiles = np.asarray(ntk.gram.assemble(self.kernel, self.x, memory=memory))
         return float(np.max(np.abs(tiles - block.reshape(tiles.shape))) / np.max(tiles))
+
+
+class ZonalAssembly(_Assembly):
+    """InfiniteNTK of a ReLU MLP of depth 20 without biases, symmetric, 2000 inputs of 64 features."""
+
+    params = (("numpy", "numpy without Numba", "torch"), ("4 MB", "2 GiB"))
+
+    def setup(self, library: str, memory: str) -> None:
+        self.x = _on(library, batch(2000, 64))
+        self.kernel = ntk.InfiniteNTK(ntk.nn.mlp((1,) * 20, 1))
 
 
 class InfiniteAssembly(_Assembly):
     """InfiniteNTK of a ReLU MLP of depth 3 with biases, symmetric, 2000 inputs of 64 features."""
 
-    params = (("numpy", "torch"), ("4 MB", "2 GiB"))
+    params = (("numpy", "numpy without Numba", "torch"), ("4 MB", "2 GiB"))
 
     def setup(self, library: str, memory: str) -> None:
         self.x = _on(library, batch(2000, 64))
@@ -58,7 +69,9 @@ class EmpiricalAssembly(_Assembly):
 
 def _on(library: str, x: np.ndarray) -> Any:
     """The inputs on a library; asv skips a benchmark whose setup says that it is not implemented."""
-    if library == "numpy":
+    if library == "numpy without Numba":
+        sys.modules["numba"] = None  # type: ignore[assignment]  # a benchmark has a process of its own
+    if library.startswith("numpy"):
         return x
     try:
         import torch
