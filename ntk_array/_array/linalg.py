@@ -4,7 +4,7 @@ import numpy as np
 
 from .namespace import Array, home, to_host
 
-__all__ = ["add_kronecker", "eigh", "inner", "mirror", "with_diagonal"]
+__all__ = ["eigh", "inner", "mirror", "with_diagonal"]
 
 
 def eigh(a: Array) -> tuple[Array, Array]:
@@ -31,26 +31,6 @@ def inner(a: Array, b: Array) -> Array:
     product = a @ (b.T if b.ndim == 2 else home(b).xp.matrix_transpose(b))
     # NumPy computes one triangle of A A^T (SYRK) and copies it; other libraries promise nothing.
     return mirror(product) if b is a and not isinstance(a, np.ndarray) else product
-
-
-def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
-    """The Kronecker product of a (m, n) and b (p, q) as (m, p, n q), added to a total of that shape, if there is one.
-
-    The total is used up.
-    """
-    (m, n), (p, q) = a.shape, b.shape
-    if isinstance(total, np.ndarray) and np.count_nonzero(b) <= max(p, q):
-        # An identity, say: few entries of the total change.
-        entries = total.reshape((m, p, n, q))
-        for i, j in zip(*np.nonzero(b), strict=True):
-            entries[:, i, :, j] += b[i, j] * a
-        return total
-    xp = home(a).xp
-    columns = xp.reshape(xp.broadcast_to(b[:, None, :], (p, n, q)), (p, n * q))
-    product = xp.repeat(a, q, axis=1)[:, None, :] * columns
-    if total is not None:
-        product += total
-    return product
 
 
 def with_diagonal(a: Array, diagonal: Array) -> Array:

@@ -8,7 +8,8 @@ Their input axis has length 1 where they are the same for every input.
 
 from typing import Literal
 
-from .._array.linalg import add_kronecker, inner
+from .._array.blockwise import add_kronecker, add_multiple
+from .._array.linalg import inner
 from .._array.namespace import Array, home
 
 __all__ = ["Contraction", "Outputs"]
@@ -62,7 +63,7 @@ class Contraction:
         self._accumulate(share)
 
     def _add_full(self, features: Array, d1: Array, d2: Array) -> None:
-        """Rows (N1, C) and columns N2 C, whose features are repeated once a row of inputs: long inner loops."""
+        """Rows (N1, C) and columns N2 C: a block (C, C) for each pair of inputs."""
         xp = home(d1).xp
         outputs, (n1, n2) = d1.shape[1], features.shape
         rows1 = xp.reshape(d1, (-1, d1.shape[2]))
@@ -70,9 +71,8 @@ class Contraction:
         if d1.shape[0] == d2.shape[0] == 1:
             self._total = add_kronecker(self._total, features, cotangents)
             return
-        share = xp.reshape(cotangents, (n1, outputs, n2 * outputs))
-        share *= xp.repeat(features, outputs, axis=1)[:, None, :]
-        self._accumulate(share)
+        blocks = xp.reshape(cotangents, (n1, outputs, n2 * outputs))
+        self._total = add_multiple(self._total, blocks, features)
 
     def _reduced(self, d1: Array, d2: Array) -> Array:
         """Inner products of cotangents in the layout of the block, its input axes perhaps of length 1."""

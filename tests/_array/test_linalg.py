@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntk_array._array.linalg import add_kronecker, eigh, inner, mirror, with_diagonal
+from ntk_array._array.linalg import eigh, inner, mirror, with_diagonal
 
 
 def test_eigh_reconstructs(backend, rng):
@@ -56,17 +56,6 @@ def test_inner_products_of_slices_are_exactly_symmetric(rng):
         got = inner(a, a)
         np.testing.assert_array_equal(got, np.swapaxes(got, -1, -2))
         np.testing.assert_allclose(got, a @ np.swapaxes(a.copy(), -1, -2), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "b", [np.eye(3), np.asarray([[0.0, 2.0], [0.5, 0.0]]), np.asarray([[1.0, -2.0, 3.0], [4.0, 5.0, 6.0]])]
-)
-def test_kronecker_products_are_added(backend, rng, b):
-    a, total = rng.normal(size=(4, 5)), rng.normal(size=(4, b.shape[0], 5 * b.shape[1]))
-    product = np.kron(a, b).reshape(total.shape)
-    backend.close(add_kronecker(None, backend.array(a), backend.array(b)), product, factor=4)
-    own = backend.array(total) + 0.0  # to be used up
-    backend.close(add_kronecker(own, backend.array(a), backend.array(b)), total + product, factor=8)
 
 
 def test_with_diagonal_changes_nothing_else(backend, rng):

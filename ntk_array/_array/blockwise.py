@@ -1,0 +1,103 @@
+"""Matrices of m x n blocks (p, q), held as (m, p, n q), and one number for each block."""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from . import numba_loops
+from .namespace import Array, home
+
+__all__ = ["add_kronecker", "add_multiple"]
+
+
+def add_multiple(total: Array | None, blocks: Array, factors: Array) -> Array:
+    """Blocks (m, p, n q) times a factor (m, n) each, added to a total of their shape, if there is one.
+
+    The total and the blocks are used up.
+    """
+    if _compiles(blocks):
+        if total is None:
+            _compiled_multiple()(blocks, factors)
+            return blocks
+        _compiled_sum()(total, blocks, factors)
+        return total
+    q = blocks.shape[2] // factors.shape[1]
+    # Repeated once a row of blocks: long inner loops.
+    blocks *= home(blocks).xp.repeat(factors, q, axis=1)[:, None, :]
+    if total is None:
+        return blocks
+    total += blocks
+    return total
+
+
+def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
+    """The Kronecker product of a (m, n) and b (p, q), as blocks, added to a total of that shape, if there is one.
+
+    The total is used up.
+    """
+    (m, n), (p, q) = a.shape, b.shape
+    if isinstance(total, np.ndarray) and np.count_nonzero(b) <= max(p, q):
+        # An identity, say: few entries of the total change.
+        if _compiles(total):
+            _compiled_kronecker()(total, a, b)
+            return total
+        entries = total.reshape((m, p, n, q))
+        for i, j in zip(*np.nonzero(b), strict=True):
+            entries[:, i, :, j] += b[i, j] * a
+        return total
+    xp = home(a).xp
+    columns = xp.reshape(xp.broadcast_to(b[:, None, :], (p, n, q)), (p, n * q))
+    product = xp.repeat(a, q, axis=1)[:, None, :] * columns
+    if total is not None:
+        product += total
+    return product
+
+
+def _compiles(blocks: Array) -> bool:
+    known = isinstance(blocks, np.ndarray) and blocks.dtype.char in "fd"
+    return known and blocks.size >= numba_loops.ENOUGH and numba_loops.available() is not None
+
+
+@cache
+def _compiled_multiple() -> Callable[..., None]:
+    def loop(blocks: np.ndarray, factors: np.ndarray) -> None:
+        (m, n), q = factors.shape, blocks.shape[2] // factors.shape[1]
+        row = np.empty(n * q, factors.dtype)
+        for i in range(m):
+            for k in range(n):
+                row[k * q : (k + 1) * q] = factors[i, k]
+            for j in range(blocks.shape[1]):
+                for k in range(n * q):
+                    blocks[i, j, k] *= row[k]
+
+    return numba_loops.jit(loop)
+
+
+@cache
+def _compiled_sum() -> Callable[..., None]:
+    def loop(total: np.ndarray, blocks: np.ndarray, factors: np.ndarray) -> None:
+        (m, n), q = factors.shape, blocks.shape[2] // factors.shape[1]
+        row = np.empty(n * q, factors.dtype)
+        for i in range(m):
+            for k in range(n):
+                row[k * q : (k + 1) * q] = factors[i, k]
+            for j in range(blocks.shape[1]):
+                for k in range(n * q):
+                    total[i, j, k] += blocks[i, j, k] * row[k]
+
+    return numba_loops.jit(loop)
+
+
+@cache
+def _compiled_kronecker() -> Callable[..., None]:
+    def loop(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+        (m, n), (p, q) = a.shape, b.shape
+        for i in range(m):
+            for j in range(p):
+                for k in range(q):
+                    if b[j, k] != 0:
+                        for other in range(n):
+                            total[i, j, other * q + k] += b[j, k] * a[i, other]
+
+    return numba_loops.jit(loop)
