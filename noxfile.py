@@ -9,7 +9,8 @@ nox.options.reuse_existing_virtualenvs = True
 BACKENDS = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32", "torch", "jax", "cupy")
 REQUIREMENTS = {
     # The build without CUDA where the index has one; an installed torch of this version is kept.
-    "torch": ["torch==2.13.0"],
+    # CUDA sources are compiled wherever NVIDIA's compiler is installed: no GPU is needed.
+    "torch": ["torch==2.13.0", "nvidia-cuda-nvrtc-cu12"],
     "jax": ["jax"],
     "cupy": ["cupy-cuda12x"],
 }

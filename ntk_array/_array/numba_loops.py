@@ -213,13 +213,13 @@ def _module(text: str) -> ModuleType:
 @cache
 def _folder() -> Path:
     """Where generated sources and their machine code are kept: the user's cache, or a folder of this process."""
-    given = os.environ.get("NTK_ARRAY_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(given) / "ntk_array"
+    given = os.environ.get("NTK_ARRAY_CACHE") or os.environ.get("XDG_CACHE_HOME")
     try:
+        folder = Path(given or Path.home() / ".cache") / "ntk_array"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
-    except OSError:
+    except (OSError, RuntimeError):  # there may be no home
         pass
     import tempfile
 

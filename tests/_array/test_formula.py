@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import ntk_array as ntk
 from ntk_array._array import compilers, cupy_kernels, numba_loops
 from ntk_array._array.formula import COLUMN, ENTRY, ROW, NotElementwise, trace
 from ntk_array._array.namespace import home
@@ -247,6 +248,17 @@ def test_cuda_source_compiles(rng):
         log = ctypes.create_string_buffer(size.value)
         library.nvrtcGetProgramLog(program, log)
         assert status == 0, log.value.decode()
+
+
+@pytest.mark.host
+def test_without_numba(monkeypatch, rng):
+    """The same kernel to rounding, and a word about what to install."""
+    x = rng.normal(size=(300, 4))
+    kernel = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1, bias_std=0.3))
+    compiled = kernel(x)
+    monkeypatch.setattr(numba_loops, "available", lambda: None)
+    np.testing.assert_allclose(kernel(x), compiled, rtol=0, atol=20 * np.finfo(float).eps * np.max(compiled))
+    assert "pip install" in compilers.descriptions()["numpy"]
 
 
 @pytest.mark.host
