@@ -37,8 +37,9 @@ def test_mirror_is_exactly_symmetric(backend, rng):
     np.testing.assert_array_equal(np.triu(got), np.triu(host))
 
 
-@pytest.mark.parametrize("shape", [(1, 4), (7, 1), (5, 0), (130, 300), (2, 70, 40)])
+@pytest.mark.parametrize("shape", [(1, 4), (7, 1), (5, 0), (333, 513), (2, 70, 40)])
 def test_inner_products_are_exactly_symmetric(backend, rng, shape):
+    """At (333, 513) a product of two arrays would not be, in float64, with OpenBLAS."""
     host = rng.normal(size=shape).astype(backend.dtype_name)
     a = backend.array(host)
     got = backend.host(inner(a, a))
