@@ -26,12 +26,14 @@ import numpy as np
 from .peers.jobs import JOBS, Job
 from .peers.memory import MEMORY_JOBS, peak
 from .peers.oracle import error
+from .peers.pictures import scaling
 from .peers.report import page
 from .peers.rounds import take_turns
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/performance.json"
 PAGE = ROOT / "docs/performance.md"
+PICTURE = ROOT / "docs/images/performance.svg"
 
 
 def environment(folder: Path, name: str) -> Path:
@@ -137,6 +139,7 @@ def main() -> None:
             found["memory"] = [peak(job) for job in MEMORY_JOBS]
             write(found)
     PAGE.write_text(page(found))
+    scaling(found["jobs"]).savefig(PICTURE, metadata={"Date": None})
 
 
 def write(found: dict[str, Any]) -> None:

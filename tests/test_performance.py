@@ -9,6 +9,7 @@ from benchmarks.peers import ours
 from benchmarks.peers.cases import DUPLICATE, PLANTED, Case
 from benchmarks.peers.jobs import JOBS
 from benchmarks.peers.oracle import error
+from benchmarks.peers.pictures import scaling
 from benchmarks.peers.report import page
 
 pytestmark = pytest.mark.host
@@ -65,6 +66,18 @@ def test_jobs_against_ourselves_and_the_floor_run_and_are_reported():
     assert all(r["error"] < 1e-5 and r["ratio"]["assemble"] > 0 for r in results)
     text = page({"jobs": results, "memory": [], "machine": performance.machine()})
     assert all(r["name"] in text for r in results)
+
+
+def test_the_picture_of_scaling_shows_every_job():
+    """From made-up times, whose shape it must have: half the cost at the largest N."""
+    jobs = [job for job in JOBS if job.table == "Scaling"]
+    results = [
+        {"table": j.table, "name": j.name, "ratio": {"assemble": 2.0}, "ratios": {"assemble": [2.0]}} for j in jobs
+    ]
+    axes = scaling(results).axes
+    ends = [[line.get_ydata()[-1] for line in axis.lines if len(line.get_xdata()) > 2] for axis in axes[:2]]
+    assert [set(heights) for heights in ends] == [{0.5}, {0.5}]
+    assert len(axes[2].patches) == sum("threads" in job.name for job in jobs)
 
 
 def test_results_of_every_job_are_kept_in_order():

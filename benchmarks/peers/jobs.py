@@ -108,15 +108,20 @@ def _scaling() -> list[Job]:
     table, jobs = "Scaling", []
     biased = replace(RELU, bias_std=0.1)
     for name, case in (("infinite ReLU, no bias", RELU), ("infinite ReLU, biases", biased)):
-        for n in (4000, 16000):
-            few, many = replace(case, n=1000), replace(case, n=n)
+        few = replace(case, n=1000)
+        for n in (2000, 4000, 8000, 16000):
+            many = replace(case, n=n)
             jobs.append(Job(table, f"{name}: N = {n} against 1000", many, "ours", 0.9, few, repeats=3))
-        few, many = replace(case, n=2000), replace(case, n=2000)
-        jobs.append(Job(table, f"{name}: 2 threads against 1", many, "ours", 1.8, few, threads=(2, 1)))
-    shallow, deep = replace(RELU, n=2000, widths=(1,)), replace(RELU, n=2000, widths=(1,) * 50)
-    jobs.append(Job(table, "infinite ReLU, no bias: depth 50 against 1", deep, "ours", 0.9, shallow))
-    few, many = replace(NARROW, n=128), replace(NARROW, n=1000)
-    jobs.append(Job(table, "empirical 64-256-256-10: N = 1000 against 128", many, "ours", 0.9, few))
+        both = replace(case, n=2000)
+        jobs.append(Job(table, f"{name}: 2 threads against 1", both, "ours", 1.8, both, threads=(2, 1)))
+    shallow = replace(RELU, n=2000, widths=(1,))
+    for depth in (2, 5, 10, 20, 50):
+        deep = replace(shallow, widths=(1,) * depth)
+        jobs.append(Job(table, f"infinite ReLU, no bias: depth {depth} against 1", deep, "ours", 0.9, shallow))
+    few = replace(NARROW, n=128)
+    for n in (256, 500, 1000):
+        many = replace(NARROW, n=n)
+        jobs.append(Job(table, f"empirical {shape(NARROW)}: N = {n} against 128", many, "ours", 0.9, few))
     jobs += [
         Job(table, f"empirical {shape(net)}: 2 threads against 1", net, "ours", 1.8, net, threads=(2, 1))
         for net in (NARROW, WIDE)

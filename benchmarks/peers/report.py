@@ -22,7 +22,9 @@ TABLES = {
     "Floor of the machine": "The floor is the counted operations of A A^T and of the other products at the rates that "
     "`benchmarks/floor.py`\nmeasures in the same rounds, and one write of the result to fresh pages; the ratio is the "
     "share of its rate that we reach.\n",
-    "Scaling": "Time for an entry, against ourselves: 1 is flat; for threads, the gain.\n",
+    "Scaling": "Time for an entry, against ourselves: 1 is flat; for threads, the gain. Bars in the picture go from "
+    "the\nfastest round to the slowest.\n\n![Cost of an entry over N and depth, and the gain of two threads]("
+    "images/performance.svg)\n",
 }
 WAYS = ("K(x)", "assemble", "assemble, out=")
 
