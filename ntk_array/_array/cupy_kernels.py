@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .formula import NUMBER, Formula, NotElementwise
+from .formula import ARITHMETIC, NUMBER, Formula, NotElementwise
 
 __all__ = ["body", "kernels_of"]
 
 EXPRESSIONS = {
-    "add": "{0} + {1}",
-    "subtract": "{0} - {1}",
-    "multiply": "{0} * {1}",
-    "divide": "{0} / {1}",
-    "negative": "-{0}",
-    "less": "{0} < {1}",
-    "less_equal": "{0} <= {1}",
-    "equal": "{0} == {1}",
-    "not_equal": "{0} != {1}",
+    **ARITHMETIC,
     "abs": "fabs({0})",
     "maximum": "{0} < {1} ? {1} : {0}",
     "minimum": "{0} > {1} ? {1} : {0}",

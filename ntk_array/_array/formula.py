@@ -13,10 +13,23 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-__all__ = ["ENTRY", "NUMBER", "Formula", "NotElementwise", "Operation", "trace"]
+__all__ = ["ARITHMETIC", "COLUMN", "ENTRY", "NUMBER", "ROW", "Formula", "NotElementwise", "Operation", "trace"]
 
 NUMBER, ROW, COLUMN = 0, 1, 2
 ENTRY = ROW | COLUMN
+
+ARITHMETIC = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "divide": "{0} / {1}",
+    "negative": "-{0}",
+    "less": "{0} < {1}",
+    "less_equal": "{0} <= {1}",
+    "equal": "{0} == {1}",
+    "not_equal": "{0} != {1}",
+}
+"""Operations that Python and C++ write alike."""
 
 
 class NotElementwise(TypeError):

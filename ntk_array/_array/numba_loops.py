@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from .files import write_whole
-from .formula import COLUMN, ENTRY, NUMBER, ROW, Formula, NotElementwise
+from .formula import ARITHMETIC, COLUMN, ENTRY, NUMBER, ROW, Formula, NotElementwise
 
 __all__ = ["available", "jit", "loop_of"]
 
@@ -31,15 +31,7 @@ OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"c
 """Rounding may differ from NumPy's where a product and a sum become one instruction, and nowhere else."""
 
 EXPRESSIONS = {
-    "add": "{0} + {1}",
-    "subtract": "{0} - {1}",
-    "multiply": "{0} * {1}",
-    "divide": "{0} / {1}",
-    "negative": "-{0}",
-    "less": "{0} < {1}",
-    "less_equal": "{0} <= {1}",
-    "equal": "{0} == {1}",
-    "not_equal": "{0} != {1}",
+    **ARITHMETIC,
     "abs": "fabs({0})",
     "maximum": "{1} if {0} < {1} else {0}",
     "minimum": "{1} if {0} > {1} else {0}",
