@@ -4,6 +4,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -129,9 +130,11 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     """The plan for validated inputs, and the home of the result."""
     budget, threads = bytes_of("memory", memory), _threads(x1, threads)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    two = kernel.prepare((x1 if x2 is None or n1 > 1 else x2)[:2, ...])
-    one = part(two, slice(0, 1))
-    corner = kernel.prepared_block(one, None)
+    with thread_pools().limit(limits=1, user_api="blas") if threads > 1 else nullcontext():
+        # OpenBLAS's own threads go on spinning after a product, and would take turns with those that compute tiles.
+        two = kernel.prepare((x1 if x2 is None or n1 > 1 else x2)[:2, ...])
+        one = part(two, slice(0, 1))
+        corner = kernel.prepared_block(one, None)
     place, numbers = home(corner), math.prod(corner.shape)
     itemsize = place.xp.finfo(place.dtype).bits // 8
     per_input = itemsize * (_count(two) - _count(one))
