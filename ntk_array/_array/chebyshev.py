@@ -11,7 +11,7 @@ from . import numba_loops
 from .compilers import apply
 from .namespace import Array, home
 
-__all__ = ["adaptive_series", "points", "sum_series", "to_coefficients"]
+__all__ = ["adaptive_series", "points", "quotient", "sum_from_end", "to_coefficients"]
 
 TILE = 2**15  # numbers that are summed at once on the host: few enough for a cache, enough that threads do not wait
 LANES = 256  # numbers that are summed at once by a compiled loop, with their temporaries in the nearest cache
@@ -49,75 +49,93 @@ def adaptive_series(function: Callable[[np.ndarray], np.ndarray], tolerance: flo
     return None
 
 
-def sum_series(coefficients: np.ndarray, x: Array) -> Array:
-    """Sum of coefficients[k] T_k(x) for x in [-1, 1], by Clenshaw's recurrence."""
-    if isinstance(x, np.ndarray):
-        return _sum_on_host(coefficients.astype(x.dtype), x)
-    return apply(_Clenshaw(tuple(coefficients.tolist())), x)
+def quotient(coefficients: np.ndarray) -> np.ndarray:
+    """Coefficients of q in f(y) = f(-1) + (1 + y) q(y), for those of f."""
+    c = coefficients.astype(np.longdouble)
+    q = np.zeros(len(c) + 1, dtype=np.longdouble)
+    for k in range(len(c) - 1, 0, -1):
+        q[k - 1] = 2 * (c[k] - q[k]) - q[k + 1]  # (1 + y) T_k = T_k + (T_k-1 + T_k+1) / 2
+    q[0] /= 2
+    return q[: max(len(c) - 1, 1)].astype(float)
+
+
+def sum_from_end(first: float, coefficients: np.ndarray, u: Array) -> Array:
+    """first + u q(u - 1) for a series q and u in [0, 2], by Clenshaw's recurrence.
+
+    A function on [-1, 1] as a function of u = 1 + y, with all digits of u where it is small.
+    """
+    if isinstance(u, np.ndarray):
+        return _sum_on_host(first, coefficients.astype(u.dtype), u)
+    return apply(_Clenshaw(first, tuple(coefficients.tolist())), u)
 
 
 @dataclass(frozen=True)
 class _Clenshaw:
     """The recurrence as elementwise code."""
 
+    first: float
     coefficients: tuple[float, ...]
 
-    def __call__(self, x: Array) -> Array:
-        newer, older = home(x).xp.zeros_like(x), 0.0
-        twice = 2.0 * x
+    def __call__(self, u: Array) -> Array:
+        y = u - 1.0
+        newer, older = home(u).xp.zeros_like(u), 0.0
         for c in self.coefficients[:0:-1]:
-            newer, older = twice * newer + (c - older), newer
-        return x * newer + (self.coefficients[0] - older)
+            newer, older = 2.0 * y * newer + (c - older), newer
+        return self.first + u * (y * newer + (self.coefficients[0] - older))
 
 
-def _sum_on_host(c: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _sum_on_host(first: float, c: np.ndarray, u: np.ndarray) -> np.ndarray:
     """The same, compiled for large arrays, or else in place and in tiles."""
-    flat, out = x.reshape(-1), np.empty(x.size, dtype=x.dtype)
-    if x.size >= numba_loops.ENOUGH and numba_loops.available():
-        padding = np.zeros((1 - c.size) % 4, dtype=x.dtype)  # four terms are summed at once
-        _compiled_sum()(np.concatenate([c, padding]), flat, out)
+    flat, out = u.reshape(-1), np.empty(u.size, dtype=u.dtype)
+    if u.size >= numba_loops.ENOUGH and numba_loops.available():
+        padding = np.zeros((1 - c.size) % 4, dtype=u.dtype)  # four terms are summed at once
+        _compiled_sum()(c.dtype.type(first), np.concatenate([c, padding]), flat, out)
     else:
-        _sum_in_tiles(c, flat, out)
-    return out.reshape(x.shape)
+        _sum_in_tiles(first, c, flat, out)
+    return out.reshape(u.shape)
 
 
-def _sum_in_tiles(c: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
-    buffers = np.empty((3, min(TILE, x.size)), dtype=x.dtype)
-    for start in range(0, x.size, TILE):
-        tile, result = x[start : start + TILE], out[start : start + TILE]
+def _sum_in_tiles(first: float, c: np.ndarray, u: np.ndarray, out: np.ndarray) -> None:
+    buffers = np.empty((3, min(TILE, u.size)), dtype=u.dtype)
+    for start in range(0, u.size, TILE):
+        tile, result = u[start : start + TILE], out[start : start + TILE]
         newer, older, twice = buffers[:, : tile.size]
         newer[:], older[:] = 0, 0
-        np.multiply(tile, 2, out=twice)
+        np.subtract(tile, 1, out=twice)
+        twice *= 2
         for k in range(len(c) - 1, 0, -1):
             # older <- twice * newer - older + c_k, and the two change places
             np.subtract(c[k], older, out=older)
             np.multiply(twice, newer, out=result)
             older += result
             newer, older = older, newer
-        np.multiply(tile, newer, out=result)
+        twice *= 0.5
+        np.multiply(twice, newer, out=result)
         result -= older
         result += c[0]
+        result *= tile
+        result += first
 
 
 @cache
 def _compiled_sum() -> Callable[..., None]:
-    def loop(c: np.ndarray, x: np.ndarray, out: np.ndarray) -> None:
-        twice, newer, older = np.empty(LANES, x.dtype), np.empty(LANES, x.dtype), np.empty(LANES, x.dtype)
-        for start in range(0, x.size, LANES):
-            n = min(LANES, x.size - start)
+    def loop(first: float, c: np.ndarray, u: np.ndarray, out: np.ndarray) -> None:
+        twice, newer, older = np.empty(LANES, u.dtype), np.empty(LANES, u.dtype), np.empty(LANES, u.dtype)
+        for start in range(0, u.size, LANES):
+            n = min(LANES, u.size - start)
             for j in range(n):
-                twice[j], newer[j], older[j] = 2 * x[start + j], 0, 0
+                twice[j], newer[j], older[j] = 2 * (u[start + j] - 1), 0, 0
             k = c.size - 1
             while k >= 4:
                 c0, c1, c2, c3 = c[k], c[k - 1], c[k - 2], c[k - 3]
                 for j in range(n):
-                    t, u, v = twice[j], newer[j], older[j]
-                    v = t * u - (v - c0)
-                    u = t * v - (u - c1)
-                    v = t * u - (v - c2)
-                    newer[j], older[j] = t * v - (u - c3), v
+                    t, a, b = twice[j], newer[j], older[j]
+                    b = t * a - (b - c0)
+                    a = t * b - (a - c1)
+                    b = t * a - (b - c2)
+                    newer[j], older[j] = t * b - (a - c3), b
                 k -= 4
             for j in range(n):
-                out[start + j] = x[start + j] * newer[j] - (older[j] - c[0])
+                out[start + j] = first + u[start + j] * ((u[start + j] - 1) * newer[j] - (older[j] - c[0]))
 
     return numba_loops.jit(loop)

@@ -6,7 +6,8 @@ function of the angle t between the inputs, whatever the depth and the activatio
     y = sin(t / 2) - cos(t / 2) = -cos t / sqrt(1 + sin t),
 
 from -1 at t = 0 to 1 at t = pi, kinks of ReLU networks at both ends included; the series is sampled from the network's
-own recursion, and its cost for an entry is a few dozen multiply-adds.
+own recursion, and its cost for an entry is a few dozen multiply-adds. Deep networks are steep at t = 0: there u = 1 + y
+is known to all its digits, and the kernel is summed as its value for equal inputs plus u q(u - 1).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .._array.chebyshev import adaptive_series, sum_series
+from .._array.chebyshev import adaptive_series, quotient, sum_from_end
 from .._array.compilers import apply
 from .._array.namespace import Array, home, to_host
 from .._array.same import Same
@@ -33,22 +34,27 @@ MOST_TERMS = 192  # a recursion over a few layers costs about as much
 
 @dataclass(frozen=True)
 class ZonalSeries:
-    """A kernel as a series in y; times s1 s2 where ``homogeneous``, the standard deviations of the inputs."""
+    """A kernel as ``equal``, its value for equal inputs, plus u times a series in u - 1; times s1 s2 where
+    ``homogeneous``, the standard deviations of the inputs."""
 
+    equal: float
     coefficients: np.ndarray
     homogeneous: bool
 
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
-        kernel = sum_series(self.coefficients, apply(_variable, state.k12, state.k11, state.k22, state.sine))
+        u = apply(_variable, state.k12, state.k11, state.k22, state.sine)
+        kernel = sum_from_end(self.equal, self.coefficients, u)
         return apply(_scaled, kernel, state.k11, state.k22) if self.homogeneous else kernel
 
 
 def _variable(k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
-    """y."""
+    """u = 1 - cos t / sqrt(1 + sin t), without the cancellation at t = 0."""
     cosine, sine = direction(Covariance(k12, k11, k22, None, 1, sine=sine))
     xp = home(cosine).xp
-    return xp.clip(-cosine / xp.sqrt(1.0 + sine), min=-1.0, max=1.0)
+    root = xp.sqrt(1.0 + sine)
+    near = sine * root / (root + xp.abs(cosine))
+    return xp.clip(xp.where(cosine > 0, near, 1.0 - cosine / root), min=0.0, max=2.0)
 
 
 def _scaled(kernel: Array, k11: Array, k22: Array) -> Array:
@@ -85,6 +91,4 @@ def _series(key: Same, variance: float, width: int, ntk: bool, tolerance: float)
     coefficients = adaptive_series(kernel, tolerance, MOST_TERMS)
     if coefficients is None:
         return None
-    at_zero = np.asarray([-1.0])
-    coefficients[0] += (kernel(at_zero) - sum_series(coefficients, at_zero))[0]  # equal inputs to the last digit
-    return ZonalSeries(coefficients, net.homogeneous)
+    return ZonalSeries(float(kernel(np.asarray([-1.0]))[0]), quotient(coefficients), net.homogeneous)
