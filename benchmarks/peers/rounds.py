@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from .cases import Case
 from .jobs import Job
 
 ROOT = Path(__file__).parents[2]
+PAUSE = 0.2
+"""Seconds between runs: idle threads of a library spin for a while, and would take the processor from the other."""
 LONG = 2.0
 """Seconds of a run that needs no second one before it is timed: what is done once is little of it."""
 
@@ -43,6 +46,7 @@ class Worker:
     def run(self, way: str, save: Path | None = None) -> dict[str, Any]:
         """The seconds of one run and the load of the machine before it."""
         assert self._process.stdin
+        time.sleep(PAUSE)
         print(json.dumps({"way": way, "save": save and str(save)}), file=self._process.stdin, flush=True)
         return self._answer()
 
