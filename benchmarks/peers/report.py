@@ -18,7 +18,8 @@ about the number of processes that wanted to run, this benchmark included.
 """
 TABLES = {
     "Infinite width": "Inputs of 64 features, symmetric. The peer's quadrature is timed on few inputs, per entry.\n",
-    "Empirical, full kernel": "float32, symmetric, matrices (N C, N C).\n",
+    "Empirical, full kernel": "float32, symmetric, matrices (N C, N C). 'At the floor' is the ratio that code at the "
+    "floor of the machine would\nhave, from our share of it in the table below.\n",
     "Floor of the machine": "The floor is the counted operations of A A^T and of the other products at the rates that "
     "`benchmarks/floor.py`\nmeasures in the same rounds, and one write of the result to fresh pages; the ratio is the "
     "share of its rate that we reach.\n",
@@ -36,17 +37,24 @@ def page(found: dict[str, Any]) -> str:
     for table, text in TABLES.items():
         rows = [r for r in found["jobs"] if r["table"] == table]
         if rows:
-            parts.append(f"## {table}\n\n{text}\n" + _table(rows))
+            parts.append(f"## {table}\n\n{text}\n" + _table(rows, _shares(found["jobs"])))
     if found["memory"]:
         parts.append("## Memory\n\n" + MEMORY + "\n".join(map(_memory_row, found["memory"])) + "\n")
     return "\n".join(parts)
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _shares(results: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
+    """Of the floor's rate, by name and N."""
+    return {(r["name"], r["n"][0]): r["ratio"][_fastest(r)] for r in results if r["other"] == "floor"}
+
+
+def _table(rows: list[dict[str, Any]], shares: dict[tuple[str, int], float]) -> str:
     peers = "difference" in rows[0]
+    bounds = {id(r): r["ratio"][_fastest(r)] / shares[r["name"], r["n"][0]] for r in rows if _has_floor(r, shares)}
     ways = [way for way in WAYS if any(way in r["ratio"] for r in rows)]
     head = ["job", "N", "dtype", *(["against"] if peers else []), "target", "met", *ways, "our s", "error"]
     head += ["its error", "difference"] if peers else []
+    head += ["at the floor"] if bounds else []
     head.append("load")
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for r in rows:
@@ -55,9 +63,14 @@ def _table(rows: list[dict[str, Any]]) -> str:
         cells += ["" if r["target"] is None else f"{r['target']:g}", met(r), *(_ratio(r, way) for way in ways)]
         cells += [f"{r['seconds'][_fastest(r)]:.3g}", f"{r['error']:.1e}"]
         cells += [f"{r['other_error']:.1e}", f"{r['difference']:.1e}"] if peers else []
+        cells += [f"{bounds[id(r)]:.3g}" if id(r) in bounds else ""] if bounds else []
         cells.append(" to ".join(f"{load:.1f}" for load in r["loads"]))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _has_floor(result: dict[str, Any], shares: dict[tuple[str, int], float]) -> bool:
+    return "difference" in result and (result["name"], result["n"][0]) in shares
 
 
 def met(result: dict[str, Any]) -> str:
