@@ -14,6 +14,8 @@ from ntk_array._array import numba_loops
 from .backends import DEFAULT, NAMES, Backend, backend_named
 
 RAN: Counter[str] = Counter()
+COMPILED = ("_array", "nn", "gram", "kernels")
+"""Where tests run on compiled formulas too: what stands on the kernels does not meet them again."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", requested(metafunc.config), indirect=True)
+        names = requested(metafunc.config)
+        if metafunc.module.__name__.split(".")[1] not in COMPILED:
+            names = [name for name in names if name != "numpy-compiled"]
+        metafunc.parametrize("backend", names, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

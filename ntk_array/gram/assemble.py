@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._array.namespace import Array, home
 from .._array.progress import progress_sum
 from .plan import Plan, checked, plan_for, thread_pools
@@ -13,8 +15,9 @@ from .tiled import Tiled, part
 
 __all__ = ["assemble", "in_tiles"]
 
-SMALL = 2**12
-"""A matrix of fewer pairs of inputs is one block, without a plan."""
+SMALL = 2**14
+"""Kernel values of no more pairs of inputs are one block, without a plan; on NumPy, which has threads for more, of a
+quarter of them."""
 
 
 def assemble(
@@ -81,7 +84,7 @@ def assemble(
 def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
     """Kernel values for validated inputs, (N1, N2), (C, N1, N2) or (N1, C, N2, C): in tiles if there are many."""
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    if n1 * n2 > SMALL:
+    if n1 * n2 > (SMALL // 4 if isinstance(x1, np.ndarray) else SMALL):
         plan, place = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
             plan.check_room(place, result=True)
