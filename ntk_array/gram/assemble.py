@@ -9,6 +9,7 @@ import numpy as np
 
 from .._array.namespace import Array, home
 from .._array.progress import progress_sum
+from .memory import keep_what_is_freed
 from .plan import Plan, checked, plan_for, thread_pools
 from .result import Result
 from .tiled import Tiled, part
@@ -98,6 +99,7 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
 def _filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Result, progress: bool) -> Array:
     """The result, once all tiles are written to it."""
     scale = plan.outputs
+    keep_what_is_freed()
 
     def tasks() -> Iterator[_Task]:
         for r in plan.rows():
