@@ -49,7 +49,7 @@ class ZonalAssembly(_Assembly):
 class InfiniteAssembly(_Assembly):
     """InfiniteNTK of a ReLU MLP of depth 3 with biases, symmetric, 2000 inputs of 64 features."""
 
-    params = (("numpy", "numpy without Numba", "torch"), ("4 MB", "2 GiB"))
+    params = (("numpy", "numpy without Numba", "torch"), ("2 GiB",))
 
     def setup(self, library: str, memory: str) -> None:
         self.x = _on(library, batch(2000, 64))
