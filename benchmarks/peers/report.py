@@ -14,7 +14,8 @@ with the lowest and the highest in brackets. Above 1 we are faster. A target cou
 entries against values by other means (mpmath, quadrature in long double, explicit Jacobians in float64), relative to
 the root of the two diagonal entries, nearly equal and nearly opposite inputs included; "difference" is the largest
 between the two results, over all entries that both computed. "Load" is the machine's load average before the runs:
-about the number of processes that wanted to run, this benchmark included.
+about the number of processes that wanted to run, this benchmark included. "Commit" is that of the code that was timed:
+rows of an older one wait for their next run.
 """
 TABLES = {
     "Infinite width": "Inputs of 64 features, symmetric. The peer's quadrature is timed on few inputs, per entry.\n",
@@ -55,7 +56,7 @@ def _table(rows: list[dict[str, Any]], shares: dict[tuple[str, int], float]) -> 
     head = ["job", "N", "dtype", *(["against"] if peers else []), "target", "met", *ways, "our s", "error"]
     head += ["its error", "difference"] if peers else []
     head += ["at the floor"] if bounds else []
-    head.append("load")
+    head += ["load", "commit"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for r in rows:
         n = " / ".join(map(str, dict.fromkeys(r["n"])))
@@ -64,7 +65,7 @@ def _table(rows: list[dict[str, Any]], shares: dict[tuple[str, int], float]) -> 
         cells += [f"{r['seconds'][_fastest(r)]:.3g}", f"{r['error']:.1e}"]
         cells += [f"{r['other_error']:.1e}", f"{r['difference']:.1e}"] if peers else []
         cells += [f"{bounds[id(r)]:.3g}" if id(r) in bounds else ""] if bounds else []
-        cells.append(" to ".join(f"{load:.1f}" for load in r["loads"]))
+        cells += [" to ".join(f"{load:.1f}" for load in r["loads"]), r["commit"] or ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
