@@ -121,7 +121,7 @@ def plan(
 
 def checked(kernel: Any, x1: Any, x2: Any) -> tuple[Array, Array | None]:
     """The inputs, validated by the kernel."""
-    if not isinstance(kernel, Tiled):
+    if isinstance(kernel, type) or not isinstance(kernel, Tiled):  # a class has the methods too
         raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
     return kernel.checked(x1, x2)
 

@@ -93,6 +93,8 @@ def test_what_it_says():
 
 def test_bad_arguments(backend):
     x = backend.array(np.ones((4, 2)))
+    with pytest.raises(TypeError, match=r"^kernel must be a kernel such as ntk_array.InfiniteNTK\(net\), got <class"):
+        plan(ntk.InfiniteNTK, x)
     with pytest.raises(TypeError, match=r"^kernel must be a kernel such as ntk_array.InfiniteNTK\(net\), got 'relu'"):
         plan("relu", x)
     with pytest.raises(
