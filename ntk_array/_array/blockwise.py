@@ -16,15 +16,12 @@ def add_multiple(total: Array | None, blocks: Array, factors: Array) -> Array:
 
     The total and the blocks are used up.
     """
-    if _compiles(blocks):
-        if total is None:
-            _compiled_multiple()(blocks, factors)
-            return blocks
-        _compiled_sum()(total, blocks, factors)
-        return total
-    q = blocks.shape[2] // factors.shape[1]
     # Repeated once a row of blocks: long inner loops.
-    blocks *= home(blocks).xp.repeat(factors, q, axis=1)[:, None, :]
+    repeated = home(blocks).xp.repeat(factors, blocks.shape[2] // factors.shape[1], axis=1)
+    if total is not None and _compiles(blocks):
+        _compiled_sum()(total, blocks, repeated)
+        return total
+    blocks *= repeated[:, None, :]
     if total is None:
         return blocks
     total += blocks
@@ -60,31 +57,12 @@ def _compiles(blocks: Array) -> bool:
 
 
 @cache
-def _compiled_multiple() -> Callable[..., None]:
-    def loop(blocks: np.ndarray, factors: np.ndarray) -> None:
-        (m, n), q = factors.shape, blocks.shape[2] // factors.shape[1]
-        row = np.empty(n * q, factors.dtype)
-        for i in range(m):
-            for k in range(n):
-                row[k * q : (k + 1) * q] = factors[i, k]
-            for j in range(blocks.shape[1]):
-                for k in range(n * q):
-                    blocks[i, j, k] *= row[k]
-
-    return numba_loops.jit(loop)
-
-
-@cache
 def _compiled_sum() -> Callable[..., None]:
     def loop(total: np.ndarray, blocks: np.ndarray, factors: np.ndarray) -> None:
-        (m, n), q = factors.shape, blocks.shape[2] // factors.shape[1]
-        row = np.empty(n * q, factors.dtype)
-        for i in range(m):
-            for k in range(n):
-                row[k * q : (k + 1) * q] = factors[i, k]
+        for i in range(blocks.shape[0]):
             for j in range(blocks.shape[1]):
-                for k in range(n * q):
-                    total[i, j, k] += blocks[i, j, k] * row[k]
+                for k in range(blocks.shape[2]):
+                    total[i, j, k] += blocks[i, j, k] * factors[i, k]
 
     return numba_loops.jit(loop)
 

@@ -143,6 +143,15 @@ class _Shape:
 _SHAPE = _Shape()
 
 
+def _operator(name: str, swapped: bool = False) -> Any:
+    """A method of symbols that records an operation of this name."""
+
+    def method(self: _Symbol, *other: Any) -> _Symbol:
+        return self.recorder.apply(name, *(*other, self) if swapped else (self, *other))
+
+    return method
+
+
 class _Symbol:
     """An array of which only the origin is known."""
 
@@ -168,52 +177,14 @@ class _Symbol:
     def __getattr__(self, name: str) -> NoReturn:
         raise NotElementwise(f"{name} is not for formulas")
 
-    # Written out, so that they are found on the class as operators are.
-    def __add__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("add", self, other)
-
-    def __radd__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("add", other, self)
-
-    def __sub__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("subtract", self, other)
-
-    def __rsub__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("subtract", other, self)
-
-    def __mul__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("multiply", self, other)
-
-    def __rmul__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("multiply", other, self)
-
-    def __truediv__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("divide", self, other)
-
-    def __rtruediv__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("divide", other, self)
-
-    def __neg__(self) -> _Symbol:
-        return self.recorder.apply("negative", self)
-
-    def __lt__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("less", self, other)
-
-    def __le__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("less_equal", self, other)
-
-    def __gt__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("less", other, self)
-
-    def __ge__(self, other: Any) -> _Symbol:
-        return self.recorder.apply("less_equal", other, self)
-
-    def __eq__(self, other: object) -> _Symbol:  # type: ignore[override]
-        return self.recorder.apply("equal", self, other)
-
-    def __ne__(self, other: object) -> _Symbol:  # type: ignore[override]
-        return self.recorder.apply("not_equal", self, other)
-
+    __add__, __radd__ = _operator("add"), _operator("add", swapped=True)
+    __sub__, __rsub__ = _operator("subtract"), _operator("subtract", swapped=True)
+    __mul__, __rmul__ = _operator("multiply"), _operator("multiply", swapped=True)
+    __truediv__, __rtruediv__ = _operator("divide"), _operator("divide", swapped=True)
+    __neg__ = _operator("negative")
+    __lt__, __gt__ = _operator("less"), _operator("less", swapped=True)
+    __le__, __ge__ = _operator("less_equal"), _operator("less_equal", swapped=True)
+    __eq__, __ne__ = _operator("equal"), _operator("not_equal")
     __hash__ = None  # type: ignore[assignment]
 
 
