@@ -1,8 +1,11 @@
 """Gram matrices, tile by tile."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -160,29 +163,56 @@ def _preparation(kernel: Tiled, x: Array, cuts: Iterable[slice], plan: Plan, eac
 
 @contextmanager
 def _workers(threads: int) -> Iterator[Each]:
-    """Threads that share tasks. However it ends, none of them is running afterwards."""
+    """Threads that share tasks: this one and others. However it ends, none of the others is running afterwards."""
     if threads == 1:
         yield map
         return
-    from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-
     with thread_pools().limit(limits=1, user_api="blas"):
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="ntk_array-gram")
+        yield partial(_shared, threads)
 
-        def each(work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-            running: set[Future[Any]] = set()
-            for task in tasks:
-                running.add(pool.submit(work, task))
-                # One task waits, so that no thread does; more would hold on to what was prepared for them.
-                if len(running) > threads:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            yield from (future.result() for future in as_completed(running))
 
+def _shared(threads: int, work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+    """What ``work`` gives for each task, in any order.
+
+    Every thread takes the next task when it is done with one. None waits for another: between tiles that take less than
+    a millisecond, to be woken up would be a large part of the time.
+    """
+    left, lock = iter(tasks), Lock()
+    done: deque[Any] = deque()
+    failures: list[BaseException] = []
+
+    def take() -> Iterator[Any]:
+        while not failures:
+            with lock:
+                try:
+                    task = next(left)
+                except StopIteration:
+                    return
+            yield task
+
+    def help_out() -> None:
         try:
-            yield each
-        finally:
-            pool.shutdown(cancel_futures=True)
+            done.extend(map(work, take()))
+        except BaseException as error:
+            failures.append(error)
+
+    helpers = [Thread(target=help_out, name=f"ntk_array-gram-{i}") for i in range(1, threads)]
+    for helper in helpers:
+        helper.start()
+    try:
+        for result in map(work, take()):
+            yield result
+            while done:
+                yield done.popleft()
+    except BaseException as error:
+        failures.append(error)
+        raise
+    finally:
+        for helper in helpers:
+            helper.join()
+    yield from done
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

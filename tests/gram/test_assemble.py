@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from fractions import Fraction
 
@@ -232,9 +233,9 @@ def test_threads_do_not_change_values(name):
 class Watched(ntk.InfiniteNTK):
     """An infinite-width kernel that tells when a block begins."""
 
-    def block(self, x1, x2):
+    def prepared_block(self, x1, x2):
         watch()
-        return super().block(x1, x2)
+        return super().prepared_block(x1, x2)
 
 
 def watch(): ...
@@ -265,8 +266,8 @@ def test_matrix_products_have_one_thread_meanwhile(monkeypatch):
         assert blas_threads() == {2}
     _, *tiles = seen  # the first is the corner that the plan looks at
     assert len(tiles) > 5
-    assert all(name.startswith("ntk_array-gram") and limits == {1} for name, limits in tiles)
-    assert len({name for name, _ in tiles}) == 2
+    assert all(limits == {1} for _, limits in tiles)
+    assert {name for name, _ in tiles} == {threading.current_thread().name, "ntk_array-gram-1"}
     assert not stray_threads()
 
 
@@ -296,6 +297,7 @@ def test_control_c_leaves_finished_tiles_and_no_thread(monkeypatch, threads):
         calls.append(None)
         if len(calls) == 5:
             _thread.interrupt_main()
+        time.sleep(0.02)  # as long as Python takes to switch threads, and more
 
     kernel, x = watching(monkeypatch, interrupt_once)
     out = np.full((60, 60), np.nan)
