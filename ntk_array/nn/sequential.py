@@ -114,9 +114,7 @@ class Sequential(Layer):
 
     def propagate(self, state: Covariance) -> Covariance:
         """The layers in order."""
-        for layer in self.layers:
-            state = propagate(layer, state)
-        return state
+        return propagate(self.layers, state)
 
     def propagate_tangent(
         self, state: Covariance, dstate: Covariance, direction: Direction
