@@ -68,23 +68,24 @@ def loop_of(formula: Formula, dtype: np.dtype) -> Callable[..., list[np.ndarray]
     if any(formula.operations[place].axes == NUMBER for place in formula.results):
         raise NotElementwise("a result depends on no array")
     loop = _load(source(formula, dtype))
-    constants = np.asarray(formula.constants, dtype=dtype)
+    constants, inputs = np.asarray(formula.constants, dtype=dtype), formula.inputs
     axes = [formula.operations[place].axes for place in formula.results]
 
     def call(*arrays: np.ndarray) -> list[np.ndarray]:
-        n1, n2 = np.broadcast_shapes(*(a.shape for a in arrays))
-        inputs = [_plain(a, which) for a, which in zip(arrays, formula.inputs, strict=True)]
-        results = [np.empty({ROW: n1, COLUMN: n2}.get(which, (n1, n2)), dtype) for which in axes]
-        loop(n1, n2, constants, *inputs, *results)
+        n1, n2 = max(a.shape[0] for a in arrays), max(a.shape[1] for a in arrays)
+        plain = map(_plain, arrays, inputs)
         shapes = {ROW: (n1, 1), COLUMN: (1, n2), ENTRY: (n1, n2)}
-        return [result.reshape(shapes[which]) for result, which in zip(results, axes, strict=True)]
+        results = [np.empty(shapes[which], dtype) for which in axes]
+        loop(n1, n2, constants, *plain, *map(_plain, results, axes))
+        return results
 
     return call
 
 
 def _plain(a: np.ndarray, axes: int) -> np.ndarray:
     """Contiguous, writeable and without axes of length 1: one type for Numba to compile for."""
-    return np.require(a if axes == ENTRY else a.reshape(-1), requirements=["C", "W"])
+    a = a if axes == ENTRY else a.reshape(-1)
+    return a if a.flags.carray else a.copy()
 
 
 def source(formula: Formula, dtype: np.dtype) -> str:

@@ -8,7 +8,7 @@ from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
-from ..nn.covariance import Covariance
+from ..nn.covariance import Covariance, Inputs
 from ..nn.layer import Layer
 from .gaussian import Gaussian, scalar_kernel
 from .spectral_flow import SpectralFlow
@@ -94,7 +94,7 @@ class Ensemble:
         ValueError if the network does not end in a dense layer: its outputs are then not Gaussian.
         """
         ensemble = cls(InfiniteNTK(net), InfiniteNNGP(net), cost, ridge)
-        if not net.propagate(Covariance.of_pairs(cost.p_in.x[:1, :], ntk=False)).gaussian:
+        if not net.propagate(Covariance.of_pairs(Inputs.of(cost.p_in.x[:1, :]), ntk=False)).gaussian:
             raise ValueError(f"the outputs of {net!r} are not Gaussian at infinite width: end it in a dense layer")
         return ensemble
 

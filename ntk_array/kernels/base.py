@@ -26,10 +26,6 @@ class Kernel(ABC):
     """How many arrays of the size of a block exist at once, at most, while one is computed: what a plan of memory
     counts with."""
 
-    @abstractmethod
-    def block(self, x1: Array, x2: Array | None) -> Array:
-        """Kernel values for validated inputs; exactly symmetric where x2 is None."""
-
     def prepare(self, x: Array) -> Any:
         """What blocks need of validated inputs, so that the blocks of one batch with many others share the work.
 
@@ -37,9 +33,14 @@ class Kernel(ABC):
         """
         return x
 
+    @abstractmethod
     def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
-        """The block of inputs that were prepared; ``prepared2=None`` means that both are the same batch."""
-        return self.block(prepared1, prepared2)
+        """Kernel values for inputs that were prepared; ``prepared2=None`` means that both are the same batch: the block
+        is exactly symmetric then."""
+
+    def block(self, x1: Array, x2: Array | None) -> Array:
+        """Kernel values for validated inputs, all at once."""
+        return self.prepared_block(self.prepare(x1), None if x2 is None else self.prepare(x2))
 
     def values(self, x1: Array, x2: Array | None) -> Array:
         """Kernel values for validated inputs: a block, or tiles of it where it is large."""
@@ -223,10 +224,6 @@ class Combined(Kernel):
         """The inputs, validated by both."""
         return self.right.checked(*self.left.checked(x1, x2))
 
-    def block(self, x1: Array, x2: Array | None) -> Array:
-        """Entry by entry."""
-        return self._apply(self.left.block(x1, x2), self.right.block(x1, x2))
-
     def prepare(self, x: Array) -> Any:
         """Prepared for either."""
         return self.left.prepare(x), self.right.prepare(x)
@@ -288,10 +285,6 @@ class Scaled(Kernel):
     def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated by the kernel."""
         return self.kernel.checked(x1, x2)
-
-    def block(self, x1: Array, x2: Array | None) -> Array:
-        """Entry by entry."""
-        return self.factor * self.kernel.block(x1, x2)
 
     def prepare(self, x: Array) -> Any:
         """As the kernel does."""

@@ -32,10 +32,6 @@ class _Empirical(Kernel):
         same_home(x1=x1, params=first_leaf(self.params))
         return x1, x2
 
-    def block(self, x1: Array, x2: Array | None) -> Array:
-        """One pass over each batch."""
-        return self.prepared_block(self.prepare(x1), None if x2 is None else self.prepare(x2))
-
 
 @dataclass(frozen=True)
 class EmpiricalNTK(_Empirical):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from .._array.linalg import mirror
 from .._array.namespace import Array
 from .._array.validate import inputs
-from ..nn.covariance import Covariance, Direction
+from ..nn.covariance import Covariance, Direction, Inputs
 from ..nn.layer import Layer
 from .base import Kernel
 from .zonal import zonal_series
@@ -25,18 +25,21 @@ class _Infinite(Kernel):
         """The largest estimated relative error of a dual activation at these inputs; 0.0 for closed forms."""
         return self._at_pairs(inputs("x", x)).quadrature_error
 
-    def block(self, x1: Array, x2: Array | None) -> Array:
+    def prepare(self, x: Array) -> Inputs:
+        """The inputs and their variances."""
+        _check_flat(x)
+        return Inputs.of(x)
+
+    def prepared_block(self, prepared1: Inputs, prepared2: Inputs | None) -> Array:
         """As a function of the angle where it is one, or else layer by layer."""
-        _check_flat(x1)
-        state = Covariance.between(x1, x2, ntk=self._ntk)
+        state = Covariance.between(prepared1, prepared2, ntk=self._ntk)
         series = zonal_series(self.net, state, self._ntk)
         block = self._read(self.net.propagate(state)) if series is None else series(state)
-        return mirror(block) if x2 is None else block
+        return mirror(block) if prepared2 is None else block
 
     def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
         """The derivative of the same recursion, layer by layer."""
-        _check_flat(x1)
-        state = Covariance.between(x1, x2, ntk=self._ntk)
+        state = Covariance.between(self.prepare(x1), None if x2 is None else self.prepare(x2), ntk=self._ntk)
         block = self._read(self.net.propagate_tangent(state, state.unchanging(), Direction(**{name: 1.0}))[1])
         return mirror(block) if x2 is None else block
 
@@ -54,8 +57,7 @@ class _Infinite(Kernel):
         return self._read(self._at_pairs(x))
 
     def _at_pairs(self, x: Array) -> Covariance:
-        _check_flat(x)
-        return self.net.propagate(Covariance.of_pairs(x, ntk=self._ntk))
+        return self.net.propagate(Covariance.of_pairs(self.prepare(x), ntk=self._ntk))
 
     @property
     def _ntk(self) -> bool:

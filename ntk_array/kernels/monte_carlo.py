@@ -51,9 +51,9 @@ class _MonteCarlo(Kernel):
         """The mean over the draws, each in tiles: the other way round every tile would draw all networks."""
         return self._average(lambda kernel: kernel.values(x1, x2), x1, False).mean
 
-    def block(self, x1: Array, x2: Array | None) -> Array:
+    def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
         """The mean over the draws."""
-        return self._average(lambda kernel: kernel.block(x1, x2), x1, False).mean
+        return self._average(lambda kernel: kernel.block(prepared1, prepared2), prepared1, False).mean
 
     def block_diagonal(self, x: Array) -> Array:
         """The mean over the draws."""

@@ -55,12 +55,14 @@ class Precomputed(Kernel):
                 raise ValueError(f"{name} must hold row numbers of the matrix, (N, 1) of whole numbers 0 .. {n - 1}")
         return x1, x2
 
-    def block(self, x1: Array, x2: Array | None) -> Array:
+    def prepare(self, x: Array) -> Array:
+        """Row numbers as integers."""
+        return self._rows(x)
+
+    def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
         """Rows and columns of the matrix."""
         xp = home(self.matrix).xp
-        rows = self._rows(x1)
-        columns = rows if x2 is None else self._rows(x2)
-        return xp.take(xp.take(self.matrix, rows, axis=0), columns, axis=1)
+        return xp.take(xp.take(self.matrix, prepared1, axis=0), prepared1 if prepared2 is None else prepared2, axis=1)
 
     def block_diagonal(self, x: Array) -> Array:
         """Entries of the diagonal."""

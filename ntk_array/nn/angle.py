@@ -13,7 +13,7 @@ from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home, to_host, true_indices
 
 if TYPE_CHECKING:
-    from .covariance import Covariance
+    from .covariance import Covariance, Inputs
 
 __all__ = ["angle", "angle_tangent", "direction", "sine_after_bias", "sine_of_inputs", "versine"]
 
@@ -65,32 +65,39 @@ def angle_tangent(state: Covariance, dstate: Covariance) -> tuple[Array, Array, 
     return dlog_s1, dlog_s2, -ratio(dcosine, sine)
 
 
-def sine_of_inputs(x1: Array, x2: Array | None, k12: Array, k11: Array, k22: Array) -> Array:
-    """Sines of the angles between inputs (N1, d) and (N2, d), from their covariances (N1, N2), (N1, 1), (1, N2).
+def sine_of_inputs(one: Inputs, two: Inputs | None, k12: Array) -> Array:
+    """Sines (N1, N2) of the angles between the inputs of two batches, from their covariances k12.
 
     Small ones come from differences of the normalized inputs, |u - v|^2 = 2 (1 - cos t).
     """
+    k11, k22 = one.variance, (one if two is None else two).variance.T
+    sine = apply(_sine_of_cosine, k12, k11, k22)
+    if two is None:
+        sine = with_diagonal(sine, home(sine).xp.ones_like(k11[:, 0]))  # known: not one of the small ones
+    sine = _with_small_ones(sine, one, one if two is None else two, k12)
+    if two is None:
+        xp = home(sine).xp
+        sine = with_diagonal(sine, xp.where(k11[:, 0] > 0, xp.zeros_like(k11[:, 0]), 1.0))
+    return sine
+
+
+def _with_small_ones(sine: Array, one: Inputs, two: Inputs, k12: Array) -> Array:
+    """The sines, those below a limit computed again."""
     place = home(k12)
     xp = place.xp
-    sine = apply(_sine_of_cosine, k12, k11, k22)
-    near = sine < (0.1 if place.eps < 1e-10 else 0.4)
-    if x2 is None:
-        diagonal = xp.where(k11[:, 0] > 0, 0.0, xp.ones_like(k11[:, 0]))
-        sine, near = with_diagonal(sine, diagonal), xp.logical_and(near, place.eye(k12.shape[0]) == 0)
-    near = xp.reshape(near, (-1,))
-    if not to_host(xp.any(near)):
+    limit = 0.1 if place.eps < 1e-10 else 0.4
+    if float(to_host(xp.min(sine))) >= limit:
         return sine
-    u = x1 * (_over_root(k11) / x1.shape[1] ** 0.5)
-    v = u if x2 is None else x2 * (_over_root(k22).T / x1.shape[1] ** 0.5)
+    near = xp.reshape(sine < limit, (-1,))
+    u, v = one.scaled * _over_root(one.variance), two.scaled * _over_root(two.variance)
     entries = true_indices(near)
-    count = entries.shape[0]
-    cosine = k12 * _over_root(k11) * _over_root(k22)
-    chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // x1.shape[1], 1)  # at most two blocks
+    count, features = entries.shape[0], u.shape[1]
+    chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // features, 1)  # at most two blocks
     pieces = []
     for start in range(0, count, chunk):
         at = entries[start : min(start + chunk, count)]
         rows, columns = at // k12.shape[1], at % k12.shape[1]
-        side = xp.sign(xp.take(xp.reshape(cosine, (-1,)), at))[:, None]
+        side = xp.sign(xp.take(xp.reshape(k12, (-1,)), at))[:, None]
         gap = xp.take(u, rows, axis=0) - side * xp.take(v, columns, axis=0)
         half = 0.5 * xp.sum(gap * gap, axis=1)
         pieces.append(xp.sqrt(half * (2.0 - half)))

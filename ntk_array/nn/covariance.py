@@ -7,7 +7,28 @@ from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home
 from .angle import sine_of_inputs
 
-__all__ = ["Covariance", "Direction"]
+__all__ = ["Covariance", "Direction", "Inputs"]
+
+
+class Inputs(NamedTuple):
+    """What covariances with other batches need of a batch x (N, d).
+
+    Attributes
+    ----------
+    scaled : array (N, d)
+        x / sqrt(d).
+    variance : array (N, 1)
+        |x|^2 / d.
+    """
+
+    scaled: Array
+    variance: Array
+
+    @classmethod
+    def of(cls, x: Array) -> "Inputs":
+        """Of a batch (N, d)."""
+        scaled = x / x.shape[1] ** 0.5
+        return cls(scaled, home(x).xp.sum(scaled * scaled, axis=1, keepdims=True))
 
 
 class Direction(NamedTuple):
@@ -52,26 +73,25 @@ class Covariance:
     sine: Array | None = None
 
     @classmethod
-    def between(cls, x1: Array, x2: Array | None, *, ntk: bool) -> "Covariance":
+    def between(cls, one: Inputs, two: Inputs | None, *, ntk: bool) -> "Covariance":
         """Of inputs (N1, d) and (N2, d): <x, x'> / d. The inputs are fixed: their NTK is zero.
 
-        Where x2 is None the diagonal of k12 is k11 to the last bit, so that the angle there is exactly 0.
+        None means that both are the same batch: the diagonal of k12 is then k11 to the last bit, so that the angle
+        there is exactly 0.
         """
-        xp = home(x1).xp
-        width = x1.shape[1]
-        k11 = xp.sum(x1 * x1, axis=1, keepdims=True) / width
-        k22 = k11 if x2 is None else xp.sum(x2 * x2, axis=1, keepdims=True) / width
-        k12 = (x1 / width) @ (x1 if x2 is None else x2).T
-        k12 = with_diagonal(k12, k11[:, 0]) if x2 is None else k12
-        sine = sine_of_inputs(x1, x2, k12, k11, k22.T)
-        return cls(k12, k11, k22.T, xp.zeros_like(k12) if ntk else None, width, sine=sine)
+        other = one if two is None else two
+        k12 = one.scaled @ other.scaled.T
+        k12 = with_diagonal(k12, one.variance[:, 0]) if two is None else k12
+        zeros = home(k12).xp.zeros_like(k12) if ntk else None
+        sine = sine_of_inputs(one, two, k12)
+        return cls(k12, one.variance, other.variance.T, zeros, one.scaled.shape[1], sine=sine)
 
     @classmethod
-    def of_pairs(cls, x: Array, *, ntk: bool) -> "Covariance":
-        """Of each input (N, d) with itself."""
-        xp = home(x).xp
-        k = xp.sum(x * x, axis=1) / x.shape[1]
-        return cls(k, k, k, xp.zeros_like(k) if ntk else None, x.shape[1], sine=xp.zeros_like(k))
+    def of_pairs(cls, one: Inputs, *, ntk: bool) -> "Covariance":
+        """Of each input with itself."""
+        k = one.variance[:, 0]
+        zeros = home(k).xp.zeros_like(k)
+        return cls(k, k, k, zeros if ntk else None, one.scaled.shape[1], sine=zeros)
 
     def pairs(self, k: Array) -> "Covariance":
         """A state of inputs with themselves, of variances k of any shape."""

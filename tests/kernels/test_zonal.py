@@ -8,7 +8,7 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array.kernels.zonal import MOST_TERMS, zonal_series
-from ntk_array.nn.covariance import Covariance
+from ntk_array.nn.covariance import Covariance, Inputs
 
 KINDS = pytest.mark.parametrize("kind", [ntk.InfiniteNTK, ntk.InfiniteNNGP], ids=["ntk", "nngp"])
 
@@ -19,14 +19,18 @@ def sphere(backend, n, d=5, radius=1.0, seed=0):
     return backend.array(radius * x / np.linalg.norm(x, axis=1, keepdims=True))
 
 
+def state_of(x1, x2, ntk_wanted):
+    return Covariance.between(Inputs.of(x1), None if x2 is None else Inputs.of(x2), ntk=ntk_wanted)
+
+
 def series_of(kernel, x1, x2=None):
     ntk_wanted = isinstance(kernel, ntk.InfiniteNTK)
-    return zonal_series(kernel.net, Covariance.between(x1, x2, ntk=ntk_wanted), ntk_wanted)
+    return zonal_series(kernel.net, state_of(x1, x2, ntk_wanted), ntk_wanted)
 
 
 def layer_by_layer(kernel, x1, x2=None):
     ntk_wanted = isinstance(kernel, ntk.InfiniteNTK)
-    state = kernel.net.propagate(Covariance.between(x1, x2, ntk=ntk_wanted))
+    state = kernel.net.propagate(state_of(x1, x2, ntk_wanted))
     return state.ntk if ntk_wanted else state.k12
 
 

@@ -18,7 +18,7 @@ class OfAngle(Kernel):
     def __init__(self, function):
         self.function = function
 
-    def block(self, x1, x2):
+    def prepared_block(self, x1, x2):
         x2 = x1 if x2 is None else x2
         unit1, unit2 = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (x1, x2))
         return self.function(2 * np.arcsin(np.linalg.norm(unit1[:, None] - unit2, axis=2).clip(max=2) / 2))
@@ -159,8 +159,8 @@ def test_an_empirical_kernel_is_refused():
 
 def test_a_small_dependence_on_more_than_the_angle_is_found():
     class Tilted(OfAngle):
-        def block(self, x1, x2):
-            return super().block(x1, x2) + 1e-6 * x1[:, :1] * x2[:, 0]
+        def prepared_block(self, x1, x2):
+            return super().prepared_block(x1, x2) + 1e-6 * x1[:, :1] * x2[:, 0]
 
     with pytest.raises(ValueError, match=r"not a function of the angle: at equal angles .* differ by \d.\de-06"):
         zonal_spectrum(Tilted(np.cos), 3, 4)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
-from ntk_array.nn.covariance import Covariance
+from ntk_array.nn.covariance import Covariance, Inputs
 from ntk_array.nn.dual import DirectDual, DualTable
 
 from .dual_cases import ACTIVATIONS, CLOSED_FORM, NUMERICAL, hard_tanh
@@ -257,7 +257,7 @@ def test_whole_networks(setting):
         x = x[:3]
         r = {key: part[(i < 3) & (j < 3)] for key, part in r.items()}
         i, j = i[(i < 3) & (j < 3)], j[(i < 3) & (j < 3)]
-    state = network_of(setting).propagate(Covariance.between(x, None, ntk=True))
+    state = network_of(setting).propagate(Covariance.between(Inputs.of(x), None, ntk=True))
     assert np.max(np.abs(state.k12[i, j] - r["nngp"]) / r["nngp_scale"]) < ACCURACY
     assert np.max(np.abs(state.ntk[i, j] - r["ntk"]) / r["ntk_scale"]) < ACCURACY
 
