@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, Home, home
+from .._array.numba_loops import ENOUGH
 from .._array.validate import count
 from .memory import available, bytes_of, on_accelerator, readable
 from .tiled import Tiled, part
 
 __all__ = ["Plan", "checked", "plan", "plan_for", "thread_pools"]
 
-HOST_NUMBERS = 3 * 2**19
-"""The most numbers that a tile works with on the host: they then stay near the processor's caches."""
+HOST_BYTES = 3 * 2**22
+"""What a tile works with on the host, or less: it then stays near the processor's caches."""
+TILES_A_THREAD = 5
+"""Of no less each, lest one thread waits for the other in the end."""
 ACCELERATOR_ENTRIES = 2**24
 """The most entries of a tile on an accelerator, enough to keep all of it busy."""
 
@@ -149,12 +152,15 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     kept = per_input * (n1 if x2 is None else n1 + n2)
     keeps = 2 * kept <= budget and kept + least <= budget
     kept = kept if keeps else 0
+    least = -(-ENOUGH // numbers)
     if on_accelerator(place) or place.xp.__name__.startswith("jax"):  # JAX compiles anew for each shape of a tile
-        limit = max(1, ACCELERATOR_ENTRIES // numbers)
-    else:
-        # Passes that are run again for each row of tiles want few rows.
-        limit = max(1, HOST_NUMBERS // (numbers * kernel.temporaries)) if keeps else n1 * n2
-    tile = costs.largest_tile(n1, n2, x2 is None, (budget - kept) // threads, limit)
+        wanted = ACCELERATOR_ENTRIES // numbers
+    elif keeps:
+        fair = n1 * n2 // (TILES_A_THREAD * threads * (2 if x2 is None else 1))
+        wanted = min(HOST_BYTES // costs.per_entry, max(2 * least, fair) if threads > 1 else n1 * n2)
+    else:  # passes that are run again for each row of tiles want few rows
+        wanted = n1 * n2
+    tile = costs.tile(n1, n2, x2 is None, (budget - kept) // threads, max(1, wanted), least)
 
     shapes = {
         "scalar": (n1, n2),
@@ -178,8 +184,23 @@ class Costs:
     def of_tile(self, rows: int, columns: int) -> int:
         return rows * columns * self.per_entry + (rows + columns) * self.per_input
 
-    def largest_tile(self, n1: int, n2: int, square: bool, room: int, limit: int) -> tuple[int, int]:
-        """Rows and columns of the largest tile within so many bytes and so many entries, near a square."""
+    def tile(self, n1: int, n2: int, square: bool, room: int, wanted: int, least: int) -> tuple[int, int]:
+        """Rows and columns of tiles of about so many entries as are wanted, all of one size and near a square.
+
+        They have ``least`` entries if there are so many, but no more than there is room for.
+        """
+        rows, columns = self._largest(n1, n2, square, room, wanted)
+        least_side = math.isqrt(least - 1) + 1
+        even = (
+            _evenly(n1, rows, max(least_side, -(-least // columns))),
+            _evenly(n2, columns, max(least_side, -(-least // rows))),
+        )
+        if self.of_tile(*even) <= room:
+            return even
+        return _evenly(n1, rows), _evenly(n2, columns)
+
+    def _largest(self, n1: int, n2: int, square: bool, room: int, limit: int) -> tuple[int, int]:
+        """Rows and columns of the largest tile within so many bytes and so many entries."""
         e, b = self.per_entry, self.per_input
         side = max(1, min(math.isqrt(limit), (math.isqrt(b * b + e * room) - b) // e))
 
@@ -188,13 +209,13 @@ class Costs:
 
         rows = min(n1, side)
         columns = rows if square else along(n2, rows)
-        rows = rows if square else along(n1, columns)
-        return _evenly(n1, rows), _evenly(n2, columns)
+        return (rows if square else along(n1, columns)), columns
 
 
-def _evenly(n: int, side: int) -> int:
-    """At most ``side``, such that as few tiles are about equally large."""
-    return -(-n // -(-n // side))
+def _evenly(n: int, side: int, least: int = 1) -> int:
+    """At most ``side``, such that as few tiles are about equally large; more where it would be less than the least."""
+    number = min(-(-n // side), max(1, n // least))
+    return -(-n // number)
 
 
 def _cuts(start: int, n: int, side: int) -> Iterator[slice]:

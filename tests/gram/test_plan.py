@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
+from ntk_array._array.numba_loops import ENOUGH
 from ntk_array.gram import plan
 from ntk_array.gram.plan import Costs
 
@@ -50,15 +51,29 @@ def test_shapes_and_bytes_of_results():
 def test_the_largest_tile_that_fits():
     costs = Costs(per_entry=10, per_input=7)
     for room in (24, 100, 1234, 10**6):
-        side, same = costs.largest_tile(10**6, 10**6, True, room, 10**9)
+        side, same = costs.tile(10**6, 10**6, True, room, 10**9, 1)
         assert side == same
         assert costs.of_tile(side, side) <= room < costs.of_tile(side + 1, side + 1)
-    rows, columns = costs.largest_tile(3, 10**6, False, 10**4, 10**9)
+    rows, columns = costs.tile(3, 10**6, False, 10**4, 10**9, 1)
     assert rows == 3
     assert costs.of_tile(3, columns) <= 10**4
     assert costs.of_tile(3, columns + 3) > 10**4  # evened out over its tiles
-    assert costs.largest_tile(10**6, 10**6, True, 10**9, 64) == (8, 8)
-    assert costs.largest_tile(2, 10**6, False, 10**9, 64) == (2, 32)
+    assert costs.tile(10**6, 10**6, True, 10**9, 64, 1) == (8, 8)
+    assert costs.tile(2, 10**6, False, 10**9, 64, 1) == (2, 32)
+
+
+@pytest.mark.parametrize(("n1", "n2"), [(300, 300), (400, 400), (1000, 190), (190, 5000), (40, 3000), (257, 600)])
+def test_tiles_are_large_enough_to_compile_their_loops(n1, n2):
+    x = np.ones((max(n1, n2), 2))
+    cases = [(x[:n1], x[:n2])] + ([(x[:n1],)] if n1 == n2 else [])
+    for inputs in cases:
+        for threads in (1, 2, 64):
+            scheme = plan(RELU, *inputs, threads=threads)
+            # the last tile along an axis may be a few entries smaller
+            assert scheme.tile[0] * scheme.tile[1] >= ENOUGH, scheme
+    costs = Costs(per_entry=10, per_input=7)
+    assert costs.tile(30, 30, True, 10**9, 400, 256) == (30, 30)
+    assert costs.tile(30, 30, True, 10 * 450, 400, 256) == (15, 15)  # no room for more than the wanted ones
 
 
 def test_prepared_inputs_are_kept_where_they_fit():
