@@ -32,8 +32,8 @@ class _Infinite(Kernel):
 
     def prepared_block(self, prepared1: Inputs, prepared2: Inputs | None) -> Array:
         """As a function of the angle where it is one, or else layer by layer."""
-        state = Covariance.between(prepared1, prepared2, ntk=self._ntk)
-        series = zonal_series(self.net, state, self._ntk)
+        series = zonal_series(self.net, prepared1, prepared1 if prepared2 is None else prepared2, self._ntk)
+        state = Covariance.between(prepared1, prepared2, ntk=self._ntk and series is None)
         block = self._read(self.net.propagate(state)) if series is None else series(state)
         return mirror(block) if prepared2 is None else block
 

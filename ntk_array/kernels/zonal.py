@@ -23,7 +23,7 @@ from .._array.compilers import apply
 from .._array.namespace import Array, home, to_host
 from .._array.same import Same
 from ..nn.angle import direction
-from ..nn.covariance import Covariance
+from ..nn.covariance import Covariance, Inputs
 from ..nn.layer import Layer
 
 __all__ = ["ZonalSeries", "zonal_series"]
@@ -63,17 +63,17 @@ def _scaled(kernel: Array, k11: Array, k22: Array) -> Array:
     return kernel * xp.sqrt(k11) * xp.sqrt(k22)
 
 
-def zonal_series(net: Layer, state: Covariance, ntk: bool) -> ZonalSeries | None:
-    """The series of a network's NTK or NNGP kernel at the inputs of a state; None where it is no function of the angle,
-    or where the series is long."""
-    xp, eps = home(state.k12).xp, home(state.k12).eps
+def zonal_series(net: Layer, one: Inputs, two: Inputs, ntk: bool) -> ZonalSeries | None:
+    """The series of a network's NTK or NNGP kernel between two batches; None where it is no function of the angle, or
+    where the series is long."""
+    xp, eps = home(one.variance).xp, home(one.variance).eps
     variance = 1.0
     if not net.homogeneous:
-        ends = [float(to_host(f(k))) for k in (state.k11, state.k22) for f in (xp.min, xp.max)]
+        ends = [float(to_host(f(batch.variance))) for batch in (one, two) for f in (xp.min, xp.max)]
         if max(ends) - min(ends) > 8.0 * eps * max(ends):
             return None
         variance = ends[0]
-    return _series(Same(net), variance, state.width, ntk, max(TOLERANCE, eps / 16.0))
+    return _series(Same(net), variance, one.scaled.shape[1], ntk, max(TOLERANCE, eps / 16.0))
 
 
 @lru_cache(maxsize=256)

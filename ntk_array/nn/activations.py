@@ -81,7 +81,7 @@ class _PiecewiseLinear(ClosedForm):
 
     def derivative(self, xp: Any, x: Array) -> Array:
         below, above = self._slopes()
-        return xp.where(x > 0, above, xp.full_like(x, below))
+        return below + (above - below) * xp.astype(x > 0, x.dtype)
 
     def closed_form(self, xp: Any, state: Covariance) -> Dual:
         """From phi = m x + d |x|: the arc-cosine kernels of degree 0 and 1 (Cho and Saul 2009, eq. 6)."""
@@ -122,6 +122,9 @@ class _PiecewiseLinear(ClosedForm):
 
 class ReLU(_PiecewiseLinear):
     """phi(x) = max(x, 0)."""
+
+    def function(self, xp: Any, x: Array) -> Array:
+        return xp.maximum(x, xp.zeros_like(x))
 
     def _slopes(self) -> tuple[float, float]:
         return 0.0, 1.0

@@ -19,18 +19,15 @@ def sphere(backend, n, d=5, radius=1.0, seed=0):
     return backend.array(radius * x / np.linalg.norm(x, axis=1, keepdims=True))
 
 
-def state_of(x1, x2, ntk_wanted):
-    return Covariance.between(Inputs.of(x1), None if x2 is None else Inputs.of(x2), ntk=ntk_wanted)
-
-
 def series_of(kernel, x1, x2=None):
-    ntk_wanted = isinstance(kernel, ntk.InfiniteNTK)
-    return zonal_series(kernel.net, state_of(x1, x2, ntk_wanted), ntk_wanted)
+    one = Inputs.of(x1)
+    return zonal_series(kernel.net, one, one if x2 is None else Inputs.of(x2), isinstance(kernel, ntk.InfiniteNTK))
 
 
 def layer_by_layer(kernel, x1, x2=None):
     ntk_wanted = isinstance(kernel, ntk.InfiniteNTK)
-    state = kernel.net.propagate(state_of(x1, x2, ntk_wanted))
+    state = Covariance.between(Inputs.of(x1), None if x2 is None else Inputs.of(x2), ntk=ntk_wanted)
+    state = kernel.net.propagate(state)
     return state.ntk if ntk_wanted else state.k12
 
 
