@@ -32,8 +32,10 @@ def to_coefficients(samples: np.ndarray) -> np.ndarray:
     return np.asarray(coefficients)
 
 
-def adaptive_series(function: Callable[[np.ndarray], np.ndarray], tolerance: float, most: int) -> np.ndarray | None:
-    """Coefficients of a function on [-1, 1], or None where ``most`` terms do not reach the tolerance.
+def adaptive_series(
+    function: Callable[[np.ndarray], np.ndarray], tolerance: float, most: int
+) -> tuple[np.ndarray, float] | None:
+    """Coefficients of a function on [-1, 1], and what the others add up to; None where ``most`` terms are not enough.
 
     The tolerance is relative to the largest value, and holds for each coefficient: terms are added until the last
     quarter of them is below it, and all behind the last one that is not are dropped.
@@ -44,7 +46,8 @@ def adaptive_series(function: Callable[[np.ndarray], np.ndarray], tolerance: flo
         coefficients, scale = to_coefficients(values), float(np.max(np.abs(values))) or 1.0
         small = np.abs(coefficients) <= tolerance * scale
         if np.all(small[-n // 4 :]):
-            return coefficients[: 1 + max(np.flatnonzero(~small), default=0)]
+            kept = 1 + max(np.flatnonzero(~small), default=0)
+            return coefficients[:kept], float(np.sum(np.abs(coefficients[kept:])))
         n += n // 2
     return None
 

@@ -79,7 +79,7 @@ def assemble(
     >>> bool(np.allclose(ntk.gram.assemble(K, x, memory="1 MiB"), K(x)))
     True
     """
-    x1, x2 = checked(kernel, x1, x2)
+    kernel, x1, x2 = checked(kernel, x1, x2)
     plan, place = plan_for(kernel, x1, x2, memory, threads)
     plan.check_room(place, result=out is None)
     return _filled(kernel, x1, x2, plan, Result(place, plan.shape, out), progress)
@@ -87,6 +87,7 @@ def assemble(
 
 def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
     """Kernel values for validated inputs, (N1, N2), (C, N1, N2) or (N1, C, N2, C): in tiles if there are many."""
+    kernel = kernel.restricted(x1, x2)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
     if n1 * n2 > (SMALL // 4 if isinstance(x1, np.ndarray) else SMALL):
         plan, place = plan_for(kernel, x1, x2, "2 GiB", None)

@@ -119,14 +119,15 @@ def plan(
     >>> ntk.gram.plan(K, np.ones((3000, 8)), threads=1)  # doctest: +ELLIPSIS
     Plan(78 tiles of 250 x 250 inputs, 1 at once; 68.7 MiB for the result (3000, 3000), ... MiB to work)
     """
-    return plan_for(kernel, *checked(kernel, x1, x2), memory, threads)[0]
+    return plan_for(*checked(kernel, x1, x2), memory, threads)[0]
 
 
-def checked(kernel: Any, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-    """The inputs, validated by the kernel."""
+def checked(kernel: Any, x1: Any, x2: Any) -> tuple[Tiled, Array, Array | None]:
+    """The kernel for these inputs, and the inputs, validated by it."""
     if isinstance(kernel, type) or not isinstance(kernel, Tiled):  # a class has the methods too
         raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
-    return kernel.checked(x1, x2)
+    x1, x2 = kernel.checked(x1, x2)
+    return kernel.restricted(x1, x2), x1, x2
 
 
 def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: Any) -> tuple[Plan, Home]:

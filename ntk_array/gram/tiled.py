@@ -25,6 +25,9 @@ class Tiled(Protocol):
     def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated."""
 
+    def restricted(self, x1: Array, x2: Array | None) -> "Tiled":
+        """The kernel between these inputs and no others: what all tiles have in common is decided here."""
+
     def prepare(self, x: Array) -> Any:
         """What the blocks of one batch share: lists and tuples of arrays, see :func:`part`."""
 

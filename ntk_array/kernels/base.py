@@ -26,6 +26,14 @@ class Kernel(ABC):
     """How many arrays of the size of a block exist at once, at most, while one is computed: what a plan of memory
     counts with."""
 
+    def restricted(self, x1: Array, x2: Array | None) -> "Kernel":
+        """The kernel between these validated inputs and no others, by the quickest way that all of them allow.
+
+        What is decided once for a problem is decided here, not for each of its tiles.
+        """
+        del x1, x2
+        return self
+
     def prepare(self, x: Array) -> Any:
         """What blocks need of validated inputs, so that the blocks of one batch with many others share the work.
 
@@ -224,6 +232,10 @@ class Combined(Kernel):
         """The inputs, validated by both."""
         return self.right.checked(*self.left.checked(x1, x2))
 
+    def restricted(self, x1: Array, x2: Array | None) -> "Combined":
+        """Either restricted."""
+        return Combined(self.operation, self.left.restricted(x1, x2), self.right.restricted(x1, x2))
+
     def prepare(self, x: Array) -> Any:
         """Prepared for either."""
         return self.left.prepare(x), self.right.prepare(x)
@@ -285,6 +297,10 @@ class Scaled(Kernel):
     def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated by the kernel."""
         return self.kernel.checked(x1, x2)
+
+    def restricted(self, x1: Array, x2: Array | None) -> "Scaled":
+        """The kernel restricted; the factor stays."""
+        return Scaled(self.kernel.restricted(x1, x2), self.factor)
 
     def prepare(self, x: Array) -> Any:
         """As the kernel does."""

@@ -8,7 +8,7 @@ from .._array.validate import inputs
 from ..nn.covariance import Covariance, Direction, Inputs
 from ..nn.layer import Layer
 from .base import Kernel
-from .zonal import zonal_series
+from .zonal import Zonal, zonal_series
 
 __all__ = ["InfiniteNNGP", "InfiniteNTK"]
 
@@ -31,11 +31,15 @@ class _Infinite(Kernel):
         return Inputs.of(x)
 
     def prepared_block(self, prepared1: Inputs, prepared2: Inputs | None) -> Array:
-        """As a function of the angle where it is one, or else layer by layer."""
-        series = zonal_series(self.net, prepared1, prepared1 if prepared2 is None else prepared2, self._ntk)
-        state = Covariance.between(prepared1, prepared2, ntk=self._ntk and series is None)
-        block = self._read(self.net.propagate(state)) if series is None else series(state)
+        """Layer by layer."""
+        block = self._read(self.net.propagate(Covariance.between(prepared1, prepared2, ntk=self._ntk)))
         return mirror(block) if prepared2 is None else block
+
+    def restricted(self, x1: Array, x2: Array | None) -> Kernel:
+        """As one function of the angle, where it is one."""
+        _check_flat(x1)
+        series = zonal_series(self.net, x1, x2, self._ntk)
+        return self if series is None else Zonal(self, series)
 
     def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
         """The derivative of the same recursion, layer by layer."""

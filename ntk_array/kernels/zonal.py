@@ -15,18 +15,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from .._array.chebyshev import adaptive_series, quotient, sum_from_end
 from .._array.compilers import apply
+from .._array.linalg import mirror
 from .._array.namespace import Array, home, to_host
 from .._array.same import Same
 from ..nn.angle import direction
 from ..nn.covariance import Covariance, Inputs
 from ..nn.layer import Layer
+from .base import Kernel
 
-__all__ = ["ZonalSeries", "zonal_series"]
+__all__ = ["Zonal", "ZonalSeries", "zonal_series"]
 
 TOLERANCE = 2e-16  # of a coefficient in float64, relative to the kernel of equal inputs; rounding is 1e-16 at most
 MOST_TERMS = 192  # a recursion over a few layers costs about as much
@@ -35,11 +38,15 @@ MOST_TERMS = 192  # a recursion over a few layers costs about as much
 @dataclass(frozen=True)
 class ZonalSeries:
     """A kernel as ``equal``, its value for equal inputs, plus u times a series in u - 1; times s1 s2 where
-    ``homogeneous``, the standard deviations of the inputs."""
+    ``homogeneous``, the standard deviations of the inputs.
+
+    ``error`` bounds what is missing with the terms that were left out, relative to ``equal``.
+    """
 
     equal: float
     coefficients: np.ndarray
     homogeneous: bool
+    error: float
 
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
@@ -63,17 +70,42 @@ def _scaled(kernel: Array, k11: Array, k22: Array) -> Array:
     return kernel * xp.sqrt(k11) * xp.sqrt(k22)
 
 
-def zonal_series(net: Layer, one: Inputs, two: Inputs, ntk: bool) -> ZonalSeries | None:
+@dataclass(frozen=True)
+class Zonal(Kernel):
+    """An infinite-width kernel on inputs where it is a series."""
+
+    kernel: Kernel
+    series: ZonalSeries
+
+    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """As the kernel does."""
+        return self.kernel.checked(x1, x2)
+
+    def prepare(self, x: Array) -> Inputs:
+        """The inputs and their variances."""
+        return Inputs.of(x)
+
+    def prepared_block(self, prepared1: Inputs, prepared2: Inputs | None) -> Array:
+        """The sum of the series."""
+        block = self.series(Covariance.between(prepared1, prepared2, ntk=False))
+        return mirror(block) if prepared2 is None else block
+
+    def block_diagonal(self, x: Array) -> Array:
+        """The kernel's own, which is exact."""
+        return self.kernel.block_diagonal(x)
+
+
+def zonal_series(net: Layer, x1: Array, x2: Array | None, ntk: bool) -> ZonalSeries | None:
     """The series of a network's NTK or NNGP kernel between two batches; None where it is no function of the angle, or
     where the series is long."""
-    xp, eps = home(one.variance).xp, home(one.variance).eps
-    variance = 1.0
+    eps, variance = home(x1).eps, 1.0
     if not net.homogeneous:
-        ends = [float(to_host(f(batch.variance))) for batch in (one, two) for f in (xp.min, xp.max)]
+        variances = [Inputs.of(x).variance for x in (x1, x2) if x is not None]
+        ends = [float(to_host(f(v))) for v in variances for f in (home(x1).xp.min, home(x1).xp.max)]
         if max(ends) - min(ends) > 8.0 * eps * max(ends):
             return None
         variance = ends[0]
-    return _series(Same(net), variance, one.scaled.shape[1], ntk, max(TOLERANCE, eps / 16.0))
+    return _series(Same(net), variance, x1.shape[1], ntk, max(TOLERANCE, eps / 16.0))
 
 
 @lru_cache(maxsize=256)
@@ -88,7 +120,9 @@ def _series(key: Same, variance: float, width: int, ntk: bool, tolerance: float)
         state = net.propagate(state)
         return np.asarray(state.ntk if ntk else state.k12)
 
-    coefficients = adaptive_series(kernel, tolerance, MOST_TERMS)
-    if coefficients is None:
+    found = adaptive_series(kernel, tolerance, MOST_TERMS)
+    if found is None:
         return None
-    return ZonalSeries(float(kernel(np.asarray([-1.0]))[0]), quotient(coefficients), net.homogeneous)
+    equal = float(kernel(np.asarray([-1.0]))[0])
+    # What is left out is missing here and where the inputs are equal, a value that is set right.
+    return ZonalSeries(equal, quotient(found[0]), net.homogeneous, 2.0 * found[1] / (equal or 1.0))

@@ -233,6 +233,9 @@ def test_threads_do_not_change_values(name):
 class Watched(ntk.InfiniteNTK):
     """An infinite-width kernel that tells when a block begins."""
 
+    def restricted(self, x1, x2):
+        return self
+
     def prepared_block(self, x1, x2):
         watch()
         return super().prepared_block(x1, x2)

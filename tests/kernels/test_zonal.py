@@ -7,8 +7,8 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
-from ntk_array.kernels.zonal import MOST_TERMS, zonal_series
-from ntk_array.nn.covariance import Covariance, Inputs
+from ntk_array.gram import assemble
+from ntk_array.kernels.zonal import MOST_TERMS, Zonal, zonal_series
 
 KINDS = pytest.mark.parametrize("kind", [ntk.InfiniteNTK, ntk.InfiniteNNGP], ids=["ntk", "nngp"])
 
@@ -20,15 +20,12 @@ def sphere(backend, n, d=5, radius=1.0, seed=0):
 
 
 def series_of(kernel, x1, x2=None):
-    one = Inputs.of(x1)
-    return zonal_series(kernel.net, one, one if x2 is None else Inputs.of(x2), isinstance(kernel, ntk.InfiniteNTK))
+    restricted = kernel.restricted(x1, x2)
+    return restricted.series if isinstance(restricted, Zonal) else None
 
 
 def layer_by_layer(kernel, x1, x2=None):
-    ntk_wanted = isinstance(kernel, ntk.InfiniteNTK)
-    state = Covariance.between(Inputs.of(x1), None if x2 is None else Inputs.of(x2), ntk=ntk_wanted)
-    state = kernel.net.propagate(state)
-    return state.ntk if ntk_wanted else state.k12
+    return kernel.block(x1, x2)
 
 
 @KINDS
@@ -85,3 +82,33 @@ def test_another_variance_is_another_series():
     for radius in (1.0, 2.0):
         x = radius * np.asarray([[1.0, 0.0], [math.cos(0.7), math.sin(0.7)]])
         np.testing.assert_allclose(kernel(x), layer_by_layer(kernel, x), rtol=1e-14)
+
+
+@KINDS
+@pytest.mark.host
+@pytest.mark.parametrize(("activation", "bias_std", "depth"), [("relu", 0.0, 3), ("relu", 0.0, 20), ("tanh", 0.3, 2)])
+def test_what_is_left_out_is_bounded(kind, activation, bias_std, depth):
+    """A series for float32, summed in float64, against the recursion in float64."""
+    kernel = kind(nn.mlp((1,) * depth, 1, activation=activation, bias_std=bias_std))
+    angles = np.linspace(0.0, math.pi, 400)
+    x = math.sqrt(2) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    series = zonal_series(kernel.net, x.astype(np.float32)[:1], None, kind is ntk.InfiniteNTK)
+    exact = layer_by_layer(kernel, x[:1], x)[0]
+    error = np.max(np.abs(Zonal(kernel, series).block(x[:1], x)[0] - exact)) / exact[0]
+    assert 1e-12 < error <= series.error + 1e-14
+    assert series.error < 1e-7
+
+
+@pytest.mark.host
+def test_it_is_decided_once_for_a_problem():
+    """Tiles of inputs of one norm, in a batch of several, take the way of the batch."""
+    x = np.random.default_rng(0).normal(size=(80, 3))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x[60:] *= 2.0
+    kernel = ntk.InfiniteNTK(nn.mlp((1,), 1, bias_std=0.3))
+    assert series_of(kernel, x[:60]) is not None
+    assert series_of(kernel, x) is None
+    assert series_of(kernel, x[:60], x) is None
+    assert isinstance((2.0 * kernel + kernel).restricted(x[:60], None).left.kernel, Zonal)
+    tiles = assemble(kernel, x, memory="100 kB", threads=1)
+    np.testing.assert_allclose(tiles, layer_by_layer(kernel, x), rtol=1e-14)
