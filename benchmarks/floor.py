@@ -1,8 +1,9 @@
 """What this machine can do: rates of matrix products and of writing memory, and the least time that a kernel takes.
 
-Run: python -m benchmarks.floor, with OMP_NUM_THREADS=1 or 2 for the number of threads.
+Run: python -m benchmarks.floor, with OMP_NUM_THREADS=1 or 2 for the number of threads. It prints the rates as JSON.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -44,10 +45,10 @@ def syrk_rate(dtype: str, n: int, k: int) -> float:
     return rate(n * (n + 1.0) * k, lambda: syrk(1.0, a, c=c, overwrite_c=True))
 
 
-def write_rate(size: int, fresh: bool) -> float:
-    """Bytes a second of filling memory: pages that were never touched, or those of an array that is there."""
+def write_rate(size: int, new: bool) -> float:
+    """Bytes a second of filling memory: a new array, whose pages may have to be made first, or one that is there."""
     array = np.empty(size, dtype=np.uint8)
-    return rate(float(size), lambda: (np.empty(size, dtype=np.uint8) if fresh else array).fill(1))
+    return rate(float(size), lambda: (np.empty(size, dtype=np.uint8) if new else array).fill(1))
 
 
 def products(case: Case) -> tuple[dict[tuple[int, int], float], dict[tuple[int, int, int], float]]:
@@ -76,10 +77,10 @@ def products(case: Case) -> tuple[dict[tuple[int, int], float], dict[tuple[int, 
 
 
 def floor_seconds(case: Case) -> float:
-    """Counted operations at the rates of products of their sizes, and one write of the result to fresh pages."""
+    """Counted operations at the rates of products of their sizes, and one write of the result to a new array."""
     symmetric, others = products(case)
     size = (case.n * max(case.outputs, 1)) ** 2 * np.dtype(case.dtype).itemsize
-    seconds = size / write_rate(min(size, 2**28), fresh=True)
+    seconds = size / write_rate(min(size, 2**28), new=True)
     for (rows, columns), work in symmetric.items():
         seconds += work / syrk_rate(case.dtype, min(rows, LARGEST), columns)
     for (m, n, k), work in others.items():
@@ -92,19 +93,20 @@ def prepare(case: Case) -> Ways:
     return {"floor": lambda: floor_seconds(case)}
 
 
-def main() -> None:
-    """Print the rates."""
+def rates() -> dict[str, float]:
+    """What the floors of kernels are made of, each by what it is."""
+    found = {}
     for dtype in ("float32", "float64"):
         for k in (64, 256, 1024):
-            syrk, gemm = syrk_rate(dtype, 2560, k), gemm_rate(dtype, 2560, 1024, k)
-            print(f"{dtype}, k = {k}: A A^T {syrk / 1e9:.0f} GFLOP/s, A B {gemm / 1e9:.0f} GFLOP/s")
-    for size in (2**20, 2**28):
-        fresh, reused = (write_rate(size, fresh) / 1e9 for fresh in (True, False))
-        print(f"writing {size / 2**20:.0f} MiB: {fresh:.1f} GB/s to fresh pages, {reused:.1f} GB/s to others")
+            found[f"A A^T, A of 2560 x {k}, {dtype}, GFLOP/s"] = syrk_rate(dtype, 2560, k) / 1e9
+            found[f"A B, A of 2560 x {k}, B of {k} x 1024, {dtype}, GFLOP/s"] = gemm_rate(dtype, 2560, 1024, k) / 1e9
+    for name, new in (("a new array", True), ("one that is there", False)):
+        found[f"writing 256 MiB to {name}, GB/s"] = write_rate(2**28, new) / 1e9
+    return found
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         serve(prepare, np.asarray, "floor")
     else:
-        main()
+        print(json.dumps(rates(), indent=1))

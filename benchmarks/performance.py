@@ -98,6 +98,15 @@ def run(jobs: list[Job], environments: Path | None) -> Iterator[dict[str, Any]]:
             yield done
 
 
+def rates(threads: int) -> dict[str, float]:
+    """Of this machine, with so many threads."""
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    command = [sys.executable, "-m", "benchmarks.floor"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **counts}, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
 def commit() -> str | None:
     """Of the checkout."""
     done = subprocess.run(
@@ -134,6 +143,9 @@ def main() -> None:
         found["machine"] = machine()
         for new in run(jobs, options.environments and options.environments.absolute()):
             found["jobs"] = in_order([*found["jobs"], new])
+            write(found)
+        if options.only in "Rates":
+            found["rates"] = {str(threads): rates(threads) for threads in (1, 2)}
             write(found)
         if options.only in "Memory":
             found["memory"] = [peak(job) for job in MEMORY_JOBS]

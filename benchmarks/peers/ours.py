@@ -4,6 +4,7 @@ import importlib.metadata as metadata
 import sys
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import ntk_array as ntk
 
@@ -56,5 +57,12 @@ def flat(result: np.ndarray) -> np.ndarray:
     return result if result.ndim == 2 else result.reshape(result.shape[0] * result.shape[1], -1)
 
 
+def version() -> str:
+    """Of what computes: NumPy's matrix products are those of its BLAS, for a kind of processor."""
+    blas, *_ = (pool for pool in threadpool_info() if pool["user_api"] == "blas")  # NumPy was imported first
+    name = f"{blas['internal_api']} {blas['version']} for {blas.get('architecture', 'this processor')}"
+    return f"ntk_array (NumPy {np.__version__} with {name}, Numba {metadata.version('numba')})"
+
+
 if __name__ == "__main__":
-    serve(prepare, flat, f"ntk_array (NumPy {np.__version__}, Numba {metadata.version('numba')})")
+    serve(prepare, flat, version())

@@ -8,7 +8,8 @@ Made by `python -m benchmarks.performance --environments DIR`; all figures are i
 Processor: {processor}, {cores} cores; Python {python}; {date}. Versions: {versions}.
 
 A job runs in two processes that take turns, after runs that are not counted: ours in each of its ways, then the other
-in its fastest. A ratio is the other's time for an entry of the matrix over ours: the median of the rounds,
+in its fastest. Runs of less than a fifth of a second are repeated for so long, and the turn counts as their median. A
+ratio is the other's time for an entry of the matrix over ours: the median of the rounds,
 with the lowest and the highest in brackets. Above 1 we are faster. A target counts as met by the faster of `K(x)` and
 `assemble`, which both make a new array; with `out=` the array is there already. "Error" is the largest on a sample of
 entries against values by other means (mpmath, quadrature in long double, explicit Jacobians in float64), relative to
@@ -22,7 +23,7 @@ TABLES = {
     "Empirical, full kernel": "float32, symmetric, matrices (N C, N C). 'At the floor' is the ratio that code at the "
     "floor of the machine would\nhave, from our share of it in the table below.\n",
     "Floor of the machine": "The floor is the counted operations of A A^T and of the other products at the rates that "
-    "`benchmarks/floor.py`\nmeasures in the same rounds, and one write of the result to fresh pages; the ratio is the "
+    "`benchmarks/floor.py`\nmeasures in the same rounds, and one write of the result to a new array; the ratio is the "
     "share of its rate that we reach.\n",
     "Scaling": "Time for an entry, against ourselves: 1 is flat; for threads, the gain. Bars in the picture go from "
     "the\nfastest round to the slowest.\n\n![Cost of an entry over N and depth, and the gain of two threads]("
@@ -39,6 +40,8 @@ def page(found: dict[str, Any]) -> str:
         rows = [r for r in found["jobs"] if r["table"] == table]
         if rows:
             parts.append(f"## {table}\n\n{text}\n" + _table(rows, _shares(found["jobs"])))
+    if "rates" in found:
+        parts.append("## Rates of the machine\n\n" + RATES + "\n".join(_rate_rows(found["rates"])) + "\n")
     if found["memory"]:
         parts.append("## Memory\n\n" + MEMORY + "\n".join(map(_memory_row, found["memory"])) + "\n")
     return "\n".join(parts)
@@ -91,6 +94,19 @@ def _ratio(result: dict[str, Any], way: str) -> str:
         return ""
     ratios = result["ratios"][way]
     return f"{result['ratio'][way]:.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
+
+
+RATES = """\
+Measured by `python -m benchmarks.floor`. No code that lives on matrix products gains more from a second thread.
+
+| what | 1 thread | 2 threads | gain |
+|---|---|---|---|
+"""
+
+
+def _rate_rows(rates: dict[str, dict[str, float]]) -> list[str]:
+    one, two = rates["1"], rates["2"]
+    return [f"| {name} | {one[name]:.3g} | {two[name]:.3g} | {two[name] / one[name]:.2f} |" for name in one]
 
 
 MEMORY = """\
