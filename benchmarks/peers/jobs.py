@@ -112,7 +112,7 @@ def _scaling() -> list[Job]:
         for n in (2000, 4000, 8000, 16000):
             many = replace(case, n=n)
             jobs.append(Job(table, f"{name}: N = {n} against 1000", many, "ours", 0.9, few, repeats=3))
-        both = replace(case, n=2000)
+        both = replace(case, n=4000)
         jobs.append(Job(table, f"{name}: 2 threads against 1", both, "ours", 1.8, both, threads=(2, 1)))
     shallow = replace(RELU, n=2000, widths=(1,))
     for depth in (2, 5, 10, 20, 50):
@@ -124,7 +124,7 @@ def _scaling() -> list[Job]:
         jobs.append(Job(table, f"empirical {shape(NARROW)}: N = {n} against 128", many, "ours", 0.9, few))
     jobs += [
         Job(table, f"empirical {shape(net)}: 2 threads against 1", net, "ours", 1.8, net, threads=(2, 1))
-        for net in (NARROW, WIDE)
+        for net in (replace(NARROW, n=500), replace(WIDE, n=500))
     ]
     return [replace(job, ways=("assemble",)) for job in jobs]
 
