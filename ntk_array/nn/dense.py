@@ -112,14 +112,13 @@ class Dense(Layer):
         return z + bias_scale * params["bias"] if "bias" in params else z
 
     def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents times the scaled weight, as one matrix product."""
+        """Cotangents times the scaled weight, as one matrix product; there are more of them than of weights."""
         factors = [DenseFactors(tape, delta)]
         if not to_inputs:
             return None, factors
         xp = home(delta).xp
         weight_scale, _ = self._scales(tape.shape[1])
-        pulled = xp.reshape(delta, (-1, self.width)) @ params["weight"]
-        pulled *= weight_scale
+        pulled = xp.reshape(delta, (-1, self.width)) @ (weight_scale * params["weight"])
         return xp.reshape(pulled, (*delta.shape[:2], tape.shape[1])), factors
 
     def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
