@@ -208,8 +208,8 @@ def test_import_loads_the_core_only():
 
 
 def test_import_is_quick():
-    """In CPU seconds of the thread that imports, in a fresh process: wall time would measure what else the machine does,
-    the time of all threads those of NumPy's BLAS, which spin for a while."""
+    """In CPU seconds of the thread that imports, in a fresh process: wall time would measure what else the machine
+    does, the time of all threads those of NumPy's BLAS, which spin for a while."""
     code = (
         "import time; a = time.thread_time(); import numpy; b = time.thread_time(); import ntk_array;"
         "print(b - a, time.thread_time() - b)"

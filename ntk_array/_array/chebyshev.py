@@ -11,7 +11,7 @@ from . import numba_loops
 from .compilers import apply
 from .namespace import Array, home
 
-__all__ = ["adaptive_series", "points", "quotient", "sum_from_end", "to_coefficients"]
+__all__ = ["adaptive_series", "points", "quotient", "sum_from_end", "sum_mixed", "to_coefficients"]
 
 TILE = 2**15  # numbers that are summed at once on the host: few enough for a cache, enough that threads do not wait
 LANES = 256  # numbers that are summed at once by a compiled loop, with their temporaries in the nearest cache
@@ -38,7 +38,8 @@ def adaptive_series(
     """Coefficients of a function on [-1, 1], and what the others add up to; None where ``most`` terms are not enough.
 
     The tolerance is relative to the largest value, and holds for each coefficient: terms are added until the last
-    quarter of them is below it, and all behind the last one that is not are dropped.
+    quarter of them is below it, and all behind the last one that is not are dropped. What comes after those that were
+    computed is taken to add up to no more than their last quarter does.
     """
     n = 16
     while n <= most:
@@ -46,8 +47,8 @@ def adaptive_series(
         coefficients, scale = to_coefficients(values), float(np.max(np.abs(values))) or 1.0
         small = np.abs(coefficients) <= tolerance * scale
         if np.all(small[-n // 4 :]):
-            kept = 1 + max(np.flatnonzero(~small), default=0)
-            return coefficients[:kept], float(np.sum(np.abs(coefficients[kept:])))
+            kept, sizes = 1 + max(np.flatnonzero(~small), default=0), np.abs(coefficients)
+            return coefficients[:kept], float(np.sum(sizes[kept:]) + np.sum(sizes[-n // 4 :]))
         n += n // 2
     return None
 
@@ -140,5 +141,79 @@ def _compiled_sum() -> Callable[..., None]:
                 k -= 4
             for j in range(n):
                 out[start + j] = first + u[start + j] * ((u[start + j] - 1) * newer[j] - (older[j] - c[0]))
+
+    return numba_loops.jit(loop)
+
+
+def sum_mixed(series: np.ndarray, left: Array, right: Array, y: Array) -> Array:
+    """Sum of series[k, i, j] T_k(y) left_i right_j, by Clenshaw's recurrence in y.
+
+    For left (N1, p), right (N2, q) and y (N1, N2) all pairs of rows, for y (N,) row by row.
+    """
+    place = home(y)
+    xp = place.xp
+    large = np.abs(series) > np.max(np.abs(series)) * place.eps / 4.0
+    shares = [share[: _kept(kept, 0), : _kept(kept, 1)] for share, kept in zip(series, large, strict=True)]
+    if isinstance(y, np.ndarray) and y.ndim == 2 and y.size >= numba_loops.ENOUGH and numba_loops.available():
+        return _sum_mixed_on_host(shares, left, right, y)
+
+    def coefficient(share: np.ndarray) -> Array:
+        p, q = share.shape
+        mixed = left[:, :p] @ place.asarray(share)
+        return mixed @ right[:, :q].T if y.ndim == 2 else xp.sum(mixed * right[:, :q], axis=1)
+
+    newer, older = xp.zeros_like(y), xp.zeros_like(y)
+    for share in shares[:0:-1]:
+        newer, older = coefficient(share) + 2.0 * y * newer - older, newer
+    return coefficient(shares[0]) + y * newer - older
+
+
+def _kept(large: np.ndarray, axis: int) -> int:
+    """How many coefficients there are along an axis up to the last large one."""
+    return 1 + int(max(np.flatnonzero(np.any(large, axis=1 - axis)), default=-1))
+
+
+def _sum_mixed_on_host(shares: list[np.ndarray], left: np.ndarray, right: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Row by row: a row of ``left`` turns each share into a series in ``right``, four terms of which are summed at
+    once."""
+    counts = np.asarray([-(-share.shape[1] // 4) * 4 for share in shares])  # rounded up, with zeros
+    mixed = np.zeros((y.shape[0], int(np.sum(counts))), dtype=y.dtype)
+    for share, stop, count in zip(shares, np.cumsum(counts), counts, strict=True):
+        p, q = share.shape
+        mixed[:, stop - count : stop - count + q] = left[:, :p] @ share.astype(y.dtype)
+    columns = np.zeros((int(np.max(counts)), y.shape[1]), dtype=y.dtype)
+    columns[: right.shape[1]] = right.T[: len(columns)]
+    out = np.empty_like(y)
+    _compiled_mixed_sum()(counts, mixed, columns, y, out)
+    return out
+
+
+@cache
+def _compiled_mixed_sum() -> Callable[..., None]:
+    def loop(counts: np.ndarray, mixed: np.ndarray, columns: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+        twice, newer, older = np.empty(LANES, y.dtype), np.empty(LANES, y.dtype), np.empty(LANES, y.dtype)
+        for start in range(0, y.shape[1], LANES):
+            n = min(LANES, y.shape[1] - start)
+            for i in range(y.shape[0]):
+                for j in range(n):
+                    twice[j], newer[j], older[j] = 2 * y[i, start + j], 0, 0
+                at = mixed.shape[1]
+                for k in range(counts.size - 1, -1, -1):
+                    for j in range(n):
+                        newer[j], older[j] = twice[j] * newer[j] - older[j], newer[j]
+                    at -= counts[k]
+                    for b in range(0, counts[k], 4):
+                        m0, m1, m2, m3 = (
+                            mixed[i, at + b],
+                            mixed[i, at + b + 1],
+                            mixed[i, at + b + 2],
+                            mixed[i, at + b + 3],
+                        )
+                        c0, c1 = columns[b, start : start + n], columns[b + 1, start : start + n]
+                        c2, c3 = columns[b + 2, start : start + n], columns[b + 3, start : start + n]
+                        for j in range(n):
+                            newer[j] += (m0 * c0[j] + m1 * c1[j]) + (m2 * c2[j] + m3 * c3[j])
+                for j in range(n):
+                    out[i, start + j] = newer[j] - y[i, start + j] * older[j]
 
     return numba_loops.jit(loop)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .._array.chebyshev import points, to_coefficients
+from .._array.chebyshev import points, sum_mixed, to_coefficients
 from .._array.namespace import Array, home, to_host
 from .angle import angle, angle_tangent
 from .covariance import Covariance
@@ -104,7 +104,7 @@ class DualTable:
         t = angle(state)
         sides = zip((state.k11, state.k22), series.shape[2:], strict=True)
         left, right = (self._basis(k, n) for k, n in sides)
-        return Dual(*(_clenshaw(one, left, right, (2.0 / math.pi) * t - 1.0) for one in series))
+        return Dual(*(sum_mixed(one, left, right, (2.0 / math.pi) * t - 1.0) for one in series))
 
     def _basis(self, variance: Array, n: int) -> Array:
         """Chebyshev polynomials of degree 0 .. n - 1 in asinh of the standard deviation, (N, n)."""
@@ -116,21 +116,6 @@ class DualTable:
         for _ in range(n - 2):
             columns.append(2.0 * x * columns[-1] - columns[-2])
         return xp.stack(columns[:n], axis=1)
-
-
-def _clenshaw(series: np.ndarray, left: Array, right: Array, cosine: Array) -> Array:
-    """Sum of series[k, i, j] T_k(cosine) left_i right_j, for all pairs of rows or, in one axis, row by row."""
-    place = home(cosine)
-    xp = place.xp
-
-    def coefficient(k: int) -> Array:
-        mixed = left @ place.asarray(series[k])
-        return mixed @ right.T if cosine.ndim == 2 else xp.sum(mixed * right, axis=1)
-
-    newer, older = xp.zeros_like(cosine), xp.zeros_like(cosine)
-    for k in range(series.shape[0] - 1, 0, -1):
-        newer, older = coefficient(k) + 2.0 * cosine * newer - older, newer
-    return coefficient(0) + cosine * newer - older
 
 
 @dataclass(frozen=True)
