@@ -152,8 +152,10 @@ def sum_mixed(series: np.ndarray, left: Array, right: Array, y: Array) -> Array:
     """
     place = home(y)
     xp = place.xp
-    large = np.abs(series) > np.max(np.abs(series)) * place.eps / 4.0
-    shares = [share[: _kept(kept, 0), : _kept(kept, 1)] for share, kept in zip(series, large, strict=True)]
+    sizes = np.abs(series)
+    large = sizes > np.max(sizes) * place.eps / 4.0
+    extents = zip(_extents(large, 2).tolist(), _extents(large, 1).tolist(), strict=True)
+    shares = [share[:p, :q] for share, (p, q) in zip(series, extents, strict=True)]
     if isinstance(y, np.ndarray) and y.ndim == 2 and y.size >= numba_loops.ENOUGH and numba_loops.available():
         return _sum_mixed_on_host(shares, left, right, y)
 
@@ -168,9 +170,10 @@ def sum_mixed(series: np.ndarray, left: Array, right: Array, y: Array) -> Array:
     return coefficient(shares[0]) + y * newer - older
 
 
-def _kept(large: np.ndarray, axis: int) -> int:
-    """How many coefficients there are along an axis up to the last large one."""
-    return 1 + int(max(np.flatnonzero(np.any(large, axis=1 - axis)), default=-1))
+def _extents(large: np.ndarray, axis: int) -> np.ndarray:
+    """How many rows (axis 2) or columns (axis 1) of each matrix there are up to the last that has a large entry."""
+    found = np.any(large, axis=axis)
+    return np.where(np.any(found, axis=1), found.shape[1] - np.argmax(found[:, ::-1], axis=1), 0)
 
 
 def _sum_mixed_on_host(shares: list[np.ndarray], left: np.ndarray, right: np.ndarray, y: np.ndarray) -> np.ndarray:

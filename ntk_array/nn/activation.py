@@ -84,7 +84,7 @@ class Activation(Layer):
 
         def variance(k: Array) -> Array:
             # A tabulated dual may give a zero row a variance of -1e-20.
-            return xp.reshape(xp.clip(dual(state.pairs(k)).value, min=0.0), k.shape)
+            return xp.reshape(xp.clip(dual.variance(state.pairs(k)), min=0.0), k.shape)
 
         k12, slope, sine = dual(state)
         return state.to(

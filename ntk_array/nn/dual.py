@@ -46,6 +46,9 @@ class DualFunction(Protocol):
     def __call__(self, state: Covariance) -> Dual:
         """At the covariances of a state, of a block or of pairs."""
 
+    def variance(self, pairs: Covariance) -> Array:
+        """E[phi(u)^2], at a state of inputs with themselves."""
+
     def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
         """The derivative where the covariances change as those of dstate."""
 
@@ -60,6 +63,10 @@ class ClosedDual(NamedTuple):
     def __call__(self, state: Covariance) -> Dual:
         """The formula."""
         return self.function(state)
+
+    def variance(self, pairs: Covariance) -> Array:
+        """The formula at an angle of 0."""
+        return self(pairs).value
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,13 @@ class DualTable:
     def __call__(self, state: Covariance) -> Dual:
         """Sum the series."""
         return self._sum(self.series, state)
+
+    def variance(self, pairs: Covariance) -> Array:
+        """The series at an angle of 0, where the k-th Chebyshev polynomial is (-1)^k."""
+        place, n = home(pairs.k11), self.series.shape[2]
+        signs = (-1.0) ** np.arange(self.series.shape[1])
+        basis = self._basis(pairs.k11, n)
+        return place.xp.sum((basis @ place.asarray(np.tensordot(signs, self.series[0], 1))) * basis, axis=1)
 
     def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
         """The chain rule over t, asinh s1 and asinh s2."""
@@ -135,6 +149,10 @@ class DirectDual:
         xp, t = home(state.k12).xp, angle(state)
         s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
         return self._back(state, self.rule.points(self.phi, s1, s2, t))
+
+    def variance(self, pairs: Covariance) -> Array:
+        """Integrated too."""
+        return self(pairs).value
 
     def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
         """Central differences of order four: four times the work."""

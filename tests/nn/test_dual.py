@@ -166,6 +166,16 @@ def test_blocks_and_pairs_agree(name):
 
 
 @pytest.mark.host
+@pytest.mark.parametrize("name", ["tanh", "elu", "hard_tanh"])
+def test_variances_are_second_moments(name):
+    std = np.asarray([0.3, 0.6, 1.1])
+    state = Covariance(np.outer(std, std), std[:, None] ** 2, std[None, :] ** 2, None, 1, gaussian=True)
+    got = NUMERICAL[name].dual(state).variance(state.pairs(state.k11))
+    expected = [float(variance(ORACLES[name], s)[0]) for s in std]
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+@pytest.mark.host
 @pytest.mark.parametrize("name", NUMERICAL)
 def test_coincident_and_opposite_inputs(name):
     """At t = 0 the value and the slope are the second moments of one variable."""
