@@ -97,9 +97,10 @@ def take_turns(
                 results.append(np.load(path, mmap_mode="r"))
         seconds: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
         loads = []
-        for _ in range(job.repeats):
+        for turn in range(job.repeats):
             for worker, ways, found in ((ours, mine, seconds[0]), (other, theirs, seconds[1])):
-                for way in ways:
+                first = turn % len(ways)  # another one each time: the first finds caches and pages of the other process
+                for way in (*ways[first:], *ways[:first]):
                     answer = worker.run(way)
                     found.setdefault(way, []).append(answer["seconds"])
                     loads.append(answer["load"])
