@@ -25,8 +25,9 @@ TABLES = {
     "Floor of the machine": "The floor is the counted operations of A A^T and of the other products at the rates that "
     "`benchmarks/floor.py`\nmeasures in the same rounds, and one write of the result to a new array; the ratio is the "
     "share of its rate that we reach.\n",
-    "Scaling": "Time for an entry, against ourselves: 1 is flat; for threads, the gain. Bars in the picture go from "
-    "the\nfastest round to the slowest.\n\n![Cost of an entry over N and depth, and the gain of two threads]("
+    "Scaling": "Time for an entry, against ourselves: 1 is flat; for threads, the gain, also with `out=`: writing to a "
+    "new array gains\nlittle from a second thread (see the rates below). Bars in the picture go from the fastest round "
+    "to the slowest.\n\n![Cost of an entry over N and depth, and the gain of two threads]("
     "images/performance.svg)\n",
 }
 WAYS = ("K(x)", "assemble", "assemble, out=")
