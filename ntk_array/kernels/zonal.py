@@ -81,9 +81,9 @@ class Zonal(Kernel):
         """As the kernel does."""
         return self.kernel.checked(x1, x2)
 
-    def prepare(self, x: Array) -> Inputs:
-        """The inputs and their variances."""
-        return Inputs.of(x)
+    def prepare(self, x: Array) -> Any:
+        """As the kernel does."""
+        return self.kernel.prepare(x)
 
     def prepared_block(self, prepared1: Inputs, prepared2: Inputs | None) -> Array:
         """The sum of the series."""

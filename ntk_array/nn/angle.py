@@ -70,15 +70,13 @@ def sine_of_inputs(one: Inputs, two: Inputs | None, k12: Array) -> Array:
 
     Small ones come from differences of the normalized inputs, |u - v|^2 = 2 (1 - cos t).
     """
-    k11, k22 = one.variance, (one if two is None else two).variance.T
-    sine = apply(_sine_of_cosine, k12, k11, k22)
-    if two is None:
-        sine = with_diagonal(sine, home(sine).xp.ones_like(k11[:, 0]))  # known: not one of the small ones
-    sine = _with_small_ones(sine, one, one if two is None else two, k12)
-    if two is None:
-        xp = home(sine).xp
-        sine = with_diagonal(sine, xp.where(k11[:, 0] > 0, xp.zeros_like(k11[:, 0]), 1.0))
-    return sine
+    other = one if two is None else two
+    sine = apply(_sine_of_cosine, k12, one.variance, other.variance.T)
+    if two is not None:
+        return _with_small_ones(sine, one, other, k12)
+    variance, ones = one.variance[:, 0], home(sine).xp.ones_like(one.variance[:, 0])
+    sine = _with_small_ones(with_diagonal(sine, ones), one, other, k12)  # the diagonal is known: none of the small ones
+    return with_diagonal(sine, home(sine).xp.where(variance > 0, 0.0, ones))
 
 
 def _with_small_ones(sine: Array, one: Inputs, two: Inputs, k12: Array) -> Array:
