@@ -128,7 +128,10 @@ def _scaling() -> list[Job]:
     ]
     # Writing to a new array is not arithmetic: for threads, with out= too.
     return [
-        replace(job, ways=("assemble", "assemble, out=") if job.threads == (2, 1) else ("assemble",)) for job in jobs
+        replace(job, ways=("assemble", "assemble, out="), repeats=9)
+        if job.threads == (2, 1)
+        else replace(job, ways=("assemble",))
+        for job in jobs
     ]
 
 

@@ -18,7 +18,7 @@ def add_multiple(total: Array | None, blocks: Array, factors: Array) -> Array:
     """
     # Repeated once a row of blocks: long inner loops.
     repeated = home(blocks).xp.repeat(factors, blocks.shape[2] // factors.shape[1], axis=1)
-    if total is not None and _compiles(blocks):
+    if total is not None and numba_loops.compiles(blocks):
         _compiled_sum()(total, blocks, repeated)
         return total
     blocks *= repeated[:, None, :]
@@ -36,7 +36,7 @@ def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
     (m, n), (p, q) = a.shape, b.shape
     if isinstance(total, np.ndarray) and np.count_nonzero(b) <= max(p, q):
         # An identity, say: few entries of the total change.
-        if _compiles(total):
+        if numba_loops.compiles(total):
             _compiled_kronecker()(total, a, b)
             return total
         entries = total.reshape((m, p, n, q))
@@ -49,11 +49,6 @@ def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
     if total is not None:
         product += total
     return product
-
-
-def _compiles(blocks: Array) -> bool:
-    known = isinstance(blocks, np.ndarray) and blocks.dtype.char in "fd"
-    return known and blocks.size >= numba_loops.ENOUGH and numba_loops.available() is not None
 
 
 @cache

@@ -91,7 +91,7 @@ class _Clenshaw:
 def _sum_on_host(first: float, c: np.ndarray, u: np.ndarray) -> np.ndarray:
     """The same, compiled for large arrays, or else in place and in tiles."""
     flat, out = u.reshape(-1), np.empty(u.size, dtype=u.dtype)
-    if u.size >= numba_loops.ENOUGH and numba_loops.available():
+    if numba_loops.compiles(u):
         padding = np.zeros((1 - c.size) % 4, dtype=u.dtype)  # four terms are summed at once
         _compiled_sum()(c.dtype.type(first), np.concatenate([c, padding]), flat, out)
     else:
@@ -156,7 +156,7 @@ def sum_mixed(series: np.ndarray, left: Array, right: Array, y: Array) -> Array:
     large = sizes > np.max(sizes) * place.eps / 4.0
     extents = zip(_extents(large, 2).tolist(), _extents(large, 1).tolist(), strict=True)
     shares = [share[:p, :q] for share, (p, q) in zip(series, extents, strict=True)]
-    if isinstance(y, np.ndarray) and y.ndim == 2 and y.size >= numba_loops.ENOUGH and numba_loops.available():
+    if y.ndim == 2 and numba_loops.compiles(y):
         return _sum_mixed_on_host(shares, left, right, y)
 
     def coefficient(share: np.ndarray) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from .files import write_whole
 from .formula import ARITHMETIC, COLUMN, ENTRY, NUMBER, ROW, Formula, NotElementwise
 
-__all__ = ["available", "jit", "loop_of"]
+__all__ = ["available", "compiles", "jit", "loop_of"]
 
 ENOUGH = 2**15
 """Fewer numbers are done before a compiled loop is loaded."""
@@ -53,6 +53,12 @@ def available() -> str | None:
     except ImportError:
         return None
     return str(numba.__version__)
+
+
+def compiles(x: object) -> bool:
+    """Whether x is an array that loops are compiled for: of NumPy, real, and large enough."""
+    known = isinstance(x, np.ndarray) and x.dtype.char in "fd"
+    return known and x.size >= ENOUGH and available() is not None
 
 
 def jit(function: Callable[..., None]) -> Callable[..., None]:
