@@ -57,8 +57,9 @@ def available() -> str | None:
 
 def compiles(x: object) -> bool:
     """Whether x is an array that loops are compiled for: of NumPy, real, and large enough."""
-    known = isinstance(x, np.ndarray) and x.dtype.char in "fd"
-    return known and x.size >= ENOUGH and available() is not None
+    if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
+        return False
+    return x.size >= ENOUGH and available() is not None
 
 
 def jit(function: Callable[..., None]) -> Callable[..., None]:
