@@ -18,8 +18,9 @@ LANES = 256  # numbers that are summed at once by a compiled loop, with their te
 
 
 def points(low: float, high: float, n: int) -> np.ndarray:
-    """The n Chebyshev points of an interval."""
-    return (low + high) / 2 + (high - low) / 2 * np.cos(math.pi * (np.arange(n) + 0.5) / n)
+    """The n Chebyshev points of an interval, to all their digits where it begins or ends at 0."""
+    half = math.pi * (np.arange(n) + 0.5) / (2 * n)
+    return low * np.sin(half) ** 2 + high * np.cos(half) ** 2
 
 
 def to_coefficients(samples: np.ndarray) -> np.ndarray:
@@ -33,21 +34,25 @@ def to_coefficients(samples: np.ndarray) -> np.ndarray:
 
 
 def adaptive_series(
-    function: Callable[[np.ndarray], np.ndarray], tolerance: float, most: int
+    function: Callable[[np.ndarray], np.ndarray], tolerance: float, rounding: float, most: int
 ) -> tuple[np.ndarray, float] | None:
-    """Coefficients of a function on [-1, 1], and what the others add up to; None where ``most`` terms are not enough.
+    """Coefficients of a function of u in [0, 2] in T_k(u - 1), and what those left out add up to; None where ``most``
+    samples are not enough.
 
     The tolerance is relative to the largest value, and holds for each coefficient: terms are added until the last
-    quarter of them is below it, and all behind the last one that is not are dropped. What comes after those that were
-    computed is taken to add up to no more than their last quarter does.
+    quarter of them is below it, and all behind the last one that is not are dropped. Coefficients that no longer fall
+    and are below ``rounding`` are that of the function: dropped too. What comes after those that were computed is taken
+    to add up to no more than their last quarter does.
     """
-    n = 16
+    n = 24
     while n <= most:
-        values = function(points(-1.0, 1.0, n))
+        values = function(points(0.0, 2.0, n))
         coefficients, scale = to_coefficients(values), float(np.max(np.abs(values))) or 1.0
-        small = np.abs(coefficients) <= tolerance * scale
-        if np.all(small[-n // 4 :]):
-            kept, sizes = 1 + max(np.flatnonzero(~small), default=0), np.abs(coefficients)
+        sizes = np.abs(coefficients)
+        before, last = np.max(sizes[n // 2 : -n // 4]), np.max(sizes[-n // 4 :])
+        level = max(tolerance * scale, 2.0 * last if before < 4.0 * last <= 4.0 * rounding * scale else 0.0)
+        if last <= level:
+            kept = 1 + max(np.flatnonzero(sizes > level), default=0)
             return coefficients[:kept], float(np.sum(sizes[kept:]) + np.sum(sizes[-n // 4 :]))
         n += n // 2
     return None

@@ -7,19 +7,20 @@ function of the angle t between the inputs, whatever the depth and the activatio
 
 from -1 at t = 0 to 1 at t = pi, kinks of ReLU networks at both ends included; the series is sampled from the network's
 own recursion, and its cost for an entry is a few dozen multiply-adds. Deep networks are steep at t = 0: there u = 1 + y
-is known to all its digits, and the kernel is summed as its value for equal inputs plus u q(u - 1).
+is known to all its digits, and the kernel is summed as its value for equal inputs plus u q(u - 1). Where it is so steep
+that a series in u would be long, it is one in u (1 + m) / (1 + m u / 2), which goes from 0 to 2 too but 1 + m times as
+fast at t = 0.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from .._array.chebyshev import adaptive_series, quotient, sum_from_end
+from .._array.chebyshev import adaptive_series, points, quotient, sum_from_end, to_coefficients
 from .._array.compilers import apply
 from .._array.linalg import mirror
 from .._array.namespace import Array, home, to_host
@@ -32,36 +33,53 @@ from .base import Kernel
 __all__ = ["Zonal", "ZonalSeries", "zonal_series"]
 
 TOLERANCE = 2e-16  # of a coefficient in float64, relative to the kernel of equal inputs; rounding is 1e-16 at most
+ROUNDING = 32 * TOLERANCE  # of the recursion over many layers, at most
 MOST_TERMS = 192  # a recursion over a few layers costs about as much
+SAMPLES = 54  # as many terms as kernels of a few layers need
+STRETCHES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # m: the steeper the kernel, the larger the best of them
 
 
 @dataclass(frozen=True)
 class ZonalSeries:
-    """A kernel as ``equal``, its value for equal inputs, plus u times a series in u - 1; times s1 s2 where
-    ``homogeneous``, the standard deviations of the inputs.
+    """A kernel as ``equal``, its value for equal inputs, plus u times a series in u - 1, of the variable u that is
+    stretched by m = ``stretch``; times s1 s2 where ``homogeneous``, the standard deviations of the inputs.
 
     ``error`` bounds what is missing with the terms that were left out, relative to ``equal``.
     """
 
     equal: float
     coefficients: np.ndarray
+    stretch: float
     homogeneous: bool
     error: float
 
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
-        u = apply(_variable, state.k12, state.k11, state.k22, state.sine)
+        u = apply(_Variable(self.stretch), state.k12, state.k11, state.k22, state.sine)
         kernel = sum_from_end(self.equal, self.coefficients, u)
         return apply(_scaled, kernel, state.k11, state.k22) if self.homogeneous else kernel
 
 
-def _variable(k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
-    """u = 1 - cos t / sqrt(1 + sin t), without the cancellation at t = 0."""
-    cosine, sine = direction(Covariance(k12, k11, k22, None, 1, sine=sine))
-    xp = home(cosine).xp
-    root = xp.sqrt(1.0 + sine)
-    near = sine * root / (root + xp.abs(cosine))
-    return xp.clip(xp.where(cosine > 0, near, 1.0 - cosine / root), min=0.0, max=2.0)
+@dataclass(frozen=True)
+class _Variable:
+    """u = 1 - cos t / sqrt(1 + sin t), without the cancellation at t = 0; stretched."""
+
+    stretch: float
+
+    def __call__(self, k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
+        cosine, sine = direction(Covariance(k12, k11, k22, None, 1, sine=sine))
+        xp = home(cosine).xp
+        root = xp.sqrt(1.0 + sine)
+        total = root + xp.abs(cosine)
+        top, bottom = xp.where(cosine > 0, sine * root, total), xp.where(cosine > 0, total, root)
+        return xp.clip((1.0 + self.stretch) * top / (bottom + (0.5 * self.stretch) * top), min=0.0, max=2.0)
+
+
+def _direction(u: np.ndarray, stretch: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """cos t and sin t where the variable that is so stretched is u."""
+    plain = u / (1.0 + stretch * (1.0 - 0.5 * u))
+    sine = plain * (2.0 - plain)
+    return (1.0 - plain) * np.sqrt(1.0 + sine), sine
 
 
 def _scaled(kernel: Array, k11: Array, k22: Array) -> Array:
@@ -76,6 +94,8 @@ class Zonal(Kernel):
 
     kernel: Kernel
     series: ZonalSeries
+
+    temporaries = 10  # operation by operation; compiled loops need half as many
 
     def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """As the kernel does."""
@@ -113,16 +133,24 @@ def _series(key: Same, variance: float, width: int, ntk: bool, tolerance: float)
     """Sampled from the recursion at inputs of one variance and all angles, on the host in float64."""
     net: Layer = key.item
 
-    def kernel(y: np.ndarray) -> np.ndarray:
-        t = 2.0 * np.arcsin(y / math.sqrt(2.0)) + math.pi / 2
-        k = np.full_like(t, variance)
-        state = Covariance(variance * np.cos(t), k, k, np.zeros_like(t) if ntk else None, width, sine=np.sin(t))
-        state = net.propagate(state)
-        return np.asarray(state.ntk if ntk else state.k12)
+    def kernel(u: np.ndarray, stretch: float | np.ndarray) -> np.ndarray:
+        cosine, sine = _direction(u, stretch)
+        k = np.full(sine.size, variance)
+        start = Covariance(k * cosine.ravel(), k, k, np.zeros_like(k) if ntk else None, width, sine=sine.ravel())
+        state = net.propagate(start)
+        return np.asarray(state.ntk if ntk else state.k12).reshape(sine.shape)
 
-    found = adaptive_series(kernel, tolerance, MOST_TERMS)
+    probes = kernel(points(0.0, 2.0, SAMPLES), np.asarray(STRETCHES)[:, None])
+    stretch = STRETCHES[int(np.argmin([_slowness(values, tolerance) for values in probes]))]
+    found = adaptive_series(partial(kernel, stretch=stretch), tolerance, ROUNDING, MOST_TERMS)
     if found is None:
         return None
-    equal = float(kernel(np.asarray([-1.0]))[0])
+    equal = float(kernel(np.zeros(1), stretch)[0])
     # What is left out is missing here and where the inputs are equal, a value that is set right.
-    return ZonalSeries(equal, quotient(found[0]), net.homogeneous, 2.0 * found[1] / (equal or 1.0))
+    return ZonalSeries(equal, quotient(found[0]), stretch, net.homogeneous, 2.0 * found[1] / (equal or 1.0))
+
+
+def _slowness(values: np.ndarray, tolerance: float) -> float:
+    """The sum of the last of a few dozen coefficients, relative to the largest value; no less than is of interest."""
+    last = np.abs(to_coefficients(values))[-SAMPLES // 4 :]
+    return max(float(np.sum(last)) / (float(np.max(np.abs(values))) or 1.0), tolerance * len(last))

@@ -30,12 +30,24 @@ def test_coefficients_of_a_known_function():
 @pytest.mark.host
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-15])
 def test_what_a_series_leaves_out_is_said(tolerance):
-    y = np.linspace(-1.0, 1.0, 1001)
-    coefficients, left_out = adaptive_series(lambda y: 1.0 / (1.1 + y), tolerance, 192)
-    error = np.max(np.abs(chebyshev.chebval(y, coefficients) - 1.0 / (1.1 + y)))
+    u = np.linspace(0.0, 2.0, 1001)
+    coefficients, left_out = adaptive_series(lambda u: 1.0 / (0.1 + u), tolerance, 0.0, 192)
+    error = np.max(np.abs(chebyshev.chebval(u - 1.0, coefficients) - 1.0 / (0.1 + u)))
     assert error <= left_out + 1e-13
     assert left_out < 10.0 * 100.0 * tolerance
-    assert adaptive_series(lambda y: np.abs(y - 0.1), tolerance, 192) is None
+    assert adaptive_series(lambda u: np.abs(u - 1.1), tolerance, 1e-14, 192) is None
+
+
+@pytest.mark.host
+def test_rounding_of_the_function_is_not_resolved(rng):
+    def noisy(u):
+        return np.exp(u) * (1.0 + 1e-14 * rng.normal(size=u.shape))
+
+    assert adaptive_series(noisy, 2e-16, 0.0, 192) is None
+    coefficients, left_out = adaptive_series(noisy, 2e-16, 1e-13, 192)
+    u = np.linspace(0.0, 2.0, 1001)
+    assert len(coefficients) < 20
+    assert np.max(np.abs(chebyshev.chebval(u - 1.0, coefficients) - np.exp(u))) < 1e-13 < 10.0 * left_out
 
 
 @pytest.mark.parametrize("terms", [2, 7, 30])

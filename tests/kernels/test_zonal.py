@@ -2,13 +2,14 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array.gram import assemble
-from ntk_array.kernels.zonal import MOST_TERMS, Zonal, zonal_series
+from ntk_array.kernels.zonal import Zonal, zonal_series
 
 KINDS = pytest.mark.parametrize("kind", [ntk.InfiniteNTK, ntk.InfiniteNNGP], ids=["ntk", "nngp"])
 
@@ -30,7 +31,9 @@ def layer_by_layer(kernel, x1, x2=None):
 
 @KINDS
 @pytest.mark.parametrize("parameterization", ["ntk", "standard"])
-@pytest.mark.parametrize(("activation", "depth"), [("relu", 3), ("relu", 20), ("abs", 2), (nn.LeakyReLU(0.3), 4)])
+@pytest.mark.parametrize(
+    ("activation", "depth"), [("relu", 3), ("relu", 20), ("relu", 60), ("abs", 2), (nn.LeakyReLU(0.3), 4)]
+)
 def test_norms_factor_out_of_homogeneous_networks(backend, kind, parameterization, activation, depth):
     kernel = kind(nn.mlp((7,) * depth, 1, activation=activation, parameterization=parameterization))
     x = sphere(backend, 12) * backend.array(np.geomspace(1e-3, 1e3, 12)[:, None])
@@ -69,11 +72,31 @@ def test_where_there_is_no_series():
 @pytest.mark.host
 def test_the_series_is_short_at_any_depth():
     x = np.eye(3)
-    terms = [len(series_of(ntk.InfiniteNTK(nn.mlp((1,) * depth, 1)), x).coefficients) for depth in (1, 3, 20, 50)]
-    assert terms[1] <= 40
-    assert max(terms) < MOST_TERMS / 1.5
+    series = [series_of(ntk.InfiniteNTK(nn.mlp((1,) * depth, 1)), x) for depth in (3, 20, 50, 100)]
+    assert all(len(one.coefficients) < most for one, most in zip(series, (40, 48, 60, 72), strict=True))
+    assert [one.stretch > 0 for one in series] == [False, True, True, True]
     narrow = series_of(ntk.InfiniteNTK(nn.mlp((1,) * 3, 1)), x.astype(np.float32))
-    assert len(narrow.coefficients) < 0.7 * terms[1]
+    assert len(narrow.coefficients) < 0.7 * len(series[0].coefficients)
+
+
+@pytest.mark.host
+def test_deep_networks_against_mpmath():
+    """The recursion of arc-cosine kernels in 40 digits, nearly equal and nearly opposite inputs included."""
+    depth, angles = 50, np.asarray([1e-9, 1e-5, 1e-3, 0.02, 0.3, 1.0, 2.0, 3.0, math.pi - 1e-6])
+    x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    kernel = ntk.InfiniteNTK(nn.mlp((1,) * depth, 1))
+    assert series_of(kernel, x) is not None
+    got = kernel(np.asarray([[1.0, 0.0]]), x)[0]
+    with mpmath.workdps(40):
+        gain = mpmath.mpf(math.sqrt(2.0)) ** 2 / 2  # of the variance, by each layer: not quite 1
+        for value, (along, across) in zip(got, x.tolist(), strict=True):
+            t, variance = mpmath.atan2(across, along), gain
+            theta = variance * mpmath.cos(t)
+            for _ in range(depth):
+                t, slope = mpmath.acos((mpmath.sin(t) + (mpmath.pi - t) * mpmath.cos(t)) / mpmath.pi), 1 - t / mpmath.pi
+                variance *= gain
+                theta = variance * mpmath.cos(t) + gain * slope * theta
+            assert abs(value - theta) < 1.5e-16 * depth * (depth + 1)  # the square of weight_std is rounded
 
 
 @pytest.mark.host
@@ -86,7 +109,9 @@ def test_another_variance_is_another_series():
 
 @KINDS
 @pytest.mark.host
-@pytest.mark.parametrize(("activation", "bias_std", "depth"), [("relu", 0.0, 3), ("relu", 0.0, 20), ("tanh", 0.3, 2)])
+@pytest.mark.parametrize(
+    ("activation", "bias_std", "depth"), [("relu", 0.0, 3), ("relu", 0.0, 20), ("relu", 0.0, 60), ("tanh", 0.3, 2)]
+)
 def test_what_is_left_out_is_bounded(kind, activation, bias_std, depth):
     """A series for float32, summed in float64, against the recursion in float64."""
     kernel = kind(nn.mlp((1,) * depth, 1, activation=activation, bias_std=bias_std))
