@@ -1,7 +1,7 @@
 """Chebyshev series: made on the host in float64, summed on any library."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,12 +23,13 @@ def points(low: float, high: float, n: int) -> np.ndarray:
     return low * np.sin(half) ** 2 + high * np.cos(half) ** 2
 
 
-def to_coefficients(samples: np.ndarray) -> np.ndarray:
-    """Values at Chebyshev points to Chebyshev coefficients, along every axis."""
+def to_coefficients(samples: np.ndarray, axes: Sequence[int] | None = None) -> np.ndarray:
+    """Values at Chebyshev points to Chebyshev coefficients, along these axes or all."""
     from scipy.fft import dctn
 
-    coefficients = dctn(samples, type=2) / np.prod(samples.shape)
-    for axis in range(samples.ndim):
+    axes = range(samples.ndim) if axes is None else axes
+    coefficients = dctn(samples, type=2, axes=axes) / math.prod(samples.shape[axis] for axis in axes)
+    for axis in axes:
         np.moveaxis(coefficients, axis, 0)[0] /= 2
     return np.asarray(coefficients)
 

@@ -117,7 +117,7 @@ def plan(
     >>> import numpy as np, ntk_array as ntk
     >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1))
     >>> ntk.gram.plan(K, np.ones((3000, 8)), threads=1)  # doctest: +ELLIPSIS
-    Plan(78 tiles of 250 x 250 inputs, 1 at once; 68.7 MiB for the result (3000, 3000), ... MiB to work)
+    Plan(36 tiles of 375 x 375 inputs, 1 at once; 68.7 MiB for the result (3000, 3000), ... MiB to work)
     """
     return plan_for(*checked(kernel, x1, x2), memory, threads)[0]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from .._array.linalg import mirror
-from .._array.namespace import Array
+from .._array.namespace import Array, home
 from .._array.validate import inputs
 from ..nn.covariance import Covariance, Direction, Inputs
 from ..nn.layer import Layer
@@ -36,10 +36,15 @@ class _Infinite(Kernel):
         return mirror(block) if prepared2 is None else block
 
     def restricted(self, x1: Array, x2: Array | None) -> Kernel:
-        """As one function of the angle, where it is one."""
+        """As one function of the angle, where it is one; else with tables for all inputs, where it needs tables."""
         _check_flat(x1)
         series = zonal_series(self.net, x1, x2, self._ntk)
-        return self if series is None else Zonal(self, series)
+        if series is not None:
+            return Zonal(self, series)
+        if not self.net.numerical:
+            return self
+        both = x1 if x2 is None else home(x1).xp.concat([x1, x2])
+        return replace(self, net=self.net.tabulated(Covariance.of_pairs(Inputs.of(both), ntk=False)))
 
     def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
         """The derivative of the same recursion, layer by layer."""

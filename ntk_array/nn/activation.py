@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class Activation(Layer):
     (u, v) ~ N(0, [[K11, K12], [K12, K22]]) (Jacot et al. 2018, Theorem 1), here by quadrature to an error that is
     estimated, carried along in the state, and warned about where it is above 1e-9.
     """
+
+    _table: ClassVar[DualFunction | None] = None  # an instance that was tabulated has its own
 
     @property
     def breakpoints(self) -> tuple[float, ...]:
@@ -114,10 +117,13 @@ class Activation(Layer):
         return after, change
 
     def dual(self, state: Covariance, margin: float = 0.0) -> DualFunction:
-        """The dual activation for standard deviations in the range of the state, widened by the share ``margin``.
+        """The dual activation for standard deviations in the range of the state, widened by the share ``margin``; or
+        the one that was tabulated.
 
         Tables are kept: a network asks for the same ones over and over.
         """
+        if self._table is not None and not margin:
+            return self._table
         xp = home(state.k12).xp
         variances = [float(to_host(f(k))) for k in (state.k11, state.k22) for f in (xp.min, xp.max)]
         smallest, largest = math.sqrt(min(variances)), math.sqrt(max(variances))
@@ -132,6 +138,17 @@ class Activation(Layer):
                 stacklevel=2,
             )
         return table
+
+    @property
+    def numerical(self) -> bool:
+        """Unless there is a closed form."""
+        return True
+
+    def tabulated(self, pairs: Covariance) -> Activation:
+        """The activation with its dual for the variances of these inputs."""
+        fixed = copy(self)
+        object.__setattr__(fixed, "_table", self.dual(pairs))
+        return fixed
 
 
 @lru_cache(maxsize=128)
@@ -152,6 +169,15 @@ def _outward(smallest: float, largest: float) -> tuple[float, float]:
 
 class ClosedForm(Activation):
     """An activation whose dual activation is known in closed form, with its derivative."""
+
+    @property
+    def numerical(self) -> bool:
+        """There is nothing to integrate."""
+        return False
+
+    def tabulated(self, pairs: Covariance) -> Activation:
+        """Nor to tabulate."""
+        return self
 
     @abstractmethod
     def closed_form(self, xp: Any, state: Covariance) -> Dual:

@@ -199,16 +199,28 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     low, high = math.asinh(smallest), math.asinh(largest)
     if isinstance(chosen, Conditional) and high > low:
         return DirectDual(phi, chosen, rule_error)
-    std_count = 1 if high - low < 1e-14 * (1.0 + high) else 8
-    t_count = 16
+
+    def sampled(std: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Value and slope, each relative to its largest one."""
+        return np.stack([grid / (_largest(grid) or 1.0) for grid in chosen.sample(phi, std, t)])
+
+    def stds(n: int) -> np.ndarray:
+        return np.asarray(np.sinh(points(low, high, n)))
+
+    def angles(n: int) -> np.ndarray:
+        return points(0.0, math.pi, n)
+
+    # Few points along the other axis tell how many are needed along one.
+    t_count = _enough(lambda n: sampled(probe[0], angles(n)), 1, 16, MAX_T_TERMS)
+    if high - low < 1e-14 * (1.0 + high):
+        std_count = 1
+    else:
+        std_count = _enough(lambda n: sampled(stds(n), probe[1]), 2, 8, MAX_STD_TERMS)
     while True:
-        std = np.sinh(points(low, high, std_count))
-        samples = chosen.sample(phi, std, points(0.0, math.pi, t_count))
-        series = np.stack([to_coefficients(grid) for grid in samples])
-        sizes = np.stack([np.abs(c) / (_largest(grid) or 1.0) for c, grid in zip(series, samples, strict=True)])
-        # An eighth of the terms, at least two: aliasing makes the very last ones of n samples too small.
-        t_tail = _largest(sizes[:, -max(2, t_count // 8) :])
-        std_tail = _largest(sizes[:, :, -max(2, std_count // 8) :]) if std_count > 1 else 0.0
+        grids = chosen.sample(phi, stds(std_count), angles(t_count))
+        series = np.stack([to_coefficients(grid) for grid in grids])
+        sizes = np.stack([np.abs(c) / (_largest(grid) or 1.0) for c, grid in zip(series, grids, strict=True)])
+        t_tail, std_tail = _tail(sizes, 1), _tail(sizes, 2) if std_count > 1 else 0.0
         grow_t = t_tail > TOLERANCE and t_count < MAX_T_TERMS
         grow_std = std_tail > TOLERANCE and std_count < MAX_STD_TERMS
         if not (grow_t or grow_std):
@@ -220,6 +232,19 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     kept_t = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 2, 3)) > 1e-17), default=0)
     kept_s = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 1, 2)) > 1e-17), default=0)
     return DualTable(low, high, np.ascontiguousarray(series[:, :kept_t, :kept_s, :kept_s]), error)
+
+
+def _enough(sampled: Callable[[int], np.ndarray], axis: int, n: int, most: int) -> int:
+    """As many points along an axis, n or more, as it takes for the last coefficients to be at rounding."""
+    while n < most and _tail(to_coefficients(sampled(n), axes=[axis]), axis) > TOLERANCE:
+        n += n // 4
+    return n
+
+
+def _tail(coefficients: np.ndarray, axis: int) -> float:
+    """The largest of the last eighth of them, or two: aliasing makes the very last ones of n samples too small."""
+    n = coefficients.shape[axis]
+    return _largest(np.take(coefficients, range(n - max(2, n // 8), n), axis=axis))
 
 
 def _largest(x: np.ndarray) -> float:

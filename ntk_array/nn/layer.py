@@ -63,6 +63,16 @@ class Layer(ABC):
         raise TypeError(f"{self!r} does not give the derivative of its infinite-width limit")
 
     @property
+    def numerical(self) -> bool:
+        """Whether the infinite-width limit needs numerical integrals, which are tabulated."""
+        return False
+
+    def tabulated(self, pairs: Covariance) -> Layer:
+        """The same layer with tables for the variances of these inputs, a state of each with itself, and no others."""
+        del pairs
+        return self
+
+    @property
     def homogeneous(self) -> bool:
         """Whether the layer commutes with positive factors, f(a x) = a f(x): norms then factor out of its kernels."""
         return False

@@ -13,15 +13,19 @@ integrates over v given u.
 """
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 __all__ = ["Conditional", "Polar", "ScalarFunction", "rules_for"]
 
 RADIUS = 9.5  # exp(-RADIUS^2 / 2) = 3e-20
+ENOUGH = 2**20  # nodes: fewer are done before threads have started
+MOST_THREADS = 8  # each takes up to 100 MB
 
 
 class ScalarFunction(NamedTuple):
@@ -46,18 +50,22 @@ class Polar:
 
     def sample(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both expectations for all pairs of standard deviations (n,) at all angles (m,): each (m, n, n)."""
-        value, slope = np.zeros((2, len(t), len(std), len(std)))
         grades = 0.5 * 4.0 ** -np.arange(1.0, self.levels + 1)
         r, r_weight = _panels(RADIUS * np.asarray([0.0, *(2 * grades), 1.0]), self.radii)
         r_weight = r_weight * r * np.exp(-0.5 * r * r)
         shares = np.asarray([0.0, *grades, *(1 - grades), 1.0])
         quarter = np.full((len(t), 1), math.pi / 2)
         # u and v have one sign in two sectors of angles, half a turn apart, and opposite signs in the other two.
-        for low, high, sign in ((t[:, None] - quarter, quarter, 1), (quarter, t[:, None] + quarter, -1)):
-            angles, angle_weights = _panels(low + (high - low) * shares, self.angles)
-            for k, (a, a_weight) in enumerate(zip(angles, angle_weights, strict=True)):
-                weight = np.multiply.outer(a_weight, r_weight) / (2 * math.pi)
-                u = np.multiply.outer(std, np.multiply.outer([np.cos(a), -np.cos(a)], r))
+        sectors = [
+            (*_panels(low + (high - low) * shares, self.angles), sign)
+            for low, high, sign in ((t[:, None] - quarter, quarter, 1), (quarter, t[:, None] + quarter, -1))
+        ]
+
+        def at_angle(k: int) -> tuple[np.ndarray, np.ndarray]:
+            value, slope = np.zeros((2, len(std), len(std)))
+            for angles, weights, sign in sectors:
+                weight = np.multiply.outer(weights[k], r_weight) / (2 * math.pi)
+                u = np.multiply.outer(std, np.multiply.outer([np.cos(angles[k]), -np.cos(angles[k])], r))
                 for grid, f in ((value, phi.function), (slope, phi.derivative)):
                     of_u = f(u)
                     # Reflected at the middle of its sector, u / s1 is v / s2, or its negative where signs are opposite.
@@ -65,8 +73,20 @@ class Polar:
                     # A product for each ray: one with all nodes would be long and thin, and the threads of a BLAS that
                     # share such products wait for one another most of the time, for minutes on a busy machine.
                     each_ray = (weight * of_u).transpose(1, 2, 0, 3) @ of_v.transpose(1, 2, 3, 0)
-                    grid[k] += np.sum(each_ray, axis=(0, 1))
-        return value, slope
+                    grid += np.sum(each_ray, axis=(0, 1))
+            return value, slope
+
+        nodes = len(std) * len(t) * len(r) * sectors[0][0].shape[1]
+        values, slopes = zip(*_mapped(at_angle, range(len(t)), nodes > ENOUGH), strict=True)
+        return np.stack(values), np.stack(slopes)
+
+
+def _mapped(function: Callable[[int], Any], items: Iterable[int], parallel: bool) -> Iterable[Any]:
+    """The results in order; from several threads where that is worth it: NumPy shares the processor in them."""
+    if not parallel:
+        return map(function, items)
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+        return list(pool.map(function, items))
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,19 @@ class Sequential(Layer):
         return state, dstate
 
     @property
+    def numerical(self) -> bool:
+        """If any layer is."""
+        return any(layer.numerical for layer in self.layers)
+
+    def tabulated(self, pairs: Covariance) -> Sequential:
+        """Every layer for what comes out of those before it."""
+        layers = []
+        for layer in self.layers:
+            layers.append(layer.tabulated(pairs))
+            pairs = layers[-1].propagate(pairs)
+        return Sequential(*layers)
+
+    @property
     def homogeneous(self) -> bool:
         """If all layers are."""
         return all(layer.homogeneous for layer in self.layers)

@@ -99,9 +99,9 @@ def test_threads_are_those_of_matrix_products():
 
 
 def test_what_it_says():
-    scheme = plan(RELU, np.ones((600, 2)), threads=1)
+    scheme = plan(RELU, np.ones((900, 2)), threads=1)
     assert repr(scheme) == (
-        "Plan(6 tiles of 200 x 200 inputs, 1 at once; 2.75 MiB for the result (600, 600), "
+        "Plan(6 tiles of 300 x 300 inputs, 1 at once; 6.18 MiB for the result (900, 900), "
         f"{scheme.working_bytes / 2**20:.3g} MiB to work)"
     )
 
@@ -113,9 +113,9 @@ def test_bad_arguments(backend):
     with pytest.raises(TypeError, match=r"^kernel must be a kernel such as ntk_array.InfiniteNTK\(net\), got 'relu'"):
         plan("relu", x)
     with pytest.raises(
-        ValueError, match=r"^memory='100 B' is too little: a tile of one entry on each of 1 threads takes"
+        ValueError, match=r"^memory='50 B' is too little: a tile of one entry on each of 1 threads takes"
     ):
-        plan(RELU, x, memory="100 B", threads=1)
+        plan(RELU, x, memory="50 B", threads=1)
     with pytest.raises(ValueError, match=r"^threads must be a whole number of at least 1, got 0"):
         plan(RELU, x, threads=0)
     if not backend.name.startswith("numpy"):

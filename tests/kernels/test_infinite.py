@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ntk_array import InfiniteNNGP, InfiniteNTK, nn
+from ntk_array.gram import assemble, plan
 
 KINDS = pytest.mark.parametrize("kind", [InfiniteNTK, InfiniteNNGP], ids=["ntk", "nngp"])
 
@@ -197,3 +198,26 @@ def test_widths_matter_in_the_standard_parameterization_only(backend):
 
     np.testing.assert_array_equal(kernel(3, "ntk"), kernel(300, "ntk"))
     assert np.all(np.diag(kernel(300, "standard")) > 50 * np.diag(kernel(3, "standard")))
+
+
+@pytest.mark.host
+@KINDS
+def test_tables_are_made_once_for_all_tiles(kind):
+    """Of the range of all inputs, however unequal the norms in different tiles are, with two activations."""
+    calls = []
+
+    def tanh(xp, x):
+        calls.append(x.shape)
+        return xp.tanh(x)
+
+    phi = nn.Elementwise(tanh, lambda xp, x: 1.0 - xp.tanh(x) ** 2)
+    kernel = kind(nn.Sequential(nn.Dense(1, bias_std=0.3), phi, nn.Dense(1, bias_std=0.3), phi, nn.Dense(1)))
+    x = np.random.default_rng(0).normal(size=(60, 3)) * np.geomspace(0.2, 4.0, 60)[:, None]
+    tiles = assemble(kernel, x, memory="150 kB", threads=1)
+    assert len(plan(kernel, x, memory="150 kB", threads=1)) > 4
+    made = len(calls)
+    np.testing.assert_allclose(assemble(kernel, x, memory="150 kB", threads=2), tiles, rtol=0, atol=1e-13)
+    kernel.diag(x)
+    assert len(calls) == made
+    np.testing.assert_allclose(tiles[20:40, 20:40], kernel.block(x[20:40], None), rtol=0, atol=1e-12)
+    assert len(calls) > made  # a narrower table
