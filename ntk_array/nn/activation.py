@@ -145,7 +145,9 @@ class Activation(Layer):
         return True
 
     def tabulated(self, pairs: Covariance) -> Activation:
-        """The activation with its dual for the variances of these inputs."""
+        """The activation with its dual for the variances of these inputs, where that is a table."""
+        if not self.numerical:
+            return self
         fixed = copy(self)
         object.__setattr__(fixed, "_table", self.dual(pairs))
         return fixed
@@ -174,10 +176,6 @@ class ClosedForm(Activation):
     def numerical(self) -> bool:
         """There is nothing to integrate."""
         return False
-
-    def tabulated(self, pairs: Covariance) -> Activation:
-        """Nor to tabulate."""
-        return self
 
     @abstractmethod
     def closed_form(self, xp: Any, state: Covariance) -> Dual:
