@@ -19,7 +19,7 @@ from .._array.chebyshev import points, sum_mixed, to_coefficients
 from .._array.namespace import Array, home, to_host
 from .angle import angle, angle_tangent
 from .covariance import Covariance
-from .quadrature import Conditional, ScalarFunction, rules_for
+from .quadrature import Conditional, Polar, ScalarFunction, rules_for
 
 __all__ = ["ClosedDual", "DirectDual", "Dual", "DualFunction", "DualTable", "numerical_dual"]
 
@@ -186,23 +186,15 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     The quadrature rule is the first whose answer the next one confirms; the degrees of the series grow until
     their last coefficients are at rounding. Where neither succeeds the table says so in its ``error``.
     """
-    probe = np.unique([smallest, largest]), np.asarray([0.0, 0.3, 1.3, 2.2, 3.0])
-    chosen, *finer = rules_for(phi)
-    rough = chosen.sample(phi, *probe)
-    for better in finer:
-        fine = better.sample(phi, *probe)
-        rule_error = max(_largest(a - b) / (_largest(b) or 1.0) for a, b in zip(rough, fine, strict=True))
-        if rule_error < TOLERANCE:
-            break
-        chosen, rough = better, fine
-
+    ends, few_angles = np.unique([smallest, largest]), np.asarray([0.0, 0.3, 1.3, 2.2, 3.0])
+    rule, rule_error = _confirmed_rule(phi, ends, few_angles)
     low, high = math.asinh(smallest), math.asinh(largest)
-    if isinstance(chosen, Conditional) and high > low:
-        return DirectDual(phi, chosen, rule_error)
+    if isinstance(rule, Conditional) and high > low:
+        return DirectDual(phi, rule, rule_error)
 
     def sampled(std: np.ndarray, t: np.ndarray) -> np.ndarray:
         """Value and slope, each relative to its largest one."""
-        return np.stack([grid / (_largest(grid) or 1.0) for grid in chosen.sample(phi, std, t)])
+        return np.stack([grid / (_largest(grid) or 1.0) for grid in rule.sample(phi, std, t)])
 
     def stds(n: int) -> np.ndarray:
         return np.asarray(np.sinh(points(low, high, n)))
@@ -211,13 +203,13 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
         return points(0.0, math.pi, n)
 
     # Few points along the other axis tell how many are needed along one.
-    t_count = _enough(lambda n: sampled(probe[0], angles(n)), 1, 16, MAX_T_TERMS)
+    t_count = _enough(lambda n: sampled(ends, angles(n)), 1, 16, MAX_T_TERMS)
     if high - low < 1e-14 * (1.0 + high):
         std_count = 1
     else:
-        std_count = _enough(lambda n: sampled(stds(n), probe[1]), 2, 8, MAX_STD_TERMS)
+        std_count = _enough(lambda n: sampled(stds(n), few_angles), 2, 8, MAX_STD_TERMS)
     while True:
-        grids = chosen.sample(phi, stds(std_count), angles(t_count))
+        grids = rule.sample(phi, stds(std_count), angles(t_count))
         series = np.stack([to_coefficients(grid) for grid in grids])
         sizes = np.stack([np.abs(c) / (_largest(grid) or 1.0) for c, grid in zip(series, grids, strict=True)])
         t_tail, std_tail = _tail(sizes, 1), _tail(sizes, 2) if std_count > 1 else 0.0
@@ -232,6 +224,19 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     kept_t = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 2, 3)) > 1e-17), default=0)
     kept_s = 1 + max(np.flatnonzero(np.max(sizes, axis=(0, 1, 2)) > 1e-17), default=0)
     return DualTable(low, high, np.ascontiguousarray(series[:, :kept_t, :kept_s, :kept_s]), error)
+
+
+def _confirmed_rule(phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[Polar | Conditional, float]:
+    """The first rule whose answer at these points the next one confirms, or the last, and how far the two are apart."""
+    chosen, *finer = rules_for(phi)
+    rough = chosen.sample(phi, std, t)
+    for better in finer:
+        fine = better.sample(phi, std, t)
+        error = max(_largest(a - b) / (_largest(b) or 1.0) for a, b in zip(rough, fine, strict=True))
+        if error < TOLERANCE:
+            break
+        chosen, rough = better, fine
+    return chosen, error
 
 
 def _enough(sampled: Callable[[int], np.ndarray], axis: int, n: int, most: int) -> int:
