@@ -41,9 +41,9 @@ def adaptive_series(
     samples are not enough.
 
     The tolerance is relative to the largest value, and holds for each coefficient: terms are added until the last
-    quarter of them is below it, and all behind the last one that is not are dropped. Coefficients that no longer fall
-    and are below ``rounding`` are that of the function: dropped too. What comes after those that were computed is taken
-    to add up to no more than their last quarter does.
+    quarter of them is below it, and all behind the last one that is not are dropped. Where they no longer fall, and are
+    below ``rounding``, they are taken for the rounding of the function and dropped too. What comes after those that
+    were computed is taken to add up to no more than their last quarter does.
     """
     n = 24
     while n <= most:
@@ -51,7 +51,8 @@ def adaptive_series(
         coefficients, scale = to_coefficients(values), float(np.max(np.abs(values))) or 1.0
         sizes = np.abs(coefficients)
         before, last = np.max(sizes[n // 2 : -n // 4]), np.max(sizes[-n // 4 :])
-        level = max(tolerance * scale, 2.0 * last if before < 4.0 * last <= 4.0 * rounding * scale else 0.0)
+        only_rounding = before < 4.0 * last and last <= rounding * scale
+        level = max(tolerance * scale, 2.0 * last if only_rounding else 0.0)
         if last <= level:
             kept = 1 + max(np.flatnonzero(sizes > level), default=0)
             return coefficients[:kept], float(np.sum(sizes[kept:]) + np.sum(sizes[-n // 4 :]))

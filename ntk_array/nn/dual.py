@@ -209,8 +209,8 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     else:
         std_count = _enough(lambda n: sampled(stds(n), few_angles), 2, 8, MAX_STD_TERMS)
     while True:
-        grids = rule.sample(phi, stds(std_count), angles(t_count))
-        series = np.stack([to_coefficients(grid) for grid in grids])
+        grids = np.stack(rule.sample(phi, stds(std_count), angles(t_count)))
+        series = to_coefficients(grids, axes=[1, 2, 3])
         sizes = np.stack([np.abs(c) / (_largest(grid) or 1.0) for c, grid in zip(series, grids, strict=True)])
         t_tail, std_tail = _tail(sizes, 1), _tail(sizes, 2) if std_count > 1 else 0.0
         grow_t = t_tail > TOLERANCE and t_count < MAX_T_TERMS

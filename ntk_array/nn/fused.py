@@ -32,7 +32,8 @@ def propagate(layers: Sequence[Layer], state: Covariance) -> Covariance:
         return state
     outline, arrays = _split(state)
     for layer in layers:
-        step = _step(Same(layer), outline, tuple(arrays), compiler, state.k12.dtype)
+        # Tables are not elementwise, and a tabulated layer is another one for every problem.
+        step = None if layer.numerical else _step(Same(layer), outline, tuple(arrays), compiler, state.k12.dtype)
         if step is None:
             outline, arrays = _split(layer.propagate(outline.to(**arrays)))
         else:
