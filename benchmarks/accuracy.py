@@ -11,8 +11,8 @@ import mpmath
 import numpy as np
 
 import ntk_array as ntk
-from ntk_array.nn.covariance import Covariance
-from tests.nn.dual_cases import ACTIVATIONS, CLOSED_FORM
+from ntk_array.infinite.covariance import Covariance
+from tests.infinite.dual_cases import ACTIVATIONS, CLOSED_FORM
 
 ROOT = Path(__file__).parent.parent
 TEXT = """# Accuracy

@@ -11,12 +11,13 @@ from textwrap import fill
 import numpy as np
 
 import ntk_array as ntk
-from ntk_array.experiments import ScalingResult, TrainedEnsemble, kernel_concentration, load_dataset, trained_ensemble
+from ntk_array.experiments import ScalingResult, TrainedEnsemble, kernel_concentration, trained_ensemble
 from ntk_array.experiments.linearization import LinearizationGap
 from ntk_array.experiments.pictures import scaling_picture
 from ntk_array.experiments.regression import RegressionGap
 from ntk_array.experiments.scaling import scaling_of_training
 from ntk_array.experiments.stability import KernelStability
+from ntk_array.study import load_dataset
 
 ROOT = Path(__file__).parent.parent
 MEASURES = (KernelStability, LinearizationGap, RegressionGap)

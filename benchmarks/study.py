@@ -6,8 +6,9 @@ Run from the checkout: python -m benchmarks.study
 import json
 from pathlib import Path
 
-from ntk_array.experiments import StudySettings, load_dataset, run_study
-from ntk_array.plotting import draw
+from ntk_array.study.pictures import draw
+
+from ntk_array.study import StudySettings, load_dataset, run_study
 
 ROOT = Path(__file__).parent.parent
 

@@ -34,6 +34,7 @@ __all__ = [
     "function_space",
     "gram",
     "nn",
+    "study",
 ]
 
 __version__ = "0.1.0"
@@ -41,7 +42,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> ModuleType:
     """The floors above the kernels are loaded when they are first asked for: what needs a kernel only does not wait."""
-    if name in ("dynamics", "experiments"):
+    if name in ("dynamics", "experiments", "study"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

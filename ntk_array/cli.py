@@ -8,10 +8,10 @@ from importlib import metadata, util
 from pathlib import Path
 
 from . import __version__
-from ._array.compilers import descriptions
-from .experiments import StudySettings, load_dataset, run_study
-from .experiments.data import BUNDLED
+from ._formula.compilers import descriptions
 from .nn.activations import NAMED
+from .study import StudySettings, load_dataset, run_study
+from .study.data import BUNDLED
 
 __all__ = ["main"]
 
@@ -84,7 +84,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 
 
 def _study(options: argparse.Namespace) -> int:
-    from .report import table, write
+    from .study.report import table, write
 
     if util.find_spec("matplotlib") is None:
         raise ImportError("the report needs matplotlib: pip install 'ntk_array[study]'")

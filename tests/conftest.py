@@ -9,12 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ntk_array._array import numba_loops
+from ntk_array._formula import numba_loops
 
 from .backends import DEFAULT, NAMES, Backend, backend_named
 
 RAN: Counter[str] = Counter()
-COMPILED = ("_array", "nn", "gram", "kernels")
+COMPILED = ("_array", "_formula", "infinite", "nn", "gram", "kernels")
 """Where tests run on compiled formulas too: what stands on the kernels does not meet them again."""
 
 

@@ -16,7 +16,8 @@ PACKAGE = Path(ntk_array.__file__).parent
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FLOORS = ("_array", "function_space", "nn", "gram", "kernels", "solve", "dynamics", "experiments")
+FLOORS = ("_support", "_array", "_formula", "function_space", "infinite", "nn", "gram", "solve", "kernels", "dynamics")
+FLOORS += ("experiments", "study")
 CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
 OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba"}
 IMPORT_SECONDS = 0.1  # where NumPy takes NUMPY_SECONDS: a loaded or slow machine takes longer for both
@@ -24,7 +25,7 @@ NUMPY_SECONDS = 0.075
 
 PUBLIC = {
     "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
-        Precomputed dynamics experiments function_space gram nn""",
+        Precomputed dynamics experiments function_space gram nn study""",
     "ntk_array.nn": """Abs Activation Cos Dense ELU Elementwise Erf GELU Identity Layer LeakyReLU Linearized ReLU
         Sequential SiLU Sigmoid Sin Softplus Tanh Training load mlp save train""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
@@ -34,8 +35,9 @@ PUBLIC = {
     "ntk_array.dynamics": """Ensemble FlowState Gaussian GaussianProcess GradientDescent GradientFlow KernelSpectrum
         LeaveOneOut Selection max_step select_hyperparameters""",
     "ntk_array.gram": "Plan assemble plan",
-    "ntk_array.experiments": """Dataset PowerLaw ScalingResult Study StudySettings TrainedEnsemble kernel_concentration
-        kernel_stability linearization_gap load_dataset regression_gap run_study trained_ensemble""",
+    "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
+        linearization_gap regression_gap trained_ensemble""",
+    "ntk_array.study": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""
 

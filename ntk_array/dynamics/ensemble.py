@@ -6,9 +6,9 @@ from typing import Any
 from .._array.namespace import Array, home
 from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
+from ..infinite.covariance import Covariance, Inputs
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
-from ..nn.covariance import Covariance, Inputs
 from ..nn.layer import Layer
 from .gaussian import Gaussian, scalar_kernel
 from .spectral_flow import SpectralFlow

@@ -10,8 +10,8 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from .._array.namespace import home, to_host
-from .._array.progress import progress_bar
 from .._array.validate import one_of
+from .._support.progress import progress_bar
 from .gaussian_process import HYPERPARAMETERS, GaussianProcess
 from .gradient_flow import GradientFlow
 

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from .._array.progress import progress_bar
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs
+from .._support.progress import progress_bar
 from ..kernels import EmpiricalNTK, InfiniteNTK
 from ..nn import Layer
 from .journal import Journal, fingerprint

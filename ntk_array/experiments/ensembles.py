@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from .._array.progress import progress_bar
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
+from .._support.progress import progress_bar
 from ..dynamics import Ensemble, max_step
 from ..kernels import InfiniteNTK
 from ..nn import Layer, train

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from .._array.files import write_whole
 from .._array.namespace import Array, to_host
+from .._support.atomic import write_whole
 
 __all__ = ["Journal", "fingerprint"]
 

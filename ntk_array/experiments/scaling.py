@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from .._array.progress import progress_bar
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, positive, same_home, targets
+from .._support.progress import progress_bar
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..nn import Layer
 from .journal import Journal, fingerprint

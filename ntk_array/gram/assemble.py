@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._array.namespace import Array, home
-from .._array.progress import progress_sum
+from .._support.progress import progress_sum
 from .memory import keep_what_is_freed
 from .plan import Plan, checked, plan_for, thread_pools
 from .result import Result

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, Home, home
-from .._array.numba_loops import ENOUGH
 from .._array.validate import count
+from .._formula.numba_loops import ENOUGH
 from .memory import available, bytes_of, on_accelerator, readable
 from .tiled import Tiled, part
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from .._array.linalg import mirror
 from .._array.namespace import Array, home
 from .._array.validate import inputs
-from ..nn.covariance import Covariance, Direction, Inputs
+from ..infinite.covariance import Covariance, Direction, Inputs
 from ..nn.layer import Layer
 from .base import Kernel
 from .zonal import Zonal, zonal_series

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array.namespace import Array, home
-from .._array.progress import progress_bar
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
+from .._support.progress import progress_bar
 from ..nn.layer import Layer
 from ..nn.parameters import Params
 from .base import Kernel

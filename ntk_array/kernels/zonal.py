@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from .._array.chebyshev import adaptive_series, points, quotient, sum_from_end, to_coefficients
-from .._array.compilers import apply
 from .._array.linalg import mirror
 from .._array.namespace import Array, home, to_host
 from .._array.same import Same
-from ..nn.angle import direction
-from ..nn.covariance import Covariance, Inputs
+from .._formula.compilers import apply
+from ..infinite.angle import direction
+from ..infinite.covariance import Covariance, Inputs
+from ..infinite.series import adaptive_series, points, quotient, sum_from_end, to_coefficients
 from ..nn.layer import Layer
 from .base import Kernel
 

@@ -1,10 +1,10 @@
 """Networks: one file a layer, its finite and its infinite-width behaviour side by side."""
 
-from .activation import Activation
 from .activations import (
     ELU,
     GELU,
     Abs,
+    Activation,
     Cos,
     Elementwise,
     Erf,
@@ -17,11 +17,12 @@ from .activations import (
     Softplus,
     Tanh,
 )
+from .builders import mlp
 from .dense import Dense
 from .files import load, save
 from .layer import Layer
 from .linearized import Linearized
-from .sequential import Sequential, mlp
+from .sequential import Sequential
 from .training import Training, train
 
 __all__ = [

@@ -8,9 +8,9 @@ Their input axis has length 1 where they are the same for every input.
 
 from typing import Literal
 
-from .._array.blockwise import add_kronecker, add_multiple
 from .._array.linalg import inner
 from .._array.namespace import Array, home
+from .blockwise import add_kronecker, add_multiple
 
 __all__ = ["Contraction", "Outputs"]
 

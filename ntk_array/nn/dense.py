@@ -10,9 +10,9 @@ import numpy as np
 from .._array.namespace import Array, home
 from .._array.random import normal
 from .._array.validate import count, nonnegative, one_of, positive
-from .angle import sine_after_bias
+from ..infinite.angle import sine_after_bias
+from ..infinite.covariance import Covariance, Direction
 from .contraction import Contraction
-from .covariance import Covariance, Direction
 from .layer import Factors, Layer
 from .parameters import Params
 

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .._array.files import write_whole
 from .._array.namespace import Home, standard_namespace, to_host
-from . import activations
-from .activation import Activation
-from .activations import Elementwise
+from .._support.atomic import write_whole
+from .activations import NAMED, Activation, Elementwise
 from .dense import Dense
 from .layer import Layer
 from .parameters import Params, check_structure, flatten, tree_map, unflatten
@@ -26,7 +24,7 @@ MAX_ARCHITECTURE_BYTES = 1_000_000
 LAYERS: dict[str, type[Layer]] = {
     "Dense": Dense,
     "Sequential": Sequential,
-    **{type(make()).__name__: type(make()) for make in activations.NAMED.values()},
+    **{type(make()).__name__: type(make()) for make in NAMED.values()},
 }
 
 

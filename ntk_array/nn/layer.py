@@ -12,8 +12,8 @@ import numpy as np
 from .._array.namespace import Array, Home, default_dtype, home, standard_namespace
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, real_array, same_home
+from ..infinite.covariance import Covariance, Direction
 from .contraction import Contraction
-from .covariance import Covariance, Direction
 from .parameters import Params, check_structure, first_leaf, tree_map
 
 __all__ = ["Factors", "Layer", "output_cotangents"]

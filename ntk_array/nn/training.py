@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._array.namespace import to_host
-from .._array.progress import progress_bar
 from .._array.validate import count, momentum_below_one, positive, same_home
+from .._support.progress import progress_bar
 from ..function_space.cost import Cost
 from .layer import Layer
 from .linearized import Linearized

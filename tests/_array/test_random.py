@@ -63,7 +63,11 @@ def test_equal_seeds_of_any_type(seed):
     np.testing.assert_array_equal(normal(seed_sequence(seed), 3), normal(np.random.SeedSequence(0), 3))
 
 
-@pytest.mark.parametrize("bad", [-1, 1.0, "0", None, True, [1, 2], np.random.RandomState(0)], ids=repr)
+@pytest.mark.parametrize(
+    "bad",
+    [-1, 1.0, "0", None, True, [1, 2], np.random.RandomState(0)],
+    ids=lambda bad: "RandomState" if isinstance(bad, np.random.RandomState) else repr(bad),
+)
 def test_bad_seeds_are_a_type_error(bad):
     with pytest.raises(TypeError, match=r"^seed must be a whole number of at least 0 or a numpy.random.Generator"):
         NET.init(bad, input_shape=(3,))

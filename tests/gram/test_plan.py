@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
-from ntk_array._array.numba_loops import ENOUGH
+from ntk_array._formula.numba_loops import ENOUGH
 from ntk_array.gram import plan
 from ntk_array.gram.plan import Costs
 

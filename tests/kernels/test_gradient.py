@@ -10,7 +10,7 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 
-from ..nn.dual_cases import ACTIVATIONS
+from ..infinite.dual_cases import ACTIVATIONS
 
 NAMES = ("log_weight_std", "log_bias_std")
 CHEAP = [name for name in ACTIVATIONS if name not in ("tanh_8x", "hard_tanh", "bent", "sigmoid", "softplus")]

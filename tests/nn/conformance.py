@@ -13,8 +13,8 @@ import numpy as np
 
 from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, MonteCarloNTK, nn
 from ntk_array._array.namespace import home
-from ntk_array.nn.activation import Activation
 from ntk_array.nn.activations import NAMED
+from ntk_array.nn.activations.base import Activation
 from ntk_array.nn.parameters import flatten, tree_map
 
 OUTPUTS = ("full", "trace", "classwise", "sum_of_logits")

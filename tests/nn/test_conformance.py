@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ntk_array import nn
-from ntk_array.nn.dual import Dual
+from ntk_array.infinite.dual import Dual
 
 from ..backends import Backend, backend_named
 from . import conformance as c

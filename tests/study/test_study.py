@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ntk_array.study.pictures import FIGURES
 
 import ntk_array as ntk
 from ntk_array.cli import main
-from ntk_array.experiments import StudySettings, load_dataset, run_study
-from ntk_array.experiments import study as study_module
-from ntk_array.plotting import FIGURES
-from ntk_array.report import table, write
+from ntk_array.study import StudySettings, load_dataset, run_study
+from ntk_array.study import study as study_module
+from ntk_array.study.report import table, write
 
 SMALL = {"widths": (16, 64), "train": 24, "test": 20, "networks": 2, "steps": 60, "draws": 3, "ensemble": 3}
 QUICK = "study wine --widths 8,16 --train 20 --test 20 --steps 5 --networks 1 --draws 2 --ensemble 2"

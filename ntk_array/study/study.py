@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import to_host
-from .._array.progress import progress_bar
+from .._support.progress import progress_bar
+from ..experiments.concentration import kernel_concentration
+from ..experiments.ensembles import TrainedEnsemble, trained_ensemble
+from ..experiments.journal import Journal, fingerprint
+from ..experiments.power_law import PowerLaw
+from ..experiments.scaling import FITTED, Folder
 from .comparison import PROBE, WATCHED, Sample, compare, infinite_errors, plan_steps
-from .concentration import kernel_concentration
 from .data import Dataset
-from .ensembles import TrainedEnsemble, trained_ensemble
-from .journal import Journal, fingerprint
-from .power_law import PowerLaw
-from .scaling import FITTED, Folder
 from .settings import StudySettings
 
 __all__ = ["Study", "run_study"]

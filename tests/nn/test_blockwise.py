@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntk_array._array.blockwise import add_kronecker, add_multiple
+from ntk_array.nn.blockwise import add_kronecker, add_multiple
 
 
 @pytest.mark.parametrize(("m", "p", "n", "q"), [(4, 2, 5, 3), (1, 1, 1, 1), (3, 1, 40, 1), (6, 10, 7, 10)])

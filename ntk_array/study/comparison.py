@@ -10,16 +10,16 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from .._array.namespace import Array, Home, default_dtype, standard_namespace, to_host
-from .._array.progress import progress_bar
+from .._support.progress import progress_bar
 from ..dynamics import GradientDescent, GradientFlow, KernelSpectrum, max_step
+from ..experiments.runs import Measure, Start, recorded_steps, stable_step, train_and_measure
+from ..experiments.stability import KernelStability
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..kernels import EmpiricalNTK, InfiniteNTK, Precomputed
 from ..nn import Sequential
 from ..nn.parameters import Params
 from .data import Split
-from .runs import Measure, Start, recorded_steps, stable_step, train_and_measure
 from .settings import StudySettings
-from .stability import KernelStability
 
 __all__ = ["PROBE", "WATCHED", "Plan", "Sample", "compare", "infinite_errors", "plan_steps"]
 

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .files import write_whole
+from .._support.atomic import write_whole
 from .formula import ARITHMETIC, COLUMN, ENTRY, NUMBER, ROW, Formula, NotElementwise
 
 __all__ = ["available", "compiles", "jit", "loop_of"]

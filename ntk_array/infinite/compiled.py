@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from .._array.compilers import Compiler, compiled, compiler_for
-from .._array.formula import COLUMN, ENTRY, ROW
 from .._array.namespace import Array
 from .._array.same import Same
+from .._formula.compilers import Compiler, compiled, compiler_for
+from .._formula.formula import COLUMN, ENTRY, ROW
 from .covariance import Covariance
-
-if TYPE_CHECKING:
-    from .layer import Layer
 
 __all__ = ["propagate"]
 
 AXES = {"k12": ENTRY, "k11": ROW, "k22": COLUMN, "ntk": ENTRY, "sine": ENTRY}
 
 
-def propagate(layers: Sequence[Layer], state: Covariance) -> Covariance:
+def propagate(layers: Sequence[Any], state: Covariance) -> Covariance:
     """``layer.propagate(state)`` for one layer after the other.
 
     What each does to the arrays of a state is recorded once and compiled where that is worth it.
@@ -58,7 +55,7 @@ class _Step(NamedTuple):
 @lru_cache(maxsize=256)
 def _step(key: Same, outline: Covariance, names: tuple[str, ...], compiler: Compiler, dtype: Any) -> _Step | None:
     """A layer for states that are like ``outline`` but for the arrays of these names; None if it is not elementwise."""
-    layer: Layer = key.item
+    layer = key.item
     after: list[tuple[Covariance, tuple[str, ...]]] = []
 
     def function(*symbols: Array) -> list[Array]:

@@ -15,11 +15,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .._array.chebyshev import points, sum_mixed, to_coefficients
 from .._array.namespace import Array, home, to_host
 from .angle import angle, angle_tangent
 from .covariance import Covariance
 from .quadrature import Conditional, Polar, ScalarFunction, rules_for
+from .series import points, sum_mixed, to_coefficients
 
 __all__ = ["ClosedDual", "DirectDual", "Dual", "DualFunction", "DualTable", "numerical_dual"]
 

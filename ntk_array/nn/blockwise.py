@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from . import numba_loops
-from .namespace import Array, home
+from .._array.namespace import Array, home
+from .._formula import numba_loops
 
 __all__ = ["add_kronecker", "add_multiple"]
 

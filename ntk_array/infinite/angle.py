@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._array.compilers import apply
 from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home, to_host, true_indices
+from .._formula.compilers import apply
 
 if TYPE_CHECKING:
     from .covariance import Covariance, Inputs

@@ -1,4 +1,4 @@
-"""Writes dual_reference.json, which test_dual reads: python -m tests.nn.make_dual_reference (some minutes).
+"""Writes dual_reference.json, which test_dual reads: python -m tests.infinite.make_dual_reference (some minutes).
 
 Every number has 20 digits, of which about 19 are right.
 """

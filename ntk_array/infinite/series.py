@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 
-from . import numba_loops
-from .compilers import apply
-from .namespace import Array, home
+from .._array.namespace import Array, home
+from .._formula import numba_loops
+from .._formula.compilers import apply
 
 __all__ = ["adaptive_series", "points", "quotient", "sum_from_end", "sum_mixed", "to_coefficients"]
 

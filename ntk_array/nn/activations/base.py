@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._array.namespace import Array, home, standard_namespace, to_host
-from .._array.same import Same
-from .covariance import Covariance, Direction
-from .dual import ClosedDual, Dual, DualFunction, numerical_dual
-from .layer import Factors, Layer
-from .parameters import Params
-from .quadrature import ScalarFunction
+from ..._array.namespace import Array, home, standard_namespace, to_host
+from ..._array.same import Same
+from ...infinite.covariance import Covariance, Direction
+from ...infinite.dual import ClosedDual, Dual, DualFunction, numerical_dual
+from ...infinite.quadrature import ScalarFunction
+from ..layer import Factors, Layer
+from ..parameters import Params
 
 __all__ = ["Activation", "ClosedForm"]
 

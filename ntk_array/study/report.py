@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ._array.files import write_whole
-from .experiments.study import Study
-from .plotting import draw
+from .._support.atomic import write_whole
+from .pictures import draw
+from .study import Study
 
 __all__ = ["table", "write"]
 

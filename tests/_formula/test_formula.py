@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
-from ntk_array._array import compilers, cupy_kernels, numba_loops
-from ntk_array._array.formula import COLUMN, ENTRY, ROW, NotElementwise, trace
 from ntk_array._array.namespace import home
+from ntk_array._formula import compilers, cupy_kernels, numba_loops
+from ntk_array._formula.formula import COLUMN, ENTRY, ROW, NotElementwise, trace
 
 EXACT = {
     "add": mpmath.fadd,
@@ -208,7 +208,7 @@ def test_machine_code_is_kept_for_the_next_process(tmp_path, writable):
         "import numpy as np, ntk_array as ntk, numba;"
         "x = np.random.default_rng(0).normal(size=(200, 5));"
         "k = ntk.InfiniteNTK(ntk.nn.mlp((1,), 1, bias_std=0.2))(x);"
-        "from ntk_array._array import numba_loops;"
+        "from ntk_array._formula import numba_loops;"
         "loops = [m.loop for n, m in __import__('sys').modules.items() if n.startswith('ntk_array_loop')];"
         "print(len(loops), sum(sum(l.stats.cache_hits.values()) for l in loops), repr(float(k.sum())))"
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntk_array.experiments import Dataset, load_dataset
+from ntk_array.study import Dataset, load_dataset
 
 
 @pytest.fixture

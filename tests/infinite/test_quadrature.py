@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ntk_array.nn.quadrature import Conditional, Polar, ScalarFunction, rules_for
+from ntk_array.infinite.quadrature import Conditional, Polar, ScalarFunction, rules_for
 
 pytestmark = pytest.mark.host
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._array.namespace import Array, home
 from . import cupy_kernels, numba_loops
 from .formula import COLUMN, ROW, Formula, NotElementwise, trace
-from .namespace import Array, home
 
 __all__ = ["Compiler", "apply", "compiled", "compiler_for", "descriptions"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.polynomial import chebyshev
 
-from ntk_array._array.chebyshev import adaptive_series, points, quotient, sum_from_end, sum_mixed, to_coefficients
+from ntk_array.infinite.series import adaptive_series, points, quotient, sum_from_end, sum_mixed, to_coefficients
 
 
 def exact_sum(series, left, right, y):

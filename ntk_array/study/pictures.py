@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .experiments.pictures import draw_panels, scaling_panel
-from .experiments.study import Study
+from ..experiments.pictures import draw_panels, scaling_panel
+from .study import Study
 
 __all__ = ["FIGURES", "draw"]
 

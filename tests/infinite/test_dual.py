@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
-from ntk_array.nn.covariance import Covariance, Inputs
-from ntk_array.nn.dual import DirectDual, DualTable
+from ntk_array.infinite.covariance import Covariance, Inputs
+from ntk_array.infinite.dual import DirectDual, DualTable
 
 from .dual_cases import ACTIVATIONS, CLOSED_FORM, NUMERICAL, hard_tanh
 from .dual_oracle import ORACLES, expectations, variance

@@ -1,0 +1,1 @@
+"""Small helpers that know nothing of arrays: progress bars, files that are written whole."""

@@ -1,0 +1,1 @@
+"""What travels through an infinitely wide network, and how it is computed."""
