@@ -6,9 +6,8 @@ Run from the checkout: python -m benchmarks.study
 import json
 from pathlib import Path
 
-from ntk_array.study.pictures import draw
-
 from ntk_array.study import StudySettings, load_dataset, run_study
+from ntk_array.study.pictures import draw
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,8 +9,8 @@ from .._array.linalg import eigh
 from .._array.namespace import Array, home, is_array, to_host
 from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost, SquaredError
+from ..gram.kinds import stack_block
 from ..kernels.base import Kernel
-from .outputs import stack_block
 from .spectral import SpectralDynamics, weight_root
 
 __all__ = ["GradientDescent", "max_step"]

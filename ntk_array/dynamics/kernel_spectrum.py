@@ -9,9 +9,9 @@ from .._array.validate import count as whole
 from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure, Function
+from ..gram.kinds import stack_block, stack_values
 from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
-from .outputs import stack_block, stack_values
 from .spectral import weight_root
 
 __all__ = ["KernelSpectrum"]

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from ..kernels.base import Kind
+from ..gram.kinds import Kind, unstack_values
 from ..solve.spectrum import Spectrum
-from .outputs import unstack_values
 
 __all__ = ["LeaveOneOut", "error_derivative", "left_out_residual", "precision_diagonal", "regular_inverse"]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
+from ..gram.kinds import stack_block, stack_values, unstack_values
 from ..kernels.base import Kernel
-from .outputs import stack_block, stack_values, unstack_values
 from .problem import KernelDynamics
 from .state import FlowState, not_reached
 

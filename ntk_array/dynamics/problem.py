@@ -5,8 +5,8 @@ from collections.abc import Callable
 from .._array.namespace import Array, home
 from .._array.validate import nonnegative, real_array, same_home
 from ..function_space.cost import Cost
+from ..gram.kinds import stack_block, stack_values
 from ..kernels.base import Kernel
-from .outputs import stack_block, stack_values
 
 __all__ = ["KernelDynamics"]
 

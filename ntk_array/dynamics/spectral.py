@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from .._array.namespace import Array, home
 from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure
-from ..kernels.base import Kernel, Kind
+from ..gram.kinds import Kind, stack_block, stack_values, unstack_values
+from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
-from .outputs import stack_block, stack_values, unstack_values
 from .problem import KernelDynamics
 
 __all__ = ["SpectralDynamics", "weight_root"]

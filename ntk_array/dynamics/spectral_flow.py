@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from .._array.namespace import Array, home, to_host
-from .outputs import unstack_values
+from ..gram.kinds import unstack_values
 from .spectral import SpectralDynamics
 from .state import FlowState, not_reached
 

@@ -1,13 +1,11 @@
 """What a kernel must offer for its Gram matrices to be computed in tiles."""
 
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from .._array.namespace import Array
+from .kinds import Kind
 
-__all__ = ["Kind", "Tiled", "part"]
-
-Kind = Literal["scalar", "classwise", "full"]
-"""The shape of a block: (N1, N2), the same for every output; (C, N1, N2); or (N1, C, N2, C)."""
+__all__ = ["Tiled", "part"]
 
 
 @runtime_checkable

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from .._array.namespace import Array, home
 from .._array.validate import inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
-from ..gram.tiled import Kind
+from ..gram.kinds import Kind
 
-__all__ = ["Kernel", "Kind"]
+__all__ = ["Kernel"]
 
 
 class Kernel(ABC):

@@ -7,10 +7,11 @@ from typing import Any
 from .._array.linalg import inner
 from .._array.namespace import Array, home
 from .._array.validate import one_of, same_home
+from ..gram.kinds import Kind
 from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, select, tree_map
-from .base import Kernel, Kind
+from .base import Kernel
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ntk_array.study.pictures import FIGURES
 
 import ntk_array as ntk
 from ntk_array.cli import main
 from ntk_array.study import StudySettings, load_dataset, run_study
 from ntk_array.study import study as study_module
+from ntk_array.study.pictures import FIGURES
 from ntk_array.study.report import table, write
 
 SMALL = {"widths": (16, 64), "train": 24, "test": 20, "networks": 2, "steps": 60, "draws": 3, "ensemble": 3}

@@ -4,10 +4,14 @@ A scalar kernel is one matrix that acts on C columns, a class-wise one C matrice
 single matrix of N C rows in the order n * C + c.
 """
 
-from .._array.namespace import Array, home
-from ..kernels.base import Kind
+from typing import Literal
 
-__all__ = ["stack_block", "stack_values", "unstack_values"]
+from .._array.namespace import Array, home
+
+__all__ = ["Kind", "stack_block", "stack_values", "unstack_values"]
+
+Kind = Literal["scalar", "classwise", "full"]
+"""The shape of a block: (N1, N2), the same for every output; (C, N1, N2); or (N1, C, N2, C)."""
 
 
 def stack_block(kind: Kind, block: Array) -> Array:
