@@ -54,7 +54,7 @@ def duals() -> list[dict[str, float | str]]:
     for name, activation in ACTIVATIONS.items():
         points = [point for point in reference if point["activation"] == name]
         s1, s2, t = (np.asarray([point[key] for point in points]) for key in ("s1", "s2", "t"))
-        state = Covariance(s1 * s2 * np.cos(t), s1**2, s2**2, np.zeros(len(t)), 1, gaussian=True)
+        state = Covariance(s1 * s2 * np.cos(t), s1**2, s2**2)
         dual = activation.dual(state)
         value, slope, _ = dual(state)
         errors = {

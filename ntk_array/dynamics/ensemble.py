@@ -6,7 +6,7 @@ from typing import Any
 from .._array.namespace import Array, home
 from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
-from ..infinite.covariance import Covariance, Inputs
+from ..infinite.signal import Signal
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
 from ..nn.layer import Layer
@@ -94,7 +94,7 @@ class Ensemble:
         ValueError if the network does not end in a dense layer: its outputs are then not Gaussian.
         """
         ensemble = cls(InfiniteNTK(net), InfiniteNNGP(net), cost, ridge)
-        if not net.propagate(Covariance.of_pairs(Inputs.of(cost.p_in.x[:1, :]), ntk=False)).gaussian:
+        if not net.signal(Signal(tuple(cost.p_in.x.shape[1:]))).gaussian:
             raise ValueError(f"the outputs of {net!r} are not Gaussian at infinite width: end it in a dense layer")
         return ensemble
 

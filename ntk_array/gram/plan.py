@@ -224,6 +224,8 @@ def _cuts(start: int, n: int, side: int) -> Iterator[slice]:
 
 
 def _count(prepared: Any) -> int:
+    if prepared is None:
+        return 0
     return sum(map(_count, prepared)) if isinstance(prepared, list | tuple) else int(math.prod(prepared.shape))
 
 

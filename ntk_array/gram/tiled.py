@@ -38,6 +38,8 @@ def part(prepared: Any, rows: slice) -> Any:
 
     Every array leads with the inputs, or has length 1 there where it is the same for all of them.
     """
+    if prepared is None:
+        return None
     if isinstance(prepared, list | tuple):
         parts = [part(p, rows) for p in prepared]
         return type(prepared)(*parts) if hasattr(prepared, "_fields") else type(prepared)(parts)

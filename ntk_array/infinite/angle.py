@@ -1,131 +1,81 @@
-"""The angle between two inputs of an infinitely wide network, to full accuracy near 0 and pi.
+"""Angles between two functions, to full accuracy near 0 and pi.
 
 A kernel of a network with kinks has a kink at angle 0. A cosine that is known to rounding gives only half of the digits
 of a small angle, so the sine travels through the layers beside the covariances: its relative error stays at rounding.
 """
 
-from __future__ import annotations
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING
+from .._array.namespace import Array, home
 
-from .._array.linalg import with_diagonal
-from .._array.namespace import Array, home, to_host, true_indices
-from .._formula.compilers import apply
-
-if TYPE_CHECKING:
-    from .covariance import Covariance, Inputs
-
-__all__ = ["angle", "angle_tangent", "direction", "sine_after_bias", "sine_of_inputs", "versine"]
-
-CHUNK = 2**22  # numbers of a temporary array
+__all__ = ["Term", "cosine_of", "over_root", "sine_of_cosine", "sine_of_sum", "versines"]
 
 
-def direction(state: Covariance) -> tuple[Array, Array]:
-    """The cosine and the sine of the angle t between the two inputs of each entry.
+class Term(NamedTuple):
+    """A term of a sum for each input of two batches: variances, 1 - cos t and 1 + cos t of their angle t."""
 
-    Where the sine did not come with the state it comes from the cosine; one within a few units of rounding of 1 or -1
-    is then taken to be 1 or -1, as it is for equal and opposite inputs. A zero row is orthogonal to everything.
-    """
-    place = home(state.k12)
-    xp = place.xp
-    cosine = state.k12 * _over_root(state.k11) * _over_root(state.k22)
-    if state.sine is not None:
-        return cosine, state.sine
-    cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * place.eps, xp.sign(cosine), cosine)
-    return cosine, xp.sqrt((1.0 - cosine) * (1.0 + cosine))
+    k11: Array
+    k22: Array
+    minus: Array | float
+    plus: Array | float
 
 
-def angle(state: Covariance) -> Array:
-    """The angle t between the two inputs of each entry, from 0 to pi."""
-    cosine, sine = direction(state)
-    return home(cosine).xp.atan2(sine, cosine)
-
-
-def versine(sine: Array, cosine: Array) -> tuple[Array, Array]:
-    """1 - |cos t| and 1 - cos t, without the cancellation."""
-    size = home(sine).xp.abs(cosine)
-    small = sine * sine / (1.0 + size)
-    return small, small + (size - cosine)
-
-
-def angle_tangent(state: Covariance, dstate: Covariance) -> tuple[Array, Array, Array]:
-    """How log s1, log s2 and the angle t change where the covariances change as those of dstate.
-
-    Equal and opposite inputs stay so, in every network: where t is 0 or pi it does not change. Nor do zero rows.
-    """
-    xp = home(state.k12).xp
-    cosine, sine = direction(state)
-
-    def ratio(change: Array, size: Array) -> Array:
-        return xp.where(size > 0, change / xp.where(size > 0, size, 1.0), 0.0)
-
-    dlog_s1, dlog_s2 = ratio(dstate.k11, 2.0 * state.k11), ratio(dstate.k22, 2.0 * state.k22)
-    scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
-    dcosine = ratio(dstate.k12, scale) - cosine * (dlog_s1 + dlog_s2)
-    return dlog_s1, dlog_s2, -ratio(dcosine, sine)
-
-
-def sine_of_inputs(one: Inputs, two: Inputs | None, k12: Array) -> Array:
-    """Sines (N1, N2) of the angles between the inputs of two batches, from their covariances k12.
-
-    Small ones come from differences of the normalized inputs, |u - v|^2 = 2 (1 - cos t).
-    """
-    other = one if two is None else two
-    sine = apply(_sine_of_cosine, k12, one.variance, other.variance.T)
-    if two is not None:
-        return _with_small_ones(sine, one, other, k12)
-    variance, ones = one.variance[:, 0], home(sine).xp.ones_like(one.variance[:, 0])
-    sine = _with_small_ones(with_diagonal(sine, ones), one, other, k12)  # the diagonal is known: none of the small ones
-    return with_diagonal(sine, home(sine).xp.where(variance > 0, 0.0, ones))
-
-
-def _with_small_ones(sine: Array, one: Inputs, two: Inputs, k12: Array) -> Array:
-    """The sines, those below a limit computed again."""
-    place = home(k12)
-    xp = place.xp
-    limit = 0.1 if place.eps < 1e-10 else 0.4
-    if float(to_host(xp.min(sine))) >= limit:
-        return sine
-    near = xp.reshape(sine < limit, (-1,))
-    u, v = one.scaled * _over_root(one.variance), two.scaled * _over_root(two.variance)
-    entries = true_indices(near)
-    count, features = entries.shape[0], u.shape[1]
-    chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // features, 1)  # at most two blocks
-    pieces = []
-    for start in range(0, count, chunk):
-        at = entries[start : min(start + chunk, count)]
-        rows, columns = at // k12.shape[1], at % k12.shape[1]
-        side = xp.sign(xp.take(xp.reshape(k12, (-1,)), at))[:, None]
-        gap = xp.take(u, rows, axis=0) - side * xp.take(v, columns, axis=0)
-        half = 0.5 * xp.sum(gap * gap, axis=1)
-        pieces.append(xp.sqrt(half * (2.0 - half)))
-    small = xp.concat(pieces)
-    # The k-th near entry takes the k-th small sine.
-    number = xp.clip(xp.cumulative_sum(xp.astype(near, xp.int64)) - 1, min=0)
-    return xp.where(xp.reshape(near, sine.shape), xp.reshape(xp.take(small, number), sine.shape), sine)
-
-
-def _sine_of_cosine(k12: Array, k11: Array, k22: Array) -> Array:
-    cosine = k12 * _over_root(k11) * _over_root(k22)
-    xp = home(cosine).xp
-    return xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), min=0.0))
-
-
-def _over_root(k: Array) -> Array:
+def over_root(k: Array) -> Array:
     """1 / sqrt(k), and 0 for 0."""
     xp = home(k).xp
     return xp.where(k > 0, 1.0 / xp.sqrt(xp.where(k > 0, k, 1.0)), 0.0)
 
 
-def sine_after_bias(state: Covariance, w2: float, b2: float) -> Array:
-    """The sine of the angle that w2 K + b2 has, from sums of positive terms.
+def cosine_of(k12: Array, k11: Array, k22: Array) -> Array:
+    """The cosine of the angle; a zero row is orthogonal to everything."""
+    return k12 * over_root(k11) * over_root(k22)
 
-    det(w2 K + b2) = w2^2 det K + w2 b2 |u - v|^2, |u - v|^2 = (s1 - s2)^2 + 2 s1 s2 (1 - cos t).
+
+def sine_of_cosine(k12: Array, k11: Array, k22: Array) -> Array:
+    """The sine of the angle, to half of its digits where it is small."""
+    cosine = cosine_of(k12, k11, k22)
+    xp = home(cosine).xp
+    return xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), min=0.0))
+
+
+def versines(cosine: Array, sine: Array) -> tuple[Array, Array, Array]:
+    """1 - |cos t|, 1 - cos t and 1 + cos t, each without cancellation."""
+    size = home(sine).xp.abs(cosine)
+    small = sine * sine / (1.0 + size)
+    return small, small + (size - cosine), small + (size + cosine)
+
+
+def sine_of_sum(terms: Sequence[Term], means: Sequence[tuple[Array, Array]], a: Array, b: Array) -> Array:
+    """The sine of the angle T between two sums of functions, of variances A and B.
+
+    A term of one sum is correlated with its own partner in the other, and with the rest at most through means. With
+    r1 = s1 / sqrt(A) and r2 = s2 / sqrt(B) for the standard deviations of each pair of partners, at an angle t,
+
+        1 - cos T = sum r1 r2 (1 - cos t) + (r1 - r2)^2 / 2,
+
+    half of the squared distance of the two sums, each divided by its norm. The right side has positive terms only, so
+    that no digit of a small angle T is lost. The same with 1 + cos t gives 1 + cos T, and both give the sine.
+
+    ``means`` are those of correlated terms, over features. With d = m1 / sqrt(A) - m2 / sqrt(B), they add
+    ((sum d)^2 - sum d^2) / 2 to 1 - cos T; with the sums in place of the differences, the same to 1 + cos T.
     """
-    cosine, sine = direction(state)
-    xp = home(sine).xp
-    s1, s2 = xp.sqrt(state.k11), xp.sqrt(state.k22)
-    difference = s1 - s2
-    distance2 = difference * difference + (2.0 * s1) * s2 * versine(sine, cosine)[1]
-    k11, k22 = w2 * state.k11 + b2, w2 * state.k22 + b2
-    return xp.sqrt((w2 * state.k11 / k11) * (w2 * state.k22 / k22) * sine * sine + (w2 / k11) * distance2 * (b2 / k22))
+    over1, over2 = over_root(a), over_root(b)
+    xp = home(over1).xp
+    less, more = [], []
+    for term in terms:
+        r1, r2 = xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2
+        both, gap = r1 * r2, r1 - r2
+        half = 0.5 * gap * gap
+        less.append(half + both * term.minus)
+        more.append(half + both * term.plus)
+    if means:
+        for shares, sign in ((less, -1.0), (more, 1.0)):
+            moves = [m1 * over1 + sign * (m2 * over2) for m1, m2 in means]
+            total = sum(moves[1:], moves[0])
+            shares.append(0.5 * (total * total - sum(d * d for d in moves)))
+    less, more = (sum(shares[1:], shares[0]) for shares in (less, more))
+    if means:  # rounding of the differences above
+        less, more = xp.clip(less, min=0.0), xp.clip(more, min=0.0)
+    # Where a row is zero all ratios are, and it is orthogonal to everything.
+    return xp.where(over1 * over2 > 0, xp.sqrt(less * more), 1.0)

@@ -1,34 +1,15 @@
-"""The state that travels through the layers of an infinitely wide network."""
+"""The state that travels through the layers of an infinitely wide network, and the linear maps of it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home
-from .angle import sine_of_inputs
+from .angle import Term, cosine_of, sine_of_sum, versines
 
-__all__ = ["Covariance", "Direction", "Inputs"]
-
-
-class Inputs(NamedTuple):
-    """What covariances with other batches need of a batch x (N, d).
-
-    Attributes
-    ----------
-    scaled : array (N, d)
-        x / sqrt(d).
-    variance : array (N, 1)
-        |x|^2 / d.
-    """
-
-    scaled: Array
-    variance: Array
-
-    @classmethod
-    def of(cls, x: Array) -> "Inputs":
-        """Of a batch (N, d)."""
-        scaled = x / x.shape[1] ** 0.5
-        return cls(scaled, home(x).xp.sum(scaled * scaled, axis=1, keepdims=True))
+__all__ = ["Covariance", "Direction", "Rows"]
 
 
 class Direction(NamedTuple):
@@ -42,68 +23,164 @@ class Direction(NamedTuple):
     log_bias_std: float = 0.0
 
 
+class Rows(NamedTuple):
+    """What one batch has at one place: variances (N, 1), and means over features where sums ask for them."""
+
+    variance: Array
+    mean: Array | None = None
+
+    def as_columns(self) -> Rows:
+        """The same as (1, N)."""
+        return Rows(self.variance.T, None if self.mean is None else self.mean.T)
+
+
 @dataclass(frozen=True)
 class Covariance:
-    """Covariances (NNGP) and neural tangent kernel between two batches, at one layer.
+    """Covariances (NNGP) and neural tangent kernel between two batches, at one place of a network.
+
+    Layers change it by :meth:`scaled`, :meth:`plus`, :meth:`learned` and :meth:`total`, which know what becomes of the
+    angle, or by :meth:`to`, which drops the angle unless a sine is given. The change of a state along a direction is a
+    state too, without an angle: linear maps take it as they take any other.
 
     Attributes
     ----------
-    k12, ntk : array (N1, N2)
-        Covariance and NTK between the batches; (N,) for the pairs (x_i, x_i) of one batch. ``ntk`` is None
-        where only the NNGP is wanted.
+    k12 : array (N1, N2)
+        Covariances between the batches; (N,) for the pairs (x_i, x_i) of one batch.
     k11, k22 : array (N1, 1), (1, N2)
         Variances of each batch; (N,) for pairs.
-    width : int
-        Features of the finite network here: the standard parameterization needs it.
-    gaussian : bool
-        Whether the layer's values are a Gaussian process, which is what activations need.
-    quadrature_error : float
-        The largest estimated relative error of a numerical dual activation so far; 0.0 for closed forms.
+    ntk : array of the shape of k12, optional
+        None where only the NNGP is wanted.
     sine : array of the shape of k12, optional
         The sine of the angle between the two, where it is known better than from its cosine: see :mod:`.angle`.
+    mean1, mean2 : array of the shapes of k11 and k22, optional
+        The means over features. Only sums of values that are not centred ask for them.
     """
 
     k12: Array
     k11: Array
     k22: Array
-    ntk: Array | None
-    width: int
-    gaussian: bool = False
-    quadrature_error: float = 0.0
+    ntk: Array | None = None
     sine: Array | None = None
+    mean1: Array | None = None
+    mean2: Array | None = None
 
-    @classmethod
-    def between(cls, one: Inputs, two: Inputs | None, *, ntk: bool) -> "Covariance":
-        """Of inputs (N1, d) and (N2, d): <x, x'> / d. The inputs are fixed: their NTK is zero.
+    def to(self, **changes: Any) -> Covariance:
+        """A copy with some attributes changed. The angle is dropped where covariances change and no sine is given."""
+        if "sine" not in changes and not changes.keys().isdisjoint(("k12", "k11", "k22")):
+            changes["sine"] = None
+        return replace(self, **changes)
 
-        None means that both are the same batch: the diagonal of k12 is then k11 to the last bit, so that the angle
-        there is exactly 0.
+    def scaled(self, factor: float) -> Covariance:
+        """All covariances and the NTK times a factor, as by random weights; the angle stays, means vanish."""
+        return Covariance(
+            factor * self.k12,
+            factor * self.k11,
+            factor * self.k22,
+            None if self.ntk is None else factor * self.ntk,
+            self.sine,
+        )
+
+    def plus(self, other: Covariance | float) -> Covariance:
+        """The state of the sum with independent values: those of another state, or one random constant (a bias) of
+        this variance. The NTK of a constant is left to :meth:`learned`."""
+        if isinstance(other, Covariance):
+            return Covariance.total([self, other])
+        if not other:
+            return self
+        k11, k22, sine = self.k11 + other, self.k22 + other, None
+        if self.sine is not None:
+            full_like = home(self.k12).xp.full_like
+            constant = Term(full_like(self.k11, other), full_like(self.k22, other), 0.0, 2.0)
+            sine = sine_of_sum([self._term(), constant], [], k11, k22)
+        return Covariance(self.k12 + other, k11, k22, self.ntk, sine)
+
+    def learned(self, share: Array) -> Covariance:
+        """With the share of parameters that are trained added to the NTK, where there is one."""
+        return self if self.ntk is None else replace(self, ntk=self.ntk + share)
+
+    @staticmethod
+    def total(states: Sequence[Covariance], correlated: bool = False) -> Covariance:
+        """The state of the sum of values that are independent but, where they are ``correlated``, for their means.
+
+        K = sum_b K_b + sum_{b != c} m_b m_c' for means m over features; the NTKs add up.
         """
-        other = one if two is None else two
-        k12 = one.scaled @ other.scaled.T
-        k12 = with_diagonal(k12, one.variance[:, 0]) if two is None else k12
-        zeros = home(k12).xp.zeros_like(k12) if ntk else None
-        sine = sine_of_inputs(one, two, k12)
-        return cls(k12, one.variance, other.variance.T, zeros, one.scaled.shape[1], sine=sine)
+        k12, k11, k22 = (_sum([getattr(state, name) for state in states]) for name in ("k12", "k11", "k22"))
+        if correlated:
+            means = [(state.mean1, state.mean2) for state in states if state.mean1 is not None]
+            k12 = k12 + _cross(means)
+            k11 = k11 + _cross([(m, m) for m, _ in means])
+            k22 = k22 + _cross([(m, m) for _, m in means])
+        ntk = None if states[0].ntk is None else _sum([state.ntk for state in states])
+        sine = None
+        if all(state.sine is not None for state in states):
+            sine = sine_of_sum([state._term() for state in states], means if correlated else [], k11, k22)
+        return Covariance(k12, k11, k22, ntk, sine)
 
-    @classmethod
-    def of_pairs(cls, one: Inputs, *, ntk: bool) -> "Covariance":
-        """Of each input with itself."""
-        k = one.variance[:, 0]
-        zeros = home(k).xp.zeros_like(k)
-        return cls(k, k, k, zeros if ntk else None, one.scaled.shape[1], sine=zeros)
+    def direction(self) -> tuple[Array, Array]:
+        """The cosine and the sine of the angle t between the two inputs of each entry.
 
-    def pairs(self, k: Array) -> "Covariance":
-        """A state of inputs with themselves, of variances k of any shape."""
-        flat = home(k).xp.reshape(k, (-1,))
-        return self.to(k12=flat, k11=flat, k22=flat, ntk=None, sine=home(k).xp.zeros_like(flat))
+        Where the sine did not come with the state it comes from the cosine; one within a few units of rounding of 1 or
+        -1 is then taken to be 1 or -1, as it is for equal and opposite inputs. A zero row is orthogonal to everything.
+        """
+        cosine = cosine_of(self.k12, self.k11, self.k22)
+        if self.sine is not None:
+            return cosine, self.sine
+        where = home(cosine)
+        xp = where.xp
+        cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * where.eps, xp.sign(cosine), cosine)
+        return cosine, xp.sqrt((1.0 - cosine) * (1.0 + cosine))
 
-    def unchanging(self) -> "Covariance":
+    def versine(self) -> tuple[Array, Array]:
+        """1 - |cos t|, without cancellation, and |cos t|."""
+        cosine, sine = self.direction()
+        return versines(cosine, sine)[0], home(cosine).xp.abs(cosine)
+
+    def angle(self) -> Array:
+        """The angle t between the two inputs of each entry, from 0 to pi."""
+        cosine, sine = self.direction()
+        return home(cosine).xp.atan2(sine, cosine)
+
+    def angle_change(self, change: Covariance) -> tuple[Array, Array, Array]:
+        """How log s1, log s2 and the angle t change where the covariances change.
+
+        Equal and opposite inputs stay so, in every network: where t is 0 or pi it does not change. Nor do zero rows.
+        """
+        xp = home(self.k12).xp
+        cosine, sine = self.direction()
+
+        def ratio(change: Array, size: Array) -> Array:
+            return xp.where(size > 0, change / xp.where(size > 0, size, 1.0), 0.0)
+
+        dlog_s1, dlog_s2 = ratio(change.k11, 2.0 * self.k11), ratio(change.k22, 2.0 * self.k22)
+        scale = xp.sqrt(self.k11) * xp.sqrt(self.k22)
+        dcosine = ratio(change.k12, scale) - cosine * (dlog_s1 + dlog_s2)
+        return dlog_s1, dlog_s2, -ratio(dcosine, sine)
+
+    def facing(self, one: Rows, two: Rows) -> Covariance:
+        """The same between batches with these rows, whose angles are known to agree: nothing else changes."""
+        return Covariance(self.k12, one.variance, two.variance, self.ntk, self.sine, one.mean, two.mean)
+
+    def rows(self) -> Rows:
+        """The variances and means of pairs, (N, 1)."""
+        return Rows(self.k12[:, None], None if self.mean1 is None else self.mean1[:, None])
+
+    def unchanging(self) -> Covariance:
         """The derivative of a state that depends on nothing: zeros."""
         zeros = home(self.k12).xp.zeros_like
-        ntk = None if self.ntk is None else zeros(self.ntk)
-        return self.to(k12=zeros(self.k12), k11=zeros(self.k11), k22=zeros(self.k22), ntk=ntk)
+        ntk, mean1, mean2 = (None if a is None else zeros(a) for a in (self.ntk, self.mean1, self.mean2))
+        return Covariance(zeros(self.k12), zeros(self.k11), zeros(self.k22), ntk, None, mean1, mean2)
 
-    def to(self, **changes: Any) -> "Covariance":
-        """A copy with some attributes changed."""
-        return replace(self, **changes)
+    def _term(self) -> Term:
+        """What :func:`.angle.sine_of_sum` needs of a term."""
+        _, less, more = versines(*self.direction())
+        return Term(self.k11, self.k22, less, more)
+
+
+def _sum(arrays: Sequence[Array]) -> Array:
+    """The sum of a few arrays."""
+    return sum(arrays[1:], arrays[0])
+
+
+def _cross(means: Sequence[tuple[Array, Array]]) -> Array:
+    """sum_{b != c} m_b m_c'."""
+    return _sum([m for m, _ in means]) * _sum([m for _, m in means]) - _sum([one * two for one, two in means])

@@ -16,12 +16,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from .angle import angle, angle_tangent
 from .covariance import Covariance
 from .quadrature import Conditional, Polar, ScalarFunction, rules_for
 from .series import points, sum_mixed, to_coefficients
 
-__all__ = ["ClosedDual", "DirectDual", "Dual", "DualFunction", "DualTable", "numerical_dual"]
+__all__ = ["ClosedDual", "DirectDual", "Dual", "DualFunction", "DualTable", "numerical_dual", "std_range"]
 
 TOLERANCE = 2e-14
 MAX_T_TERMS = 160
@@ -46,11 +45,8 @@ class DualFunction(Protocol):
     def __call__(self, state: Covariance) -> Dual:
         """At the covariances of a state, of a block or of pairs."""
 
-    def variance(self, pairs: Covariance) -> Array:
-        """E[phi(u)^2], at a state of inputs with themselves."""
-
-    def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
-        """The derivative where the covariances change as those of dstate."""
+    def tangent(self, state: Covariance, change: Covariance) -> Dual:
+        """The derivative where the covariances change as in a change."""
 
 
 class ClosedDual(NamedTuple):
@@ -63,10 +59,6 @@ class ClosedDual(NamedTuple):
     def __call__(self, state: Covariance) -> Dual:
         """The formula."""
         return self.function(state)
-
-    def variance(self, pairs: Covariance) -> Array:
-        """The formula at an angle of 0."""
-        return self(pairs).value
 
 
 @dataclass(frozen=True)
@@ -86,23 +78,16 @@ class DualTable:
         """Sum the series."""
         return self._sum(self.series, state)
 
-    def variance(self, pairs: Covariance) -> Array:
-        """The series at an angle of 0, where the k-th Chebyshev polynomial is (-1)^k."""
-        place, n = home(pairs.k11), self.series.shape[2]
-        signs = (-1.0) ** np.arange(self.series.shape[1])
-        basis = self._basis(pairs.k11, n)
-        return place.xp.sum((basis @ place.asarray(np.tensordot(signs, self.series[0], 1))) * basis, axis=1)
-
-    def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
+    def tangent(self, state: Covariance, change: Covariance) -> Dual:
         """The chain rule over t, asinh s1 and asinh s2."""
         xp, k11, k22 = home(state.k12).xp, state.k11, state.k22
-        dlog_s1, dlog_s2, dt = angle_tangent(state, dstate)
+        dlog_s1, dlog_s2, dt = state.angle_change(change)
         # d asinh(s) = s / sqrt(1 + s^2) d log s
-        changes = (dt, xp.sqrt(k11 / (1.0 + k11)) * dlog_s1, xp.sqrt(k22 / (1.0 + k22)) * dlog_s2)
+        moves = (dt, xp.sqrt(k11 / (1.0 + k11)) * dlog_s1, xp.sqrt(k22 / (1.0 + k22)) * dlog_s2)
         value, slope = 0.0, 0.0
-        for series, change in zip(self._derivatives, changes, strict=True):
+        for series, moved in zip(self._derivatives, moves, strict=True):
             along = self._sum(series, state)
-            value, slope = value + along.value * change, slope + along.slope * change
+            value, slope = value + along.value * moved, slope + along.slope * moved
         return Dual(value, slope)
 
     @cached_property
@@ -115,7 +100,7 @@ class DualTable:
         return tuple(chebder(self.series, scl=scale, axis=axis) for axis, scale in along)
 
     def _sum(self, series: np.ndarray, state: Covariance) -> Dual:
-        t = angle(state)
+        t = state.angle()
         sides = zip((state.k11, state.k22), series.shape[2:], strict=True)
         left, right = (self._basis(k, n) for k, n in sides)
         return Dual(*(sum_mixed(one, left, right, (2.0 / math.pi) * t - 1.0) for one in series))
@@ -146,19 +131,15 @@ class DirectDual:
 
     def __call__(self, state: Covariance) -> Dual:
         """Integrate at each entry."""
-        xp, t = home(state.k12).xp, angle(state)
+        xp, t = home(state.k12).xp, state.angle()
         s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
         return self._back(state, self.rule.points(self.phi, s1, s2, t))
 
-    def variance(self, pairs: Covariance) -> Array:
-        """Integrated too."""
-        return self(pairs).value
-
-    def tangent(self, state: Covariance, dstate: Covariance) -> Dual:
+    def tangent(self, state: Covariance, change: Covariance) -> Dual:
         """Central differences of order four: four times the work."""
-        xp, t = home(state.k12).xp, angle(state)
+        xp, t = home(state.k12).xp, state.angle()
         s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
-        dlog_s1, dlog_s2, dt = self._entries(state, *angle_tangent(state, dstate))
+        dlog_s1, dlog_s2, dt = self._entries(state, *state.angle_change(change))
         # No step crosses t = 0 or pi, where the slope has a corner.
         h = np.minimum(1e-3, 0.25 * np.minimum(t, math.pi - t) / np.maximum(np.abs(dt), 1e-300))
         h = np.where(dt == 0, 1e-3, h)
@@ -254,3 +235,18 @@ def _tail(coefficients: np.ndarray, axis: int) -> float:
 
 def _largest(x: np.ndarray) -> float:
     return float(np.max(np.abs(x)))
+
+
+def std_range(*variances: Array, margin: float = 0.0) -> tuple[float, float]:
+    """The smallest and the largest standard deviation, further apart by the share ``margin`` at either end.
+
+    Unless they are equal they are rounded outward to half octaves: batches with similar norms share their tables.
+    """
+    xp = home(variances[0]).xp
+    ends = [math.sqrt(float(to_host(f(k)))) for k in variances for f in (xp.min, xp.max)]
+    smallest, largest = min(ends), max(ends)
+    if not margin and largest <= smallest * (1.0 + 1e-14):
+        return smallest, largest
+    smallest, largest = smallest / (1.0 + margin), largest * (1.0 + margin)
+    low = 2.0 ** (math.floor(2.0 * math.log2(smallest)) / 2.0) if smallest > 0 else 0.0
+    return low, 2.0 ** (math.ceil(2.0 * math.log2(largest)) / 2.0)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Conditional", "Polar", "ScalarFunction", "rules_for"]
+__all__ = ["Conditional", "Polar", "ScalarFunction", "gaussian_mean", "rules_for"]
 
 RADIUS = 9.5  # exp(-RADIUS^2 / 2) = 3e-20
 ENOUGH = 2**20  # nodes: fewer are done before threads have started
@@ -165,3 +165,22 @@ def rules_for(phi: ScalarFunction) -> list[Polar] | list[Conditional]:
     smooth = [Polar(16, 28, 0), Polar(24, 40, 0), Polar(32, 48, 0), Polar(48, 64, 0)]
     # Node counts alternate, or rules would agree on what they all get wrong far from u = 0 and v = 0.
     return smooth + [Polar(20 + 4 * (levels % 2), 24 + 4 * (levels % 2), levels) for levels in (1, 2, 3, 4, 5)]
+
+
+def gaussian_mean(phi: ScalarFunction, std: np.ndarray, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """E[phi(u)] for u ~ N(0, s^2) at standard deviations s (N,), and its derivative in s^2.
+
+    Panels end at the kinks, and shrink towards 0, where steep functions change. The derivative is
+    E[phi'(s z) z] / (2 s), by the chain rule; where s = 0 it is set to 0.
+    """
+    base = RADIUS * np.asarray([0.0, *(4.0 ** -np.arange(12.0))])
+    base, kinks = np.concatenate([-base[1:], base]), np.asarray(phi.breakpoints)
+    mean, slope = np.empty((2, len(std)))
+    for start in range(0, len(std), chunk):
+        s = std[start : start + chunk, None]
+        z, weight = _panels(np.concatenate([np.tile(base, (len(s), 1)), kinks / _away_from_zero(s)], axis=1), 24)
+        weight = weight * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+        mean[start : start + chunk] = np.sum(weight * phi.function(s * z), axis=1)
+        along = np.sum(weight * z * phi.derivative(s * z), axis=1)
+        slope[start : start + chunk] = np.where(s[:, 0] > 0, along / (2 * _away_from_zero(s[:, 0])), 0.0)
+    return mean, slope

@@ -1,79 +1,141 @@
 """Infinite-width kernels, in closed form or by quadrature of known error."""
 
-from dataclasses import dataclass, replace
+from __future__ import annotations
 
-from .._array.linalg import mirror
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+from .._array.linalg import mirror, with_diagonal
 from .._array.namespace import Array, home
 from .._array.validate import inputs
-from ..infinite.covariance import Covariance, Direction, Inputs
+from ..infinite.covariance import Covariance, Direction, Rows
+from ..infinite.inputs import Inputs, between
+from ..infinite.program import Program
 from ..nn.layer import Layer
 from .base import Kernel
-from .zonal import Zonal, zonal_series
+from .zonal import Zonal, ZonalSeries, zonal_series
 
 __all__ = ["InfiniteNNGP", "InfiniteNTK"]
+
+MARGIN = 0.05  # series differentiate badly at the ends of their range
+
+
+class Prepared(NamedTuple):
+    """A batch with its variances at every layer, and the kernel of each input with itself (N,)."""
+
+    inputs: Inputs
+    rows: list[Rows]
+    diagonal: Array
+
+
+class Kept(NamedTuple):
+    """What a kernel has worked out so far, for the next call: it goes when the kernel goes."""
+
+    programs: dict[Any, Program]
+    series: dict[Any, ZonalSeries | None]
+    tables: dict[Any, Any]
 
 
 @dataclass(frozen=True)
 class _Infinite(Kernel):
     net: Layer
 
+    _specialized: ClassVar[Program | None] = None  # an instance for one problem has its own
+
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
             raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
 
+    @cached_property
+    def _kept(self) -> Kept:
+        return Kept({}, {}, {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"net": self.net}  # compiled programs cannot be pickled, and are made again when they are asked for
+
+    def program(self, shape: tuple[int, ...]) -> Program:
+        """The network as steps, for inputs of this shape."""
+        programs = self._kept.programs
+        shape = tuple(shape)
+        if shape not in programs:
+            programs[shape] = Program.of(self.net, shape)
+        return programs[shape]
+
     def quadrature_error(self, x: Array) -> float:
         """The largest estimated relative error of a dual activation at these inputs; 0.0 for closed forms."""
-        return self._at_pairs(inputs("x", x)).quadrature_error
+        return self._at(Inputs.of(inputs("x", x))).quadrature_error
 
-    def prepare(self, x: Array) -> Inputs:
-        """The inputs and their variances."""
-        _check_flat(x)
-        return Inputs.of(x)
-
-    def prepared_block(self, prepared1: Inputs, prepared2: Inputs | None) -> Array:
-        """Layer by layer."""
-        block = self._read(self.net.propagate(Covariance.between(prepared1, prepared2, ntk=self._ntk)))
-        return mirror(block) if prepared2 is None else block
+    def _at(self, *batches: Inputs, margin: float = 0.0) -> Program:
+        """The program with tables for the inputs of the problem, or else for these batches."""
+        if self._specialized is not None and not margin:
+            return self._specialized
+        program = self.program(batches[0].scaled.shape[1:])
+        if not program.numerical:
+            return program
+        concat = home(batches[0].scaled).xp.concat
+        both = Inputs(*(concat(parts) for parts in zip(*batches, strict=True)))
+        return program.fitted(both, self._kept.tables, margin)
 
     def restricted(self, x1: Array, x2: Array | None) -> Kernel:
-        """As one function of the angle, where it is one; else with tables for all inputs, where it needs tables."""
-        _check_flat(x1)
-        series = zonal_series(self.net, x1, x2, self._ntk)
+        """One series in the angle, where the kernel is a function of it; else the kernel with its tables."""
+        program, kept = self.program(x1.shape[1:]), self._kept
+        series = zonal_series(program, x1, x2, self._ntk, kept.series, kept.tables)
         if series is not None:
             return Zonal(self, series)
-        if not self.net.numerical:
+        if not program.numerical:
             return self
-        both = x1 if x2 is None else home(x1).xp.concat([x1, x2])
-        return replace(self, net=self.net.tabulated(Covariance.of_pairs(Inputs.of(both), ntk=False)))
+        other = copy(self)
+        batches = [Inputs.of(x) for x in (x1, x2) if x is not None]
+        object.__setattr__(other, "_specialized", self._at(*batches))
+        return other
+
+    def prepare(self, x: Array) -> Prepared:
+        """The batch walked through all layers."""
+        one = Inputs.of(x)
+        walk = self._at(one).walk(one, self._ntk)
+        return Prepared(one, walk.rows, walk.diagonal)
+
+    def prepared_block(self, prepared1: Prepared, prepared2: Prepared | None) -> Array:
+        """Layer by layer, for what depends on pairs of inputs."""
+        one, two = prepared1, prepared1 if prepared2 is None else prepared2
+        start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self._ntk)
+        columns = [rows.as_columns() for rows in two.rows]
+        block = self._read(self._at(one.inputs, two.inputs).run(start, one.rows, columns))
+        # Compiled loops round differently from what computed the diagonal: it is set to be that of K.diag.
+        return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
     def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
         """The derivative of the same recursion, layer by layer."""
-        state = Covariance.between(self.prepare(x1), None if x2 is None else self.prepare(x2), ntk=self._ntk)
-        block = self._read(self.net.propagate_tangent(state, state.unchanging(), Direction(**{name: 1.0}))[1])
-        return mirror(block) if x2 is None else block
+        direction, batches = Direction(**{name: 1.0}), [Inputs.of(x) for x in (x1, x2) if x is not None]
+        program = self._at(*batches, margin=MARGIN)
+        walks = [program.walk(batch, self._ntk, direction) for batch in batches]
+        start = between(batches[0], None if x2 is None else batches[1], ntk=self._ntk)
+        block = self._read(program.run_change(start, walks[0], walks[-1], direction))
+        return with_diagonal(mirror(block), walks[0].diagonal) if x2 is None else block
 
     @property
     def hyperparameters(self) -> frozenset[str]:
         """Those of the network."""
         return self.net.hyperparameters
 
-    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "_Infinite":
-        """The kernel of the rescaled network."""
-        return replace(self, net=self.net.rescaled(weight_std, bias_std))
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> _Infinite:
+        """The kernel of the rescaled network. It shares the tables of activations, which do not depend on weights."""
+        other = type(self)(self.net.rescaled(weight_std, bias_std))
+        other._kept.tables.update(self._kept.tables)
+        return other
 
     def block_diagonal(self, x: Array) -> Array:
-        """The same for each input with itself."""
-        return self._read(self._at_pairs(x))
-
-    def _at_pairs(self, x: Array) -> Covariance:
-        return self.net.propagate(Covariance.of_pairs(self.prepare(x), ntk=self._ntk))
+        one = Inputs.of(x)
+        return self._at(one).walk(one, self._ntk).diagonal
 
     @property
     def _ntk(self) -> bool:
         raise NotImplementedError
 
     def _read(self, state: Covariance) -> Array:
-        raise NotImplementedError
+        return state.ntk if self._ntk else state.k12
 
 
 class InfiniteNTK(_Infinite):
@@ -101,9 +163,6 @@ class InfiniteNTK(_Infinite):
     def _ntk(self) -> bool:
         return True
 
-    def _read(self, state: Covariance) -> Array:
-        return state.ntk
-
 
 class InfiniteNNGP(_Infinite):
     """The covariance of the network's outputs over initializations in the infinite-width limit, K(x, x') (N1, N2).
@@ -125,11 +184,3 @@ class InfiniteNNGP(_Infinite):
     @property
     def _ntk(self) -> bool:
         return False
-
-    def _read(self, state: Covariance) -> Array:
-        return state.k12
-
-
-def _check_flat(x: Array) -> None:
-    if x.ndim != 2:
-        raise ValueError(f"x has shape {tuple(x.shape)}; a network of dense layers needs inputs (N, features)")

@@ -15,19 +15,19 @@ fast at t = 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .._array.linalg import mirror
 from .._array.namespace import Array, home, to_host
-from .._array.same import Same
 from .._formula.compilers import apply
-from ..infinite.angle import direction
-from ..infinite.covariance import Covariance, Inputs
+from ..infinite.angle import cosine_of
+from ..infinite.covariance import Covariance, Rows
+from ..infinite.inputs import Inputs, between
+from ..infinite.program import Program
 from ..infinite.series import adaptive_series, points, quotient, sum_from_end, to_coefficients
-from ..nn.layer import Layer
 from .base import Kernel
 
 __all__ = ["Zonal", "ZonalSeries", "zonal_series"]
@@ -42,7 +42,7 @@ STRETCHES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # m: the steeper the kernel, the lar
 @dataclass(frozen=True)
 class ZonalSeries:
     """A kernel as ``equal``, its value for equal inputs, plus u times a series in u - 1, of the variable u that is
-    stretched by m = ``stretch``; times s1 s2 where ``homogeneous``, the standard deviations of the inputs.
+    stretched by m = ``stretch``; times (s1 s2)^degree for the standard deviations s1, s2 of the inputs.
 
     ``error`` bounds what is missing with the terms that were left out, relative to ``equal``.
     """
@@ -50,14 +50,14 @@ class ZonalSeries:
     equal: float
     coefficients: np.ndarray
     stretch: float
-    homogeneous: bool
+    degree: int
     error: float
 
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
         u = apply(_Variable(self.stretch), state.k12, state.k11, state.k22, state.sine)
         kernel = sum_from_end(self.equal, self.coefficients, u)
-        return apply(_scaled, kernel, state.k11, state.k22) if self.homogeneous else kernel
+        return apply(_Scaled(self.degree), kernel, state.k11, state.k22) if self.degree else kernel
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class _Variable:
     stretch: float
 
     def __call__(self, k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
-        cosine, sine = direction(Covariance(k12, k11, k22, None, 1, sine=sine))
+        cosine = cosine_of(k12, k11, k22)
         xp = home(cosine).xp
         root = xp.sqrt(1.0 + sine)
         total = root + xp.abs(cosine)
@@ -82,10 +82,17 @@ def _direction(u: np.ndarray, stretch: float | np.ndarray) -> tuple[np.ndarray, 
     return (1.0 - plain) * np.sqrt(1.0 + sine), sine
 
 
-def _scaled(kernel: Array, k11: Array, k22: Array) -> Array:
+@dataclass(frozen=True)
+class _Scaled:
     """The kernel of inputs of these variances."""
-    xp = home(kernel).xp
-    return kernel * xp.sqrt(k11) * xp.sqrt(k22)
+
+    degree: int
+
+    def __call__(self, kernel: Array, k11: Array, k22: Array) -> Array:
+        xp = home(kernel).xp
+        for _ in range(self.degree):
+            kernel = kernel * xp.sqrt(k11) * xp.sqrt(k22)
+        return kernel
 
 
 @dataclass(frozen=True)
@@ -101,13 +108,13 @@ class Zonal(Kernel):
         """As the kernel does."""
         return self.kernel.checked(x1, x2)
 
-    def prepare(self, x: Array) -> Any:
-        """As the kernel does."""
-        return self.kernel.prepare(x)
+    def prepare(self, x: Array) -> Inputs:
+        """The inputs and their variances: no walk through the layers."""
+        return Inputs.of(x)
 
     def prepared_block(self, prepared1: Inputs, prepared2: Inputs | None) -> Array:
         """The sum of the series."""
-        block = self.series(Covariance.between(prepared1, prepared2, ntk=False))
+        block = self.series(between(prepared1, prepared2, ntk=False))
         return mirror(block) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:
@@ -115,29 +122,39 @@ class Zonal(Kernel):
         return self.kernel.block_diagonal(x)
 
 
-def zonal_series(net: Layer, x1: Array, x2: Array | None, ntk: bool) -> ZonalSeries | None:
+def zonal_series(
+    program: Program,
+    x1: Array,
+    x2: Array | None,
+    ntk: bool,
+    kept: dict[Any, ZonalSeries | None],
+    tables: dict[Any, Any],
+) -> ZonalSeries | None:
     """The series of a network's NTK or NNGP kernel between two batches; None where it is no function of the angle, or
-    where the series is long."""
-    eps, variance = home(x1).eps, 1.0
-    if not net.homogeneous:
+    where the series is long. It is kept with those that were made before."""
+    eps, variance, degree = home(x1).eps, 1.0, program.signals[-1].degree
+    if degree not in (0, 1, 2, 3, 4):
         variances = [Inputs.of(x).variance for x in (x1, x2) if x is not None]
         ends = [float(to_host(f(v))) for v in variances for f in (home(x1).xp.min, home(x1).xp.max)]
         if max(ends) - min(ends) > 8.0 * eps * max(ends):
             return None
-        variance = ends[0]
-    return _series(Same(net), variance, x1.shape[1], ntk, max(TOLERANCE, eps / 16.0))
+        variance, degree = ends[0], 0
+    key = (variance, x1.shape[1:], ntk, max(TOLERANCE, eps / 16.0))
+    if key not in kept:
+        one = Inputs(np.full((1, 1), variance**0.5), np.full((1, 1), variance))
+        kept[key] = _series(program.fitted(one, tables), variance, ntk, int(degree), key[-1])
+    return kept[key]
 
 
-@lru_cache(maxsize=256)
-def _series(key: Same, variance: float, width: int, ntk: bool, tolerance: float) -> ZonalSeries | None:
+def _series(program: Program, variance: float, ntk: bool, degree: int, tolerance: float) -> ZonalSeries | None:
     """Sampled from the recursion at inputs of one variance and all angles, on the host in float64."""
-    net: Layer = key.item
+    one = np.full(1, variance)
+    rows = [Rows(state.k12, state.mean1) for state in program.paired(Covariance(one, one, one, sine=0.0 * one))]
 
     def kernel(u: np.ndarray, stretch: float | np.ndarray) -> np.ndarray:
         cosine, sine = _direction(u, stretch)
-        k = np.full(sine.size, variance)
-        start = Covariance(k * cosine.ravel(), k, k, np.zeros_like(k) if ntk else None, width, sine=sine.ravel())
-        state = net.propagate(start)
+        start = Covariance(variance * cosine.ravel(), one, one, np.zeros(sine.size) if ntk else None, sine=sine.ravel())
+        state = program.run(start, rows, rows)
         return np.asarray(state.ntk if ntk else state.k12).reshape(sine.shape)
 
     probes = kernel(points(0.0, 2.0, SAMPLES), np.asarray(STRETCHES)[:, None])
@@ -146,8 +163,8 @@ def _series(key: Same, variance: float, width: int, ntk: bool, tolerance: float)
     if found is None:
         return None
     equal = float(kernel(np.zeros(1), stretch)[0])
-    # What is left out is missing here and where the inputs are equal, a value that is set right.
-    return ZonalSeries(equal, quotient(found[0]), stretch, net.homogeneous, 2.0 * found[1] / (equal or 1.0))
+    # Twice: the dropped terms are missing at u, and again at u = 0, where the value is pinned to the exact one.
+    return ZonalSeries(equal, quotient(found[0]), stretch, degree, 2.0 * found[1] / (equal or 1.0))
 
 
 def _slowness(values: np.ndarray, tolerance: float) -> float:

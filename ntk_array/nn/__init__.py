@@ -17,6 +17,7 @@ from .activations import (
     Softplus,
     Tanh,
 )
+from .branches import Concatenate, Product, Residual, Sum
 from .builders import mlp
 from .dense import Dense
 from .files import load, save
@@ -30,6 +31,7 @@ __all__ = [
     "GELU",
     "Abs",
     "Activation",
+    "Concatenate",
     "Cos",
     "Dense",
     "Elementwise",
@@ -38,12 +40,15 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Linearized",
+    "Product",
     "ReLU",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Sin",
     "Softplus",
+    "Sum",
     "Tanh",
     "Training",
     "load",

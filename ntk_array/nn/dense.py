@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
-
 from .._array.namespace import Array, home
-from .._array.random import normal
 from .._array.validate import count, nonnegative, one_of, positive
-from ..infinite.angle import sine_after_bias
 from ..infinite.covariance import Covariance, Direction
+from ..infinite.signal import Signal
 from .contraction import Contraction
 from .layer import Factors, Layer
-from .parameters import Params
+from .parameters import Parameter, Params, Tree
 
 __all__ = ["Dense", "DenseFactors"]
 
@@ -78,18 +75,21 @@ class Dense(Layer):
         """The factors in front of W and of b in the forward pass."""
         return (self.weight_std / fan_in**0.5, self.bias_std) if self.parameterization == "ntk" else (1.0, 1.0)
 
-    def draw(self, seeds: np.random.SeedSequence, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
+    def signal(self, before: Signal) -> Signal:
+        """Gaussian, whatever came in. A bias is homogeneous of degree 0."""
+        if len(before.shape) != 1:
+            raise ValueError(f"Dense({self.width}) needs inputs (N, features), got (N, {str(before.shape)[1:]}")
+        degree = before.degree if before.degree == 0 or not self.bias_std else None
+        return before.to(shape=(self.width,), gaussian=True, centred=True, degree=degree)
+
+    def parameters(self, before: Signal) -> Tree:
         """W and b; see the class for their distribution."""
-        if len(shape) != 1:
-            raise ValueError(f"Dense({self.width}) needs inputs (N, features), got (N, {str(shape)[1:]}")
-        weight_seeds, bias_seeds = seeds.spawn(2)
         standard = self.parameterization == "standard"
-        weight = normal(weight_seeds, self.width, shape[0])
-        params = {"weight": weight * (self.weight_std / shape[0] ** 0.5) if standard else weight}
+        std = self.weight_std / before.width**0.5 if standard else 1.0
+        parameters = {"weight": Parameter((self.width, before.width), std)}
         if self.bias_std:
-            bias = normal(bias_seeds, self.width)
-            params["bias"] = bias * self.bias_std if standard else bias
-        return params, (self.width,)
+            parameters["bias"] = Parameter((self.width,), self.bias_std if standard else 1.0)
+        return parameters
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
         """z; the tape is the input."""
@@ -160,49 +160,21 @@ class Dense(Layer):
             gradient["bias"] = bias_scale * home(h).xp.sum(delta[:, 0, :], axis=0)
         return gradient
 
-    def propagate(self, state: Covariance) -> Covariance:
+    def propagate(self, state: Covariance, before: Signal) -> Covariance:
         """K -> weight_std^2 K + bias_std^2 and the NTK as in the class description."""
-        w2, b2 = self.weight_std**2, self.bias_std**2
-        k12 = w2 * state.k12 + b2
-        if state.ntk is None:
-            ntk = None
-        elif self.parameterization == "ntk":
-            ntk = k12 + w2 * state.ntk
-        else:
-            ntk = float(state.width) * state.k12 + (1.0 if self.bias_std else 0.0) + w2 * state.ntk
-        return state.to(
-            k12=k12,
-            k11=w2 * state.k11 + b2,
-            k22=w2 * state.k22 + b2,
-            ntk=ntk,
-            width=self.width,
-            gaussian=True,
-            sine=state.sine if state.sine is None or not b2 else sine_after_bias(state, w2, b2),
-        )
+        after = state.scaled(self.weight_std**2).plus(self.bias_std**2)
+        if self.parameterization == "ntk" or state.ntk is None:
+            return after.learned(after.k12)
+        return after.learned(float(before.width) * state.k12 + (1.0 if self.bias_std else 0.0))
 
     def propagate_tangent(
-        self, state: Covariance, dstate: Covariance, direction: Direction
-    ) -> tuple[Covariance, Covariance]:
-        """d(weight_std^2 K) = weight_std^2 (dK + 2 K) along log_weight_std, and so on."""
-        w2, b2 = self.weight_std**2, 2.0 * direction.log_bias_std * self.bias_std**2
-
-        def scaled(k: Array, dk: Array) -> Array:
-            return w2 * (dk + 2.0 * direction.log_weight_std * k)
-
-        k12, k11, k22 = (
-            scaled(k, dk) + b2 for k, dk in ((state.k12, dstate.k12), (state.k11, dstate.k11), (state.k22, dstate.k22))
-        )
-        if state.ntk is None:
-            ntk = None
-        else:
-            own = k12 if self.parameterization == "ntk" else float(state.width) * dstate.k12
-            ntk = own + scaled(state.ntk, dstate.ntk)
-        return self.propagate(state), dstate.to(k12=k12, k11=k11, k22=k22, ntk=ntk)
-
-    @property
-    def homogeneous(self) -> bool:
-        """Without a bias."""
-        return not self.bias_std
+        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
+    ) -> Covariance:
+        """The same linear map of the change, and the changes of weight_std^2 and bias_std^2."""
+        w2 = self.weight_std**2
+        bias = 2.0 * direction.log_bias_std * self.bias_std**2
+        moved = change.scaled(w2).plus(state.scaled(2.0 * direction.log_weight_std * w2)).plus(bias)
+        return moved.learned(moved.k12 if self.parameterization == "ntk" else float(before.width) * change.k12)
 
     @property
     def hyperparameters(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Networks with their parameters as files: an npz archive of plain arrays, and the architecture as JSON inside it."""
 
 import dataclasses
+import inspect
 import io
 import json
 import os
@@ -11,21 +12,16 @@ import numpy as np
 
 from .._array.namespace import Home, standard_namespace, to_host
 from .._support.atomic import write_whole
-from .activations import NAMED, Activation, Elementwise
-from .dense import Dense
+from ..infinite.signal import Signal
+from .activations import Activation, Elementwise
+from .composite import Composite
 from .layer import Layer
 from .parameters import Params, check_structure, flatten, tree_map, unflatten
-from .sequential import Sequential
 
 __all__ = ["load", "save"]
 
 SCHEMA = "ntk_array network 1"
 MAX_ARCHITECTURE_BYTES = 1_000_000
-LAYERS: dict[str, type[Layer]] = {
-    "Dense": Dense,
-    "Sequential": Sequential,
-    **{type(make()).__name__: type(make()) for make in NAMED.values()},
-}
 
 
 def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
@@ -99,8 +95,7 @@ def load(
     params = unflatten(structure, {name: placed(array) for name, array in arrays.items()})
     first = next((array for array in arrays.values() if array.ndim == 2), None)
     if first is not None:
-        fresh, _ = net.draw(np.random.SeedSequence(0), (first.shape[1],))
-        check_structure(f"the parameters in {os.fspath(path)}", params, fresh)
+        check_structure(f"the parameters in {os.fspath(path)}", params, net.parameters(Signal((first.shape[1],))))
     return net, params
 
 
@@ -128,22 +123,31 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nd
     return description, {name.removeprefix(prefix): a for name, a in contents.items() if name.startswith(prefix)}
 
 
+def _layers() -> dict[str, type[Layer]]:
+    """The layers of this package by name: every class of it that has no part left to implement."""
+    found, pending = {}, [Layer]
+    while pending:
+        for layer in pending.pop().__subclasses__():
+            pending.append(layer)
+            if layer.__module__.startswith(f"{__package__}.") and not inspect.isabstract(layer):
+                found[layer.__name__] = layer
+    return found
+
+
 def _describe(layer: Layer) -> dict[str, Any]:
     name = type(layer).__name__
-    if isinstance(layer, Sequential):
-        return {"layer": name, "layers": [_describe(inner) for inner in layer.layers]}
     if isinstance(layer, Elementwise):
         return {"layer": name, "name": layer.name}
-    if LAYERS.get(name) is not type(layer):
+    if _layers().get(name) is not type(layer):
         raise TypeError(f"{layer!r} cannot be saved: only layers of ntk_array.nn can; build it from an Elementwise")
+    if isinstance(layer, Composite):
+        return {"layer": name, "layers": [_describe(inner) for inner in layer.layers]}
     return {"layer": name, **dataclasses.asdict(layer)}  # type: ignore[call-overload]
 
 
 def _build(description: dict[str, Any], given: Mapping[str, Activation]) -> Layer:
     options = dict(description)
     name = options.pop("layer")
-    if name == "Sequential":
-        return Sequential(*(_build(inner, given) for inner in options["layers"]))
     if name == "Elementwise":
         if options["name"] not in given:
             raise ValueError(
@@ -151,9 +155,12 @@ def _build(description: dict[str, Any], given: Mapping[str, Activation]) -> Laye
                 f"pass activations={{{options['name']!r}: ...}} to load it"
             )
         return given[options["name"]]
-    if name not in LAYERS:
+    layers = _layers()
+    if name not in layers:
         raise ValueError(f"the file has an unknown layer {name!r}; it may be from a newer version of ntk_array")
-    return LAYERS[name](**options)
+    if issubclass(layers[name], Composite):
+        return layers[name](*(_build(inner, given) for inner in options["layers"]))
+    return layers[name](**options)
 
 
 def _tuples(tree: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,27 +13,35 @@ from .._array.namespace import Array, Home, default_dtype, home, standard_namesp
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, real_array, same_home
 from ..infinite.covariance import Covariance, Direction
+from ..infinite.program import Steps
+from ..infinite.signal import Signal
 from .contraction import Contraction
-from .parameters import Params, check_structure, first_leaf, tree_map
+from .parameters import Params, Tree, check_structure, draw, first_leaf, tree_map
 
 __all__ = ["Factors", "Layer", "output_cotangents"]
 
 Factors = list[Any]
-"""What the parameters of a network need of one batch, one entry a layer with parameters: see each layer."""
+"""All that a batch contributes to gradients and kernels: one entry for each layer that has parameters."""
 
 
 class Layer(ABC):
     """A network, or a part of one: an immutable description, into which parameters are passed.
 
     A subclass implements the hooks below; everything else follows from them. Cotangents are (N, C, ...), one for each
-    output of each input, and may have length 1 along N where they are the same for every input.
+    output of each input, and may have length 1 along N where they are the same for every input. Nobody writes into
+    cotangents that are handed in: where branches meet, others hold the same array.
     """
 
     # ---- what a layer implements -------------------------------------------------------------------------------
 
     @abstractmethod
-    def draw(self, seeds: np.random.SeedSequence, shape: tuple[int, ...]) -> tuple[Params, tuple[int, ...]]:
-        """Initial parameters as NumPy float64 arrays, and the output shape (both without the batch axis)."""
+    def signal(self, before: Signal) -> Signal:
+        """The facts of the outputs, for those of the inputs. ValueError for shapes that the layer cannot take."""
+
+    def parameters(self, before: Signal) -> Tree:
+        """A :class:`Parameter` for each name, in the order in which they are drawn; none unless a layer says so."""
+        del before
+        return {}
 
     @abstractmethod
     def forward(self, params: Params, x: Array) -> tuple[Array, Any]:
@@ -41,7 +49,7 @@ class Layer(ABC):
 
     @abstractmethod
     def backward(self, params: Params, tape: Any, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents pulled back to the inputs, and the factors of this layer's parameters; delta is used up.
+        """Cotangents pulled back to the inputs, and the factors of this layer's parameters.
 
         Where nothing below has parameters the factors are all that is wanted: with ``to_inputs=False`` the first
         result is not used and may be None.
@@ -51,31 +59,19 @@ class Layer(ABC):
     def tangent(self, params: Params, tape: Any, dx: Array, dparams: Params) -> Array:
         """The push-forward of a change of inputs and parameters."""
 
-    @abstractmethod
-    def propagate(self, state: Covariance) -> Covariance:
-        """The infinite-width limit: covariances and NTK in, covariances and NTK out."""
+    def propagate(self, state: Covariance, before: Signal) -> Covariance:
+        """The infinite-width limit: covariances and NTK in, covariances and NTK out.
+
+        The variances of the result are not read: they are those of each batch walked by itself. A layer without a limit
+        says why in the ``obstacle`` of its signal.
+        """
+        raise TypeError(f"{self!r} does not give its infinite-width limit")
 
     def propagate_tangent(
-        self, state: Covariance, dstate: Covariance, direction: Direction
-    ) -> tuple[Covariance, Covariance]:
-        """The infinite-width limit and its derivative, for a state that changes as dstate and hyper-parameters along
-        a direction."""
+        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
+    ) -> Covariance:
+        """The change of the infinite-width limit, for a state that changes and hyper-parameters along a direction."""
         raise TypeError(f"{self!r} does not give the derivative of its infinite-width limit")
-
-    @property
-    def numerical(self) -> bool:
-        """Whether the infinite-width limit needs numerical integrals, which are tabulated."""
-        return False
-
-    def tabulated(self, pairs: Covariance) -> Layer:
-        """The same layer with tables for the variances of these inputs, a state of each with itself, and no others."""
-        del pairs
-        return self
-
-    @property
-    def homogeneous(self) -> bool:
-        """Whether the layer commutes with positive factors, f(a x) = a f(x): norms then factor out of its kernels."""
-        return False
 
     @property
     def hyperparameters(self) -> frozenset[str]:
@@ -89,7 +85,7 @@ class Layer(ABC):
 
     @property
     def factor_count(self) -> int:
-        """How many entries backward adds to the factors."""
+        """How many entries backward adds to the factors; a layer without parameters adds none."""
         return 0
 
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
@@ -105,6 +101,51 @@ class Layer(ABC):
         """J^T u for factors of one cotangent u (N, 1, C), summed over the inputs."""
         del factors
         return {}
+
+    # ---- a layer as a step of an infinitely wide network: see infinite/program.py; combinators differ ------------
+
+    numerical: bool = False
+    """Whether the infinite-width limit needs numerical integrals, which are tabulated."""
+    quadrature_error: float = 0.0
+    """The estimated relative error of its table."""
+
+    def unroll(self, steps: Steps, place: int) -> int:
+        """Append what the layer does to the values at a place; the place of its outputs."""
+        return steps.add(self, [place], self.signal(steps.signals[place]))
+
+    def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
+        """:meth:`propagate` for the one state that a layer acts on."""
+        return self.propagate(states[0], signals[0])
+
+    def limit_change(
+        self,
+        states: Sequence[Covariance],
+        changes: Sequence[Covariance],
+        signals: Sequence[Signal],
+        direction: Direction,
+    ) -> Covariance:
+        """:meth:`propagate_tangent` for the one state that a layer acts on."""
+        return self.propagate_tangent(states[0], changes[0], signals[0], direction)
+
+    def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
+        """The mean over features (N,) at states of pairs, of values that are not centred."""
+        raise TypeError(f"{self!r} does not give the mean of its values at infinite width, which a sum asks for")
+
+    def limit_mean_change(
+        self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
+    ) -> Array:
+        """How that mean changes with the states."""
+        raise TypeError(f"{self!r} does not give the derivative of its mean at infinite width, which a sum asks for")
+
+    def asks_for_means(self, signals: Sequence[Signal]) -> bool:
+        """Whether the limit depends on means over features, for inputs with these facts."""
+        del signals
+        return False
+
+    def fitted(self, smallest: float, largest: float) -> Layer:
+        """The layer with a table for standard deviations in this range, where it is numerical."""
+        del smallest, largest
+        return self
 
     # ---- what users call ---------------------------------------------------------------------------------------
 
@@ -158,8 +199,9 @@ class Layer(ABC):
             place = Home(xp, default_dtype(xp, device), device)
         if dtype is not None:
             place = place._replace(dtype=dtype)
-        host, _ = self.draw(seed_sequence(seed), shape)
-        return tree_map(place.asarray, host)
+        before = Signal(shape)
+        self.signal(before)  # refuses shapes that a layer cannot take
+        return tree_map(place.asarray, draw(self.parameters(before), seed_sequence(seed)))
 
     def __call__(self, params: Params, x: Array) -> Array:
         """The output of the network at inputs (N, ...)."""
@@ -204,8 +246,7 @@ class Layer(ABC):
 
     def vjp_from_tape(self, params: Params, tape: Any, u: Array) -> Params:
         """J^T u for u (N, C), from the tape of a forward pass."""
-        delta = home(u).xp.astype(u[:, None, ...], u.dtype, copy=True)
-        return self.pullback(self.backward(params, tape, delta, False)[1])
+        return self.pullback(self.backward(params, tape, u[:, None, ...], False)[1])
 
     def checked(self, params: Params, x: Array) -> Array:
         """Inputs (N, ...), validated, of the library, device and dtype of the parameters."""

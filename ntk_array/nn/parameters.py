@@ -1,14 +1,50 @@
 """Parameters are nested tuples and dictionaries of arrays; a parameter's name is its path, such as "0.weight"."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from .._array.namespace import Array, is_array
+import numpy as np
 
-__all__ = ["Params", "check_structure", "first_leaf", "flatten", "select", "tree_map", "unflatten"]
+from .._array.namespace import Array, is_array
+from .._array.random import normal
+
+__all__ = [
+    "Parameter",
+    "Params",
+    "Tree",
+    "check_structure",
+    "draw",
+    "first_leaf",
+    "flatten",
+    "select",
+    "tree_map",
+    "unflatten",
+]
 
 Params = Any
 """Nested tuples and dictionaries of arrays, in the structure of the network."""
+Tree = Any
+"""The same of :class:`Parameter`."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is known of a parameter before it is drawn: entries are independent, N(0, std^2)."""
+
+    shape: tuple[int, ...]
+    std: float = 1.0
+
+
+def draw(tree: Tree, seeds: np.random.SeedSequence) -> Params:
+    """Parameters as NumPy float64 arrays, one stream of random numbers for each."""
+    if isinstance(tree, Parameter):
+        drawn = normal(seeds, *tree.shape)
+        return drawn if tree.std == 1.0 else drawn * tree.std
+    streams = seeds.spawn(len(tree))
+    if isinstance(tree, dict):
+        return {name: draw(part, own) for (name, part), own in zip(tree.items(), streams, strict=True)}
+    return tuple(draw(part, own) for part, own in zip(tree, streams, strict=True))
 
 
 def tree_map(function: Callable[..., Any], *trees: Params) -> Params:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
-from ntk_array.infinite.covariance import Covariance, Inputs
+from ntk_array.infinite.covariance import Covariance
 from ntk_array.infinite.dual import DirectDual, DualTable
 
 from .dual_cases import ACTIVATIONS, CLOSED_FORM, NUMERICAL, hard_tanh
@@ -26,7 +26,7 @@ SOME_STDS = {  # of steep functions, whose tables over a wide range of norms are
 def state_at(array, s1, s2, t):
     """Pairs of inputs with these standard deviations and angles."""
     k11, k22, k12 = (array(np.asarray(k)) for k in (s1 * s1, s2 * s2, s1 * s2 * np.cos(t)))
-    return Covariance(k12, k11, k22, None, 1, gaussian=True)
+    return Covariance(k12, k11, k22)
 
 
 def evaluate(phi, array, s1, s2, t):
@@ -156,7 +156,7 @@ def test_blocks_and_pairs_agree(name):
     s1, s2, t = np.asarray([0.5, 1.0, 1.4]), np.asarray([0.6, 0.9]), np.asarray([[0.1, 0.4], [1.2, 2.0], [2.7, 3.1]])
     k11, k22 = (s1**2)[:, None], (s2**2)[None, :]
     k12 = s1[:, None] * s2 * np.cos(t)
-    state = Covariance(k12, k11, k22, None, 1, gaussian=True)
+    state = Covariance(k12, k11, k22)
     dual = NUMERICAL[name].dual(state)
     assert isinstance(dual, DirectDual if name == "hard_tanh" else DualTable)
     one, two = (k.ravel() for k in np.broadcast_arrays(k11, k22))
@@ -169,8 +169,8 @@ def test_blocks_and_pairs_agree(name):
 @pytest.mark.parametrize("name", ["tanh", "elu", "hard_tanh"])
 def test_variances_are_second_moments(name):
     std = np.asarray([0.3, 0.6, 1.1])
-    state = Covariance(np.outer(std, std), std[:, None] ** 2, std[None, :] ** 2, None, 1, gaussian=True)
-    got = NUMERICAL[name].dual(state).variance(state.pairs(state.k11))
+    state = Covariance(np.outer(std, std), std[:, None] ** 2, std[None, :] ** 2)
+    got = NUMERICAL[name].dual(state)(Covariance(std**2, std**2, std**2, sine=0.0 * std)).value
     expected = [float(variance(ORACLES[name], s)[0]) for s in std]
     np.testing.assert_allclose(got, expected, rtol=1e-12)
 
@@ -267,9 +267,9 @@ def test_whole_networks(setting):
         x = x[:3]
         r = {key: part[(i < 3) & (j < 3)] for key, part in r.items()}
         i, j = i[(i < 3) & (j < 3)], j[(i < 3) & (j < 3)]
-    state = network_of(setting).propagate(Covariance.between(Inputs.of(x), None, ntk=True))
-    assert np.max(np.abs(state.k12[i, j] - r["nngp"]) / r["nngp_scale"]) < ACCURACY
-    assert np.max(np.abs(state.ntk[i, j] - r["ntk"]) / r["ntk_scale"]) < ACCURACY
+    net = network_of(setting)
+    for key, kernel in (("nngp", ntk.InfiniteNNGP(net)), ("ntk", ntk.InfiniteNTK(net))):
+        assert np.max(np.abs(kernel.block(x, None)[i, j] - r[key]) / r[f"{key}_scale"]) < ACCURACY
 
 
 @pytest.mark.parametrize("name", ["relu", "elu"])

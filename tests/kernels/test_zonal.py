@@ -117,7 +117,7 @@ def test_what_is_left_out_is_bounded(kind, activation, bias_std, depth):
     kernel = kind(nn.mlp((1,) * depth, 1, activation=activation, bias_std=bias_std))
     angles = np.linspace(0.0, math.pi, 400)
     x = math.sqrt(2) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    series = zonal_series(kernel.net, x.astype(np.float32)[:1], None, kind is ntk.InfiniteNTK)
+    series = zonal_series(kernel.program((2,)), x.astype(np.float32)[:1], None, kind is ntk.InfiniteNTK, {}, {})
     exact = layer_by_layer(kernel, x[:1], x)[0]
     error = np.max(np.abs(Zonal(kernel, series).block(x[:1], x)[0] - exact)) / exact[0]
     assert 1e-12 < error <= series.error + 1e-14

@@ -75,10 +75,9 @@ class DropsBiasInGram(nn.Dense):
 
 
 class DropsBiasInTheLimit(nn.Dense):
-    def propagate(self, state):
-        bias = self.bias_std**2
-        state = super().propagate(state)
-        return state.to(k12=state.k12 - bias, k11=state.k11 - bias, k22=state.k22 - bias)
+    def propagate(self, state, before):
+        after = super().propagate(state, before)
+        return after.to(k12=after.k12 - self.bias_std**2)
 
 
 class DropsBiasInTangent(nn.Dense):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 from .base import Activation
 from .periodic import Cos, Sin
@@ -37,10 +36,4 @@ def activation_named(activation: str | Activation) -> Activation:
         return activation
     if activation not in NAMED:
         raise ValueError(f"activation must be one of {', '.join(NAMED)} or an Activation layer, got {activation!r}")
-    return _named(activation)
-
-
-@cache
-def _named(name: str) -> Activation:
-    """One object a name: tables of dual activations are kept by object."""
-    return NAMED[name]()
+    return NAMED[activation]()

@@ -15,14 +15,16 @@ __all__ = ["Cos", "Sin"]
 class _Wave(ClosedForm):
     """sin or cos: each is, but for its sign, the derivative of the other."""
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
         value, slope, _ = self.closed_form(xp, state)
-        dm = (dstate.k11 + dstate.k22) / 2
-        return Dual(slope * dstate.k12 - value * dm, value * dstate.k12 - slope * dm)
+        dm = (change.k11 + change.k22) / 2
+        return Dual(slope * change.k12 - value * dm, value * change.k12 - slope * dm)
 
 
 class Sin(_Wave):
     """phi(x) = sin(x)."""
+
+    odd = True
 
     def function(self, xp: Any, x: Array) -> Array:
         return xp.sin(x)

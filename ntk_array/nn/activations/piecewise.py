@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..._array.namespace import Array
-from ...infinite.angle import angle_tangent, direction, versine
+from ..._array.namespace import Array, home
+from ...infinite.angle import over_root, versines
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import Dual
+from ...infinite.signal import Signal
 from .base import ClosedForm
 
 __all__ = ["Abs", "Identity", "LeakyReLU", "ReLU"]
@@ -18,7 +20,8 @@ __all__ = ["Abs", "Identity", "LeakyReLU", "ReLU"]
 class Identity(ClosedForm):
     """phi(x) = x."""
 
-    homogeneous = True
+    degree = 1.0
+    odd = True
 
     def function(self, xp: Any, x: Array) -> Array:
         return x
@@ -29,25 +32,39 @@ class Identity(ClosedForm):
     def closed_form(self, xp: Any, state: Covariance) -> Dual:
         return Dual(state.k12, xp.ones_like(state.k12))
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
-        return Dual(dstate.k12, xp.zeros_like(state.k12))
+    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
+        return Dual(change.k12, xp.zeros_like(state.k12))
 
-    def propagate(self, state: Covariance) -> Covariance:
+    def signal(self, before: Signal) -> Signal:
+        """All facts stay."""
+        return before
+
+    def propagate(self, state: Covariance, before: Signal) -> Covariance:
         """Nothing changes, Gaussian or not."""
         return state
 
     def propagate_tangent(
-        self, state: Covariance, dstate: Covariance, direction: Direction
-    ) -> tuple[Covariance, Covariance]:
+        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
+    ) -> Covariance:
         """Nothing changes."""
-        return state, dstate
+        return change
+
+    def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
+        """That of what comes in."""
+        return states[0].mean1
+
+    def limit_mean_change(
+        self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
+    ) -> Array:
+        """That of what comes in."""
+        return changes[0].mean1
 
 
 class _PiecewiseLinear(ClosedForm):
     """phi(x) = below * min(x, 0) + above * max(x, 0)."""
 
     breakpoints = (0.0,)
-    homogeneous = True
+    degree = 1.0
 
     def _slopes(self) -> tuple[float, float]:
         raise NotImplementedError
@@ -64,7 +81,7 @@ class _PiecewiseLinear(ClosedForm):
         """From phi = m x + d |x|: the arc-cosine kernels of degree 0 and 1 (Cho and Saul 2009, eq. 6)."""
         below, above = self._slopes()
         m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
-        cosine, sine = direction(state)
+        cosine, sine = state.direction()
         t = xp.atan2(sine, cosine)
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
         toward = math.pi / 2 - t  # asin of the correlation
@@ -74,6 +91,13 @@ class _PiecewiseLinear(ClosedForm):
             None if state.sine is None else self._sine(xp, m2 / (m2 + d2), d2 / (m2 + d2), cosine, sine),
         )
 
+    def mean(self, k: Array) -> tuple[Array, Array]:
+        """d E|u| = d sqrt(2 k / pi) for phi = m x + d |x|."""
+        below, above = self._slopes()
+        xp = home(k).xp
+        factor = (above - below) / 2 * math.sqrt(2.0 / math.pi)
+        return factor * xp.sqrt(k), 0.5 * factor * over_root(k)
+
     @staticmethod
     def _sine(xp: Any, m2: float, d2: float, cosine: Array, sine: Array) -> Array:
         """The sine of the angle of the outputs, from 1 minus its cosine, which is small near coincidence.
@@ -81,20 +105,20 @@ class _PiecewiseLinear(ClosedForm):
         Of that, |x| has the share h = 1 - (2 / pi) (sin t + (pi / 2 - t) cos t). It is even about pi / 2 and taken at
         the smaller of t and pi - t: h = 1 - cos t - (2 / pi) (sin t - t cos t).
         """
-        small, less = versine(sine, cosine)
+        small, less, _ = versines(cosine, sine)
         size = xp.abs(cosine)
         h = small - (2 / math.pi) * (sine - xp.atan2(sine, size) * size)
         less = m2 * less + d2 * xp.clip(h, min=0.0)
         return xp.sqrt(less * (2.0 - less))
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
         below, above = self._slopes()
         d2 = (2 / math.pi) * ((above - below) / 2) ** 2
-        _, sine = direction(state)
+        _, sine = state.direction()
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
         slope = self.closed_form(xp, state).slope
-        dlog_s1, dlog_s2, dt = angle_tangent(state, dstate)
-        return Dual(slope * dstate.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)
+        dlog_s1, dlog_s2, dt = state.angle_change(change)
+        return Dual(slope * change.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)
 
 
 class ReLU(_PiecewiseLinear):

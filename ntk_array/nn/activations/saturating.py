@@ -17,6 +17,8 @@ __all__ = ["Erf", "Sigmoid", "Tanh"]
 class Erf(ClosedForm):
     """phi(x) = erf(x)."""
 
+    odd = True
+
     def function(self, xp: Any, x: Array) -> Array:
         return erf(x)
 
@@ -30,9 +32,9 @@ class Erf(ClosedForm):
         rest = 1 + 2 * k11 + 2 * k22 + 4 * xp.clip(k11 * k22 - k12 * k12, min=0.0)
         return Dual((2 / math.pi) * xp.atan2(2 * k12, xp.sqrt(rest)), (4 / math.pi) / xp.sqrt(rest))
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
         k12, k11, k22 = state.k12, state.k11, state.k22
-        dk12, dk11, dk22 = dstate.k12, dstate.k11, dstate.k22
+        dk12, dk11, dk22 = change.k12, change.k11, change.k22
         slope = self.closed_form(xp, state).slope
         drest = 2 * (1 + 2 * k22) * dk11 + 2 * (1 + 2 * k11) * dk22 - 8 * k12 * dk12
         stretch = dk11 / (1 + 2 * k11) + dk22 / (1 + 2 * k22)
@@ -41,6 +43,8 @@ class Erf(ClosedForm):
 
 class Tanh(Activation):
     """phi(x) = tanh(x)."""
+
+    odd = True
 
     def function(self, xp: Any, x: Array) -> Array:
         return xp.tanh(x)

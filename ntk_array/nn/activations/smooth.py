@@ -38,10 +38,10 @@ class GELU(ClosedForm):
             both + k12 * (inverse + 1 / d) / root,
         )
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, dstate: Covariance) -> Dual:
+    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
         """The quotient and chain rules, term by term."""
         k12, k11, k22 = state.k12, state.k11, state.k22
-        dk12, dk11, dk22 = dstate.k12, dstate.k11, dstate.k22
+        dk12, dk11, dk22 = change.k12, change.k11, change.k22
         a, b = 1 + k11, 1 + k22
         determinant = xp.clip(k11 * k22 - k12 * k12, min=0.0)
         d = 1 + k11 + k22 + determinant
