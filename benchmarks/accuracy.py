@@ -12,6 +12,7 @@ import numpy as np
 
 import ntk_array as ntk
 from ntk_array.infinite.covariance import Covariance
+from ntk_array.infinite.dual import std_range
 from tests.infinite.dual_cases import ACTIVATIONS, CLOSED_FORM
 
 ROOT = Path(__file__).parent.parent
@@ -49,14 +50,14 @@ from the cosine. The diagonal is exact.
 
 def duals() -> list[dict[str, float | str]]:
     """One row an activation."""
-    reference = json.loads((ROOT / "tests/nn/dual_reference.json").read_text())["duals"]
+    reference = json.loads((ROOT / "tests/infinite/dual_reference.json").read_text())["duals"]
     rows = []
     for name, activation in ACTIVATIONS.items():
         points = [point for point in reference if point["activation"] == name]
         s1, s2, t = (np.asarray([point[key] for point in points]) for key in ("s1", "s2", "t"))
         state = Covariance(s1 * s2 * np.cos(t), s1**2, s2**2)
-        dual = activation.dual(state)
-        value, slope, _ = dual(state)
+        fitted = activation.fitted(*std_range(state.k11, state.k22))
+        value, slope, _ = fitted.dual(state)
         errors = {
             key: max(
                 abs(float((mpmath.mpf(float(got)) - mpmath.mpf(point[key])) / mpmath.mpf(point[f"{key}_scale"])))
@@ -65,7 +66,7 @@ def duals() -> list[dict[str, float | str]]:
             for key, found in (("value", value), ("slope", slope))
         }
         by = "closed form" if name in CLOSED_FORM else "quadrature"
-        rows.append({"activation": name, "by": by, **errors, "stated": dual.error, "points": len(points)})
+        rows.append({"activation": name, "by": by, **errors, "stated": fitted.quadrature_error, "points": len(points)})
     return rows
 
 

@@ -26,8 +26,8 @@ NUMPY_SECONDS = 0.075
 PUBLIC = {
     "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
         Precomputed dynamics experiments function_space gram nn study""",
-    "ntk_array.nn": """Abs Activation Concatenate Cos Dense ELU Elementwise Erf GELU Identity Layer LeakyReLU Linearized Product
-        ReLU Residual Sequential SiLU Sigmoid Sin Softplus Sum Tanh Training load mlp save train""",
+    "ntk_array.nn": """Abs Activation Concatenate Cos Dense ELU Elementwise Erf GELU Identity Layer LeakyReLU Linearized
+        Product ReLU Residual Sequential SiLU Sigmoid Sin Softplus Sum Tanh Training load mlp save train""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .covariance import Covariance
 from .quadrature import Conditional, Polar, ScalarFunction, rules_for
 from .series import points, sum_mixed, to_coefficients
 
-__all__ = ["ClosedDual", "DirectDual", "Dual", "DualFunction", "DualTable", "numerical_dual", "std_range"]
+__all__ = ["DirectDual", "Dual", "DualTable", "numerical_dual", "std_range"]
 
 TOLERANCE = 2e-14
 MAX_T_TERMS = 160
@@ -33,32 +33,6 @@ class Dual(NamedTuple):
     value: Array
     slope: Array
     sine: Array | None = None
-
-
-class DualFunction(Protocol):
-    """A dual activation, its derivative, and its estimated relative error."""
-
-    @property
-    def error(self) -> float:
-        """0.0 for closed forms."""
-
-    def __call__(self, state: Covariance) -> Dual:
-        """At the covariances of a state, of a block or of pairs."""
-
-    def tangent(self, state: Covariance, change: Covariance) -> Dual:
-        """The derivative where the covariances change as in a change."""
-
-
-class ClosedDual(NamedTuple):
-    """A dual activation in closed form."""
-
-    function: Callable[[Covariance], Dual]
-    tangent: Callable[[Covariance, Covariance], Dual]
-    error: float = 0.0
-
-    def __call__(self, state: Covariance) -> Dual:
-        """The formula."""
-        return self.function(state)
 
 
 @dataclass(frozen=True)

@@ -167,10 +167,10 @@ def rules_for(phi: ScalarFunction) -> list[Polar] | list[Conditional]:
     return smooth + [Polar(20 + 4 * (levels % 2), 24 + 4 * (levels % 2), levels) for levels in (1, 2, 3, 4, 5)]
 
 
-def gaussian_mean(phi: ScalarFunction, std: np.ndarray, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_mean(phi: ScalarFunction, std: np.ndarray, nodes: int, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:
     """E[phi(u)] for u ~ N(0, s^2) at standard deviations s (N,), and its derivative in s^2.
 
-    Panels end at the kinks, and shrink towards 0, where steep functions change. The derivative is
+    Panels of ``nodes`` each end at the kinks, and shrink towards 0, where steep functions change. The derivative is
     E[phi'(s z) z] / (2 s), by the chain rule; where s = 0 it is set to 0.
     """
     base = RADIUS * np.asarray([0.0, *(4.0 ** -np.arange(12.0))])
@@ -178,7 +178,7 @@ def gaussian_mean(phi: ScalarFunction, std: np.ndarray, chunk: int = 256) -> tup
     mean, slope = np.empty((2, len(std)))
     for start in range(0, len(std), chunk):
         s = std[start : start + chunk, None]
-        z, weight = _panels(np.concatenate([np.tile(base, (len(s), 1)), kinks / _away_from_zero(s)], axis=1), 24)
+        z, weight = _panels(np.concatenate([np.tile(base, (len(s), 1)), kinks / _away_from_zero(s)], axis=1), nodes)
         weight = weight * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
         mean[start : start + chunk] = np.sum(weight * phi.function(s * z), axis=1)
         along = np.sum(weight * z * phi.derivative(s * z), axis=1)

@@ -4,17 +4,22 @@ The reference is made on the host in float64: finite differences and complex ste
 Jacobian for kernels, random networks for infinite widths. Every backend is compared with that reference.
 """
 
+import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
+import pytest
 
 from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, MonteCarloNTK, nn
 from ntk_array._array.namespace import home
+from ntk_array.infinite.inputs import Inputs, between
+from ntk_array.infinite.signal import Signal
 from ntk_array.nn.activations import NAMED
 from ntk_array.nn.activations.base import Activation
+from ntk_array.nn.composite import Composite
 from ntk_array.nn.parameters import flatten, tree_map
 
 OUTPUTS = ("full", "trace", "classwise", "sum_of_logits")
@@ -51,13 +56,70 @@ def _nested(width: int, outputs: int) -> nn.Layer:
     return nn.Sequential(inner, nn.Erf(), nn.Dense(outputs, 0.7, 0.4))
 
 
-BUMPY = nn.Elementwise(lambda xp, x: xp.sin(x) + 0.3 * x, lambda xp, x: xp.cos(x) + 0.3, name="bumpy")
-BENT = nn.Elementwise(
-    lambda xp, x: xp.where(x > 0, xp.sin(x), 0.3 * x),
-    lambda xp, x: xp.where(x > 0, xp.cos(x), 0.3 * xp.ones_like(x)),
-    breakpoints=(0.0,),
-    name="bent",
-)
+def _bumpy(xp, x):
+    return xp.sin(x) + 0.3 * x
+
+
+def _bumpy_prime(xp, x):
+    return xp.cos(x) + 0.3
+
+
+def _bent(xp, x):
+    return xp.where(x > 0, xp.sin(x), 0.3 * x)
+
+
+def _bent_prime(xp, x):
+    return xp.where(x > 0, xp.cos(x), 0.3 * xp.ones_like(x))
+
+
+# Functions of a module, not lambdas: a network of lambdas cannot be pickled.
+BUMPY = nn.Elementwise(_bumpy, _bumpy_prime, name="bumpy")
+BENT = nn.Elementwise(_bent, _bent_prime, breakpoints=(0.0,), name="bent")
+
+
+def _block(width: int, activation: nn.Layer) -> nn.Layer:
+    """A dense layer and an activation, with nothing behind it: a branch whose values are not centred."""
+    return nn.Sequential(nn.Dense(width, 1.1, 0.3), activation)
+
+
+def _residual(activation: nn.Layer, blocks: int = 2) -> Callable[[int, int], nn.Layer]:
+    """Residual blocks whose branches end in activations."""
+    return lambda width, outputs: nn.Sequential(
+        nn.Dense(width, 1.2, 0.4), *(nn.Residual(_block(width, activation)) for _ in range(blocks)), nn.Dense(outputs)
+    )
+
+
+def _sum(width: int, outputs: int) -> nn.Layer:
+    branches = nn.Sum(_block(width, nn.ReLU()), _block(width, nn.GELU()), nn.Dense(width, 0.5, 0.2))
+    return nn.Sequential(branches, nn.Dense(outputs, 1.1, 0.1))
+
+
+def _sum_at_the_end(width: int, outputs: int) -> nn.Layer:
+    deep = nn.Sequential(nn.Dense(width, 1.2, 0.2), nn.Erf(), nn.Dense(outputs))
+    return nn.Sum(deep, nn.Dense(outputs, 0.7))
+
+
+def _product(width: int, outputs: int) -> nn.Layer:
+    gates = nn.Product(_block(width, nn.Sigmoid()), nn.Dense(width, 1.2, 0.3), nn.Dense(width, 0.8, 0.5))
+    return nn.Sequential(gates, nn.Dense(outputs))
+
+
+def _homogeneous_product(width: int, outputs: int) -> nn.Layer:
+    return nn.Sequential(nn.Product(nn.Dense(width), nn.Sequential(nn.Dense(width), nn.ReLU())), nn.Dense(outputs))
+
+
+def _concatenate(width: int, outputs: int) -> nn.Layer:
+    sides = nn.Concatenate(_block(width, nn.ReLU()), _block(2 * width, nn.Tanh()), nn.Dense(width, 0.8))
+    return nn.Sequential(nn.Dense(width, 1.3, 0.2), sides, nn.Dense(width, 1.2, 0.1), nn.Sin(), nn.Dense(outputs))
+
+
+def _mixed(width: int, outputs: int) -> nn.Layer:
+    """Composites in composites: a sum of a product and of a way around, whose inputs are not centred."""
+    inner = nn.Product(_block(width, nn.Sigmoid()), nn.Dense(width, 0.9, 0.2))
+    first = nn.Concatenate(_block(width, nn.ReLU()), nn.Dense(width))
+    residual = nn.Residual(nn.Sequential(inner, nn.Dense(width)))
+    return nn.Sequential(first, nn.Dense(width, 1.1, 0.2), residual, nn.Dense(outputs))
+
 
 CASES = (
     *(
@@ -81,6 +143,15 @@ CASES = (
     Case("mlp, two layers", _mlp(2, activation="relu"), smooth=False, width=256),
     Case("mlp, standard", _mlp(2, activation="erf", bias_std=0.2, parameterization="standard"), width=256),
     Case("mlp, standard, no bias", _mlp(1, activation="relu", parameterization="standard"), smooth=False),
+    Case("sum", _sum, smooth=False, width=512),
+    Case("sum at the end", _sum_at_the_end, width=512),
+    Case("residual, relu", _residual(nn.ReLU()), smooth=False, width=256),
+    Case("residual, gelu", _residual(nn.GELU(), 1), width=256),
+    Case("residual, silu", _residual(nn.SiLU(), 1), analytic=True, width=256),
+    Case("product", _product, analytic=True, width=512),
+    Case("product, homogeneous", _homogeneous_product, smooth=False, width=512),
+    Case("concatenate", _concatenate, smooth=False, width=256),
+    Case("mixed", _mixed, smooth=False, width=256),
     Case("mlp, three layers", _mlp(3, activation="sin", weight_std=1.2, bias_std=0.3), analytic=True, width=256),
 )
 
@@ -143,10 +214,10 @@ def _richardson(f: Callable[[float], np.ndarray], levels: int = 5) -> np.ndarray
 
 def preactivations(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
     """What each activation of a network acts on."""
-    if isinstance(net, nn.Sequential):
+    if isinstance(net, Composite):
         for layer, own in zip(net.layers, params, strict=True):
             yield from preactivations(layer, own, x)
-            x = layer(own, x)
+            x = layer.forward(own, x)[0] if isinstance(net, nn.Sequential) else x
     elif isinstance(net, Activation):
         yield x.reshape(len(x), -1)
 
@@ -394,3 +465,156 @@ def check_infinite(case: Case, backend) -> None:
     np.testing.assert_array_equal(k, k.T)
     values = np.linalg.eigvalsh(k.astype(float))
     assert values[0] >= -200 * backend.eps * values[-1]
+
+
+# ---- the rest of the protocol, on the host -------------------------------------------------------------------------
+
+
+def check_signal(case: Case) -> None:
+    """Shapes, of outputs and parameters, without drawing any; the degree of homogeneity."""
+    net, host = case.net, problem(case)
+    before = Signal(case.shape)
+    assert net.signal(before).shape == host.output.shape[1:]
+    expected = {name: parameter.shape for name, parameter in flatten(net.parameters(before)).items()}
+    assert {name: leaf.shape for name, leaf in flatten(host.params).items()} == expected
+    assert net.factor_count == _layers_with_parameters(net)
+    degree, found = net.signal(before).degree, _degree(case)
+    assert degree == found, f"f(a x) = a^{found} f(x) for a > 0, and the signal says {degree}"
+
+
+def _layers_with_parameters(net: nn.Layer) -> int:
+    if isinstance(net, Composite):
+        return sum(map(_layers_with_parameters, net.layers))
+    return int(net.factor_count > 0)
+
+
+def _degree(case: Case) -> float | None:
+    """The p in f(a x) = a^p f(x), from outputs at a few multiples of the inputs; None where there is none."""
+    host = problem(case)
+    degrees = []
+    for a in (0.5, 2.0, 3.0):
+        output = case.net(host.params, a * host.x)
+        factor = np.sum(output * host.output) / np.sum(host.output**2)
+        if factor <= 0 or np.max(np.abs(output - factor * host.output)) > 1e-9 * np.max(np.abs(output)):
+            return None
+        degrees.append(np.log(factor) / np.log(a))
+    return round(degrees[0], 9) if np.ptp(degrees) < 1e-9 else None
+
+
+def check_gradient(case: Case, which: type[InfiniteNTK] | type[InfiniteNNGP]) -> None:
+    """The derivative of the limit in hyper-parameters, against differences of rescaled kernels, to 1e-8 of the scale;
+    rescaling by a factor that is no hyper-parameter changes nothing."""
+    kernel, x = which(case.net), problem(case).x
+    k = kernel(x)
+    for name in ("log_weight_std", "log_bias_std"):
+        factor = name.removeprefix("log_")
+        if name not in kernel.hyperparameters:
+            np.testing.assert_array_equal(kernel.rescaled(**{factor: 2.0})(x), k)
+            continue
+        expected = _richardson(lambda t, factor=factor: kernel.rescaled(**{factor: float(np.exp(t))})(x))
+        slope = kernel.gradient(x, wrt=name)[name]
+        np.testing.assert_allclose(slope, expected, rtol=0, atol=1e-8 * np.max(np.abs(k)))
+        np.testing.assert_array_equal(slope, slope.T)
+        copied = kernel.gradient(x, x.copy(), wrt=name)[name]
+        np.testing.assert_allclose(copied, slope, rtol=0, atol=1e-7 * np.max(np.abs(k)))
+
+
+def check_angles(case: Case) -> None:
+    """At every place the angle that travels is that of the covariances, or there is none."""
+    x = some_inputs(np.random.default_rng(5), 6, case.shape)
+    one, two = Inputs.of(x[:3]), Inputs.of(1.7 * x[3:])
+    program = InfiniteNTK(case.net).program(case.shape).fitted(Inputs.of(np.concatenate([x, 1.7 * x])), {})
+    walks = [program.walk(batch, ntk=True).rows for batch in (one, two)]
+    columns = [rows.as_columns() for rows in walks[1]]
+    for place in range(len(program.steps) + 1):
+        upto = replace(program, steps=program.steps[:place], signals=program.signals[: place + 1], loops={})
+        state = upto.run(between(one, two, ntk=True), walks[0], columns)
+        if state.sine is not None:
+            cosine = state.k12 / np.sqrt(state.k11 * state.k22)
+            np.testing.assert_allclose(state.sine**2 + cosine**2, 1.0, rtol=0, atol=1e-10)
+
+
+def check_tables(case: Case) -> None:
+    """Unequal norms, and parts of a batch, whose tables have other ranges: the same kernel."""
+    kernel = InfiniteNTK(case.net)
+    x = some_inputs(np.random.default_rng(6), 5, case.shape) * np.geomspace(0.8, 1.25, 5)[:, None]
+    whole, error = kernel(x), kernel.quadrature_error(x)
+    assert error < 1e-9
+    scale = np.sqrt(np.outer(np.diag(whole), np.diag(whole)))
+    part = kernel(x[1:3], x[2:4])
+    assert np.max(np.abs(part - whole[1:3, 2:4]) / scale[1:3, 2:4]) < 1e-12 + 10 * error
+    np.testing.assert_allclose(np.diag(whole), kernel.diag(x), rtol=4e-15)
+    np.testing.assert_allclose(kernel(x, x.copy()), whole, rtol=0, atol=1e-7 * np.max(whole))
+
+
+def check_files(case: Case, path) -> None:
+    """Saved and loaded: the same network, the same parameters. Layers from elsewhere are refused."""
+    net, params = case.net, problem(case).params
+    if not all(type(layer).__module__.startswith("ntk_array.") for layer in leaves(net)):
+        with pytest.raises(TypeError, match="cannot be saved"):
+            nn.save(path, net, params)
+        return
+    nn.save(path, net, params)
+    own = {layer.name: layer for layer in leaves(net) if isinstance(layer, nn.Elementwise)}
+    loaded, read = nn.load(path, activations=own)
+    assert loaded == net
+    assert flatten(read).keys() == flatten(params).keys()
+    np.testing.assert_array_equal(loaded(read, problem(case).x), net(params, problem(case).x))
+
+
+def leaves(net: nn.Layer) -> Iterator[nn.Layer]:
+    """All layers of a network, composites included."""
+    yield net
+    if isinstance(net, Composite):
+        for layer in net.layers:
+            yield from leaves(layer)
+
+
+def check_pickling(case: Case) -> None:
+    """Networks and kernels, before use and after."""
+    x = problem(case).x
+    net = pickle.loads(pickle.dumps(case.net))
+    assert net == case.net
+    np.testing.assert_array_equal(net(problem(case).params, x), problem(case).output)
+    if case.limit:
+        kernel = InfiniteNTK(case.net)
+        expected = kernel(x)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(kernel))(x), expected)
+
+
+def inside(case: Case) -> list[Case]:
+    """The network inside others: at the start of a Sequential, as a branch of a Sum, and its layers at the end of one.
+
+    Branches see the same inputs, and the same cotangents. Behind an activation these are one for each input, so that a
+    layer that writes into them is found.
+    """
+
+    def in_sequential(width: int, outputs: int) -> nn.Layer:
+        return nn.Sequential(nn.Sequential(case.build(width, 4)), nn.Dense(outputs, 0.9, 0.1))
+
+    def in_sum(width: int, outputs: int) -> nn.Layer:
+        return nn.Sum(case.build(width, outputs), case.build(width, outputs), nn.Dense(outputs, 0.6))
+
+    def at_the_end(leaf: nn.Layer) -> Callable[[int, int], nn.Layer]:
+        branches = nn.Sum(nn.Sequential(nn.Dense(5, 1.1, 0.2), leaf), nn.Dense(5, 0.6))
+        return lambda _, outputs: nn.Sequential(nn.Dense(5), branches, nn.Dense(5, 0.9), nn.Sin(), nn.Dense(outputs))
+
+    small = [layer for layer in leaves(case.build(5, 5)) if not isinstance(layer, Composite)]
+    ends = [leaf for leaf in dict.fromkeys(small) if leaf.signal(Signal((5,))).shape == (5,)]
+    builds = {"a sequential": in_sequential, "a sum": in_sum}
+    builds |= {f"a branch that ends in {leaf!r}": at_the_end(leaf) for leaf in ends}
+    return [replace(case, name=f"{case.name} in {name}", build=build) for name, build in builds.items()]
+
+
+def check_nesting(case: Case, backend) -> None:
+    """Derivatives, kernels and limits of networks that contain the network."""
+    for nested in inside(case):
+        check_derivative(nested, backend)
+        check_adjoint(nested, backend)
+        check_jacobian(nested, backend)
+        check_gram(nested, backend, "full")
+    if case.limit:
+        kernel, x = InfiniteNTK, problem(case).x
+        added = kernel(inside(case)[1].net)(x)
+        parts = 2 * kernel(case.net)(x) + kernel(nn.Dense(1, 0.6))(x)
+        np.testing.assert_allclose(added, parts, rtol=0, atol=1e-12 * np.max(np.abs(parts)))

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from ntk_array import nn
+from ntk_array import InfiniteNNGP, InfiniteNTK, nn
 from ntk_array.infinite.dual import Dual
 
 from ..backends import Backend, backend_named
 from . import conformance as c
 
+NUMPY = backend_named("numpy")
+NUMPY_FLOAT32 = Backend("numpy", np, None, "float32")
 ALL = pytest.mark.parametrize("case", c.CASES, ids=str)
 LIMIT = pytest.mark.parametrize("case", [case for case in c.CASES if case.limit], ids=str)
 
@@ -66,6 +68,42 @@ def test_infinite_width_is_the_limit_of_random_networks(case, which):
     c.check_limit(case, which)
 
 
+@ALL
+def test_facts_without_arrays(case):
+    c.check_signal(case)
+
+
+@pytest.mark.parametrize("which", [InfiniteNTK, InfiniteNNGP], ids=["ntk", "nngp"])
+@LIMIT
+def test_derivative_of_the_limit(case, which):
+    c.check_gradient(case, which)
+
+
+@LIMIT
+def test_angles_are_those_of_the_covariances(case):
+    c.check_angles(case)
+
+
+@LIMIT
+def test_tables_serve_all_inputs(case):
+    c.check_tables(case)
+
+
+@ALL
+def test_files(case, tmp_path):
+    c.check_files(case, tmp_path / "net.npz")
+
+
+@ALL
+def test_pickling(case):
+    c.check_pickling(case)
+
+
+@ALL
+def test_nesting(case):
+    c.check_nesting(case, NUMPY)
+
+
 # ---- broken layers: each must be caught by the check that is there for it ------------------------------------------
 
 
@@ -109,14 +147,14 @@ class WrongDerivative(nn.Tanh):
 
 
 class WrongSlopeInTheLimit(nn.ReLU):
-    def closed_form(self, xp, state):
-        value, slope, _ = super().closed_form(xp, state)
+    def dual(self, state):
+        value, slope, _ = super().dual(state)
         return Dual(value, 1.1 * slope)
 
 
 class WrongValueInTheLimit(nn.ReLU):
-    def closed_form(self, xp, state):
-        value, slope, _ = super().closed_form(xp, state)
+    def dual(self, state):
+        value, slope, _ = super().dual(state)
         return Dual(1.1 * value, slope)
 
 
@@ -128,6 +166,49 @@ class MixesTheBatch(nn.Identity):
 class Widens(nn.Identity):
     def function(self, xp, x):
         return xp.astype(x, xp.float64)
+
+
+class WritesIntoCotangents(nn.Tanh):
+    def backward(self, params, tape, delta, to_inputs=True):
+        slope = tape[:, None, ...]
+        if delta.shape[0] != slope.shape[0]:
+            return delta * slope, []
+        delta *= slope
+        return delta, []
+
+
+class KeepsAStaleAngle(nn.Dense):
+    def propagate(self, state, before):
+        return super().propagate(state, before).to(sine=state.sine)
+
+
+class ForgetsItsDegree(nn.ReLU):
+    degree = None
+
+
+class WrongDegree(nn.Tanh):
+    degree = 1.0
+
+
+class WrongDerivativeOfTheLimit(nn.GELU):
+    def dual_tangent(self, state, change):
+        value, slope, _ = super().dual_tangent(state, change)
+        return Dual(1.001 * value, slope)
+
+
+class ForgetsToRescale(nn.Dense):
+    def rescaled(self, weight_std=1.0, bias_std=1.0):
+        return super().rescaled(weight_std, 1.0)
+
+
+class WrongShape(nn.Dense):
+    def signal(self, before):
+        return super().signal(before).to(shape=(self.width + 1,))
+
+
+class DropsOneBranch(nn.Sum):
+    def limit(self, states, signals):
+        return super().limit(states[:-1], signals[:-1])
 
 
 class WritesIntoItsInput(nn.Identity):
@@ -143,15 +224,19 @@ def broken(layer) -> c.Case:
         first, last = nn.Dense(width, 1.2, 0.6), nn.Dense(outputs, 1.2, 0.6)
         if layer is WritesIntoItsInput:
             return nn.Sequential(layer(), first, last)
+        if issubclass(layer, nn.Sum):
+            return nn.Sequential(first, layer(nn.Dense(width), nn.Identity()), last)
+        if layer is KeepsAStaleAngle:
+            return nn.Sequential(layer(width, 1.2, 0.6), nn.ReLU(), last)
+        if layer is WrongShape:
+            return nn.Sequential(first, nn.Sin(), layer(outputs))
+        if layer in (ForgetsItsDegree, WrongDegree):
+            return nn.Sequential(nn.Dense(width), layer(), nn.Dense(outputs))
         if issubclass(layer, nn.Dense):
             return nn.Sequential(first, nn.Sin(), layer(width, 1.2, 0.6), nn.Sin(), last)
         return nn.Sequential(first, layer(), last)
 
     return c.Case(layer.__name__, build, smooth=not issubclass(layer, nn.ReLU), width=256)
-
-
-NUMPY = backend_named("numpy")
-NUMPY_FLOAT32 = Backend("numpy", np, None, "float32")
 
 
 @pytest.mark.parametrize(
@@ -174,6 +259,15 @@ NUMPY_FLOAT32 = Backend("numpy", np, None, "float32")
         (MixesTheBatch, lambda case: c.check_batches(case, NUMPY)),
         (Widens, lambda case: c.check_home(case, NUMPY_FLOAT32)),
         (WritesIntoItsInput, lambda case: c.check_home(case, NUMPY)),
+        (WritesIntoCotangents, lambda case: c.check_nesting(case, NUMPY)),
+        (KeepsAStaleAngle, lambda case: c.check_angles(case)),
+        (ForgetsItsDegree, lambda case: c.check_signal(case)),
+        (WrongDegree, lambda case: c.check_signal(case)),
+        (WrongDerivativeOfTheLimit, lambda case: c.check_gradient(case, InfiniteNTK)),
+        (ForgetsToRescale, lambda case: c.check_gradient(case, InfiniteNTK)),
+        (WrongShape, lambda case: c.check_signal(case)),
+        (DropsOneBranch, lambda case: c.check_limit(case, "nngp")),
+        (DropsOneBranch, lambda case: c.check_limit(case, "ntk")),
     ],
 )
 def test_a_broken_layer_is_caught(layer, check):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..._array.namespace import Array
+from ..._array.namespace import Array, home
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
 from .base import ClosedForm
@@ -15,8 +15,8 @@ __all__ = ["Cos", "Sin"]
 class _Wave(ClosedForm):
     """sin or cos: each is, but for its sign, the derivative of the other."""
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
-        value, slope, _ = self.closed_form(xp, state)
+    def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
+        value, slope, _ = self.dual(state)
         dm = (change.k11 + change.k22) / 2
         return Dual(slope * change.k12 - value * dm, value * change.k12 - slope * dm)
 
@@ -32,12 +32,18 @@ class Sin(_Wave):
     def derivative(self, xp: Any, x: Array) -> Array:
         return xp.cos(x)
 
-    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+    def dual(self, state: Covariance) -> Dual:
+        xp = home(state.k12).xp
         return Dual(*_damped_sinh_and_cosh(xp, state))
 
 
 class Cos(_Wave):
     """phi(x) = cos(x)."""
+
+    def mean(self, k: Array) -> tuple[Array, Array]:
+        """exp(-k / 2)."""
+        mean = home(k).xp.exp(-0.5 * k)
+        return mean, -0.5 * mean
 
     def function(self, xp: Any, x: Array) -> Array:
         return xp.cos(x)
@@ -45,7 +51,8 @@ class Cos(_Wave):
     def derivative(self, xp: Any, x: Array) -> Array:
         return -xp.sin(x)
 
-    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+    def dual(self, state: Covariance) -> Dual:
+        xp = home(state.k12).xp
         return Dual(*reversed(_damped_sinh_and_cosh(xp, state)))
 
 

@@ -29,10 +29,12 @@ class Identity(ClosedForm):
     def derivative(self, xp: Any, x: Array) -> Array:
         return xp.ones_like(x)
 
-    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+    def dual(self, state: Covariance) -> Dual:
+        xp = home(state.k12).xp
         return Dual(state.k12, xp.ones_like(state.k12))
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
+    def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
+        xp = home(state.k12).xp
         return Dual(change.k12, xp.zeros_like(state.k12))
 
     def signal(self, before: Signal) -> Signal:
@@ -77,8 +79,9 @@ class _PiecewiseLinear(ClosedForm):
         below, above = self._slopes()
         return below + (above - below) * xp.astype(x > 0, x.dtype)
 
-    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+    def dual(self, state: Covariance) -> Dual:
         """From phi = m x + d |x|: the arc-cosine kernels of degree 0 and 1 (Cho and Saul 2009, eq. 6)."""
+        xp = home(state.k12).xp
         below, above = self._slopes()
         m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
         cosine, sine = state.direction()
@@ -111,12 +114,13 @@ class _PiecewiseLinear(ClosedForm):
         less = m2 * less + d2 * xp.clip(h, min=0.0)
         return xp.sqrt(less * (2.0 - less))
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
+    def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
+        xp = home(state.k12).xp
         below, above = self._slopes()
         d2 = (2 / math.pi) * ((above - below) / 2) ** 2
         _, sine = state.direction()
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
-        slope = self.closed_form(xp, state).slope
+        slope = self.dual(state).slope
         dlog_s1, dlog_s2, dt = state.angle_change(change)
         return Dual(slope * change.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..._array.namespace import Array
+from ..._array.namespace import Array, home
 from ..._array.special import erf
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
@@ -25,17 +25,18 @@ class Erf(ClosedForm):
     def derivative(self, xp: Any, x: Array) -> Array:
         return (2 / math.sqrt(math.pi)) * xp.exp(-x * x)
 
-    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+    def dual(self, state: Covariance) -> Dual:
         """Williams 1997, eq. 11, and its derivative with respect to k12."""
+        xp = home(state.k12).xp
         k12, k11, k22 = state.k12, state.k11, state.k22
         # (1 + 2 k11)(1 + 2 k22) - 4 k12^2 without the cancellation of its largest terms
         rest = 1 + 2 * k11 + 2 * k22 + 4 * xp.clip(k11 * k22 - k12 * k12, min=0.0)
         return Dual((2 / math.pi) * xp.atan2(2 * k12, xp.sqrt(rest)), (4 / math.pi) / xp.sqrt(rest))
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
+    def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
         k12, k11, k22 = state.k12, state.k11, state.k22
         dk12, dk11, dk22 = change.k12, change.k11, change.k22
-        slope = self.closed_form(xp, state).slope
+        slope = self.dual(state).slope
         drest = 2 * (1 + 2 * k22) * dk11 + 2 * (1 + 2 * k11) * dk22 - 8 * k12 * dk12
         stretch = dk11 / (1 + 2 * k11) + dk22 / (1 + 2 * k22)
         return Dual(slope * (dk12 - k12 * stretch), -(math.pi**2 / 32) * slope**3 * drest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..._array.namespace import Array
+from ..._array.namespace import Array, home
 from ..._array.special import normal_cdf, normal_pdf
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
@@ -18,14 +18,20 @@ __all__ = ["ELU", "GELU", "SiLU", "Softplus"]
 class GELU(ClosedForm):
     """phi(x) = x Phi(x), Phi the normal distribution function (the exact form, not the tanh approximation)."""
 
+    def mean(self, k: Array) -> tuple[Array, Array]:
+        """k / sqrt(2 pi (1 + k)), by Stein's lemma."""
+        root = home(k).xp.sqrt(2.0 * math.pi * (1.0 + k))
+        return k / root, (1.0 + 0.5 * k) / ((1.0 + k) * root)
+
     def function(self, xp: Any, x: Array) -> Array:
         return x * normal_cdf(x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
         return normal_cdf(x) + x * normal_pdf(x)
 
-    def closed_form(self, xp: Any, state: Covariance) -> Dual:
+    def dual(self, state: Covariance) -> Dual:
         """By Stein's lemma from P(z1 < u, z2 < v); Tsuchida et al. 2021, section 3."""
+        xp = home(state.k12).xp
         k12, k11, k22 = state.k12, state.k11, state.k22
         a, b = 1 + k11, 1 + k22
         determinant = xp.clip(k11 * k22 - k12 * k12, min=0.0)
@@ -38,8 +44,9 @@ class GELU(ClosedForm):
             both + k12 * (inverse + 1 / d) / root,
         )
 
-    def closed_form_tangent(self, xp: Any, state: Covariance, change: Covariance) -> Dual:
+    def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
         """The quotient and chain rules, term by term."""
+        xp = home(state.k12).xp
         k12, k11, k22 = state.k12, state.k11, state.k22
         dk12, dk11, dk22 = change.k12, change.k11, change.k22
         a, b = 1 + k11, 1 + k22

@@ -1,0 +1,145 @@
+"""Networks as programs: unrolled once, walked once a batch, kept by the kernel and by nobody else."""
+
+import ast
+import gc
+import sys
+import weakref
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import ntk_array as ntk
+from ntk_array import nn
+from ntk_array._formula import compilers
+from ntk_array.infinite.covariance import Covariance
+from ntk_array.infinite.program import Program
+
+pytestmark = pytest.mark.host
+
+
+def test_unrolled_once_nested_or_not():
+    inner = nn.Sequential(nn.Dense(3, bias_std=0.1), nn.ReLU())
+    net = nn.Sequential(inner, nn.Residual(nn.Sequential(nn.Dense(3), nn.Erf())), nn.Sequential(nn.Dense(1)))
+    program = Program.of(net, (5,))
+    names = [type(step.layer).__name__ for step in program.steps]
+    assert names == ["Dense", "ReLU", "Dense", "Erf", "Identity", "Residual", "Dense"]
+    assert [step.sources for step in program.steps] == [(0,), (1,), (2,), (3,), (2,), (4, 5), (6,)]
+    assert [signal.shape for signal in program.signals] == [(5,), (3,), (3,), (3,), (3,), (3,), (3,), (1,)]
+    assert not program.means  # one of the two that are added is centred
+    uncentred = nn.Sequential(
+        nn.Dense(3), nn.Residual(nn.Sequential(nn.Dense(3), nn.ReLU())), nn.Residual(inner), nn.Dense(1)
+    )
+    assert Program.of(uncentred, (5,)).means
+
+
+def test_three_hundred_layers_are_traced_once(monkeypatch):
+    traced = []
+    trace = compilers.trace
+    monkeypatch.setattr(compilers, "trace", lambda *arguments: traced.append(1) or trace(*arguments))
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    kernel = ntk.InfiniteNTK(nn.mlp((1,) * 150, 1, weight_std=2**0.5, bias_std=0.05))
+    first = kernel(x)
+    made = len(traced)
+    assert np.array_equal(kernel(x), first)
+    assert np.array_equal(kernel(x + 0.0), first)
+    assert len(traced) == made
+    assert made >= 300 or compilers.compiler_for(np.empty((200, 200))) is None
+
+
+def test_a_search_leaves_no_layer_behind():
+    x = np.random.default_rng(0).normal(size=(30, 3))
+    alive = []
+    for k in range(50):
+        net = nn.mlp((4, 4), 1, activation="tanh" if k % 10 == 0 else "relu", weight_std=1.0 + 0.01 * k, bias_std=0.1)
+        kernel = ntk.InfiniteNTK(net)
+        kernel(x)
+        alive += [weakref.ref(layer) for layer in net.layers]
+    del net, kernel
+    gc.collect()
+    assert sum(one() is not None for one in alive) == 0
+
+
+def test_rescaled_kernels_share_tables():
+    calls = []
+
+    def phi(xp, x):
+        calls.append(1)
+        return xp.tanh(x)
+
+    activation = nn.Elementwise(phi, lambda xp, x: 1 - xp.tanh(x) ** 2)
+    kernel = ntk.InfiniteNTK(nn.mlp((1,), 1, activation=activation, bias_std=0.1))
+    x = np.random.default_rng(0).normal(size=(10, 3))
+    kernel(x)
+    made = len(calls)
+    kernel.rescaled(weight_std=1.001)(x)
+    assert len(calls) == made > 0
+
+
+def test_a_batch_is_walked_once():
+    class Counting(nn.ReLU):
+        shapes: ClassVar[list] = []
+
+        def dual(self, state):
+            self.shapes.append(getattr(state.k12, "ndim", 2))
+            return super().dual(state)
+
+    kernel = ntk.InfiniteNTK(nn.Sequential(nn.Dense(1, bias_std=0.2), Counting(), nn.Dense(1)))
+    x = np.random.default_rng(0).normal(size=(400, 3))
+    ntk.gram.assemble(kernel, x, threads=1, memory="2 MB")
+    assert len(ntk.gram.plan(kernel, x, threads=1, memory="2 MB")) > 4
+    assert Counting.shapes.count(1) == 1
+
+
+def test_a_change_drops_the_angle_unless_it_says_what_becomes_of_it():
+    one = np.ones((2, 2))
+    state = Covariance(one, one[:, :1], one[:1], sine=0 * one)
+    assert state.to(k12=2 * one).sine is None
+    assert state.to(ntk=one).sine is not None
+    assert state.to(k12=2 * one, sine=one).sine is one
+    assert state.scaled(2.0).sine is state.sine
+    assert np.all(state.plus(0.5).sine == 0)
+    assert np.all(state.plus(state).sine == 0)
+
+
+def depth_of(kernel, x):
+    """Python frames from the call of a kernel to the arithmetic of its activation."""
+    deepest = [0]
+
+    def profile(frame, event, argument):
+        if event == "call" and frame.f_code.co_name == "dual" and frame.f_locals["state"].k12.ndim == 2:
+            depth = 1
+            while frame.f_code is not ntk.Kernel.__call__.__code__:
+                depth, frame = depth + 1, frame.f_back
+            deepest[0] = max(deepest[0], depth)
+
+    sys.setprofile(profile)
+    try:
+        kernel(x)
+    finally:
+        sys.setprofile(None)
+    return deepest[0]
+
+
+def test_few_frames_to_the_arithmetic():
+    kernel = ntk.InfiniteNTK(nn.Sequential(nn.Dense(1, bias_std=0.3), nn.ReLU(), nn.Dense(1)))
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    assert depth_of(kernel, x) < 9
+
+
+def caches():
+    """Functions that keep results for the whole process."""
+    package = Path(ntk.__file__).parent
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for decorator in getattr(node, "decorator_list", []):
+                name = ast.unparse(decorator).split("(")[0].split(".")[-1]
+                if name in ("cache", "lru_cache"):
+                    found.append(f"{path.relative_to(package)}:{node.name}")
+    return found
+
+
+def test_at_most_three_process_wide_caches():
+    assert len(caches()) <= 3, caches()
