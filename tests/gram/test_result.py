@@ -39,7 +39,7 @@ def test_torch_keeps_no_graph():
 
 def test_an_array_of_the_user(backend):
     place = home(backend.array(np.ones(1)))
-    out = backend.xp.zeros((2, 3), dtype=place.dtype, device=place.device)
+    out = place.xp.zeros((2, 3), dtype=place.dtype, device=place.device)
     if backend.name == "jax":
         with pytest.raises(TypeError, match=r"^JAX arrays cannot be written in place: leave out=None"):
             Result(place, (2, 3), out)
@@ -50,7 +50,7 @@ def test_an_array_of_the_user(backend):
     other = backend.xp.float64 if backend.dtype_name == "float32" else backend.xp.float32
     if backend.name != "strict-float32":
         with pytest.raises(ValueError, match=r"^out must have shape \(2, 3\), dtype .*float64"):
-            Result(place, (2, 3), backend.xp.zeros((2, 3), dtype=other, device=place.device))
+            Result(place, (2, 3), place.xp.zeros((2, 3), dtype=other, device=place.device))
     if backend.name.startswith("strict"):
         with pytest.raises(ValueError, match=r" on .*; it has shape .* on .*CPU_DEVICE"):
             Result(place, (2, 3), backend.xp.zeros((2, 3), dtype=place.dtype))
