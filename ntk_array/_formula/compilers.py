@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +16,21 @@ from .formula import COLUMN, ROW, Formula, NotElementwise, trace
 __all__ = ["Compiler", "apply", "compiled", "compiler_for", "descriptions"]
 
 
-Compiler = Callable[[Formula, Any], Callable[..., Sequence[Array]]]
-"""Makes a function from arrays (N1, N2), (N1, 1) and (1, N2) of a dtype to the results of a formula."""
+@dataclass(frozen=True)
+class Compiler:
+    """What turns formulas into functions on the arrays of one library.
+
+    Attributes
+    ----------
+    compile : callable (formula, dtype) -> function
+        The function takes arrays (N1, N2), (N1, 1) and (1, N2) of the dtype, and returns the results of the formula.
+    together : int
+        How many layers of a network are worth one function. On a GPU each saves a trip of whole arrays through memory.
+        On the host, tiles stay in the cache between layers, and a loop over several of them runs out of registers.
+    """
+
+    compile: Callable[[Formula, Any], Callable[..., Sequence[Array]]]
+    together: int
 
 
 def compiler_for(x: Array) -> Compiler | None:
@@ -24,11 +38,11 @@ def compiler_for(x: Array) -> Compiler | None:
     if x.ndim != 2 or min(x.shape) < 2 or x.shape[0] * x.shape[1] < numba_loops.ENOUGH:
         return None
     if isinstance(x, np.ndarray):
-        return numba_loops.loop_of if numba_loops.available() else None
+        return NUMBA if numba_loops.available() else None
     name = home(x).xp.__name__
     if name.startswith("jax"):
-        return _jax_function
-    return cupy_kernels.kernels_of if name.endswith("cupy") else None
+        return JAX
+    return CUPY if name.endswith("cupy") else None
 
 
 def compiled(
@@ -36,7 +50,7 @@ def compiled(
 ) -> Callable[..., Sequence[Array]] | None:
     """A function from arrays with these axes to a sequence of arrays, in one pass; None where it is not elementwise."""
     try:
-        return compiler(trace(function, axes, dtype), dtype)
+        return compiler.compile(trace(function, axes, dtype), dtype)
     except NotElementwise:
         return None
 
@@ -64,6 +78,11 @@ def _jax_function(formula: Formula, dtype: Any) -> Callable[..., Sequence[Array]
 
     del dtype
     return jax.jit(lambda *arrays: formula.evaluate(jax.numpy, *arrays))  # type: ignore[no-any-return]
+
+
+NUMBA = Compiler(numba_loops.loop_of, together=1)
+CUPY = Compiler(cupy_kernels.kernels_of, together=64)
+JAX = Compiler(_jax_function, together=64)
 
 
 def descriptions() -> dict[str, str]:

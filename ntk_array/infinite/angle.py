@@ -4,21 +4,28 @@ A kernel of a network with kinks has a kink at angle 0. A cosine that is known t
 of a small angle, so the sine travels through the layers beside the covariances: its relative error stays at rounding.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._array.namespace import Array, home
 
-__all__ = ["Term", "cosine_of", "over_root", "sine_of_cosine", "sine_of_sum", "versines"]
+__all__ = ["Term", "cosine_of", "over_root", "sine_of_cosine", "sine_of_sum", "versine"]
+
+
+ROOT_HALF = math.sqrt(0.5)
 
 
 class Term(NamedTuple):
-    """A term of a sum for each input of two batches: variances, 1 - cos t and 1 + cos t of their angle t."""
+    """A term of a sum for the inputs of two batches: variances, and the cosine and the sine of their angle.
+
+    A random constant has the cosine 1 and no sine.
+    """
 
     k11: Array
     k22: Array
-    minus: Array | float
-    plus: Array | float
+    cosine: Array | float
+    sine: Array | None = None
 
 
 def over_root(k: Array) -> Array:
@@ -39,43 +46,48 @@ def sine_of_cosine(k12: Array, k11: Array, k22: Array) -> Array:
     return xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), min=0.0))
 
 
-def versines(cosine: Array, sine: Array) -> tuple[Array, Array, Array]:
-    """1 - |cos t|, 1 - cos t and 1 + cos t, each without cancellation."""
+def versine(cosine: Array, sine: Array) -> tuple[Array, Array]:
+    """1 - |cos t|, without cancellation, and |cos t|."""
     size = home(sine).xp.abs(cosine)
-    small = sine * sine / (1.0 + size)
-    return small, small + (size - cosine), small + (size + cosine)
+    return sine * sine / (1.0 + size), size
 
 
-def sine_of_sum(terms: Sequence[Term], means: Sequence[tuple[Array, Array]], a: Array, b: Array) -> Array:
-    """The sine of the angle T between two sums of functions, of variances A and B.
+def sine_of_sum(
+    terms: Sequence[Term], means: Sequence[tuple[Array, Array]], k12: Array, k11: Array, k22: Array
+) -> Array:
+    """The sine of the angle T between two sums of functions, of these covariances in all.
 
     A term of one sum is correlated with its own partner in the other, and with the rest at most through means. With
-    r1 = s1 / sqrt(A) and r2 = s2 / sqrt(B) for the standard deviations of each pair of partners, at an angle t,
+    r1 = s1 / sqrt(k11) and r2 = s2 / sqrt(k22) for the standard deviations of each pair of partners, at an angle t,
 
         1 - cos T = sum r1 r2 (1 - cos t) + (r1 - r2)^2 / 2,
 
     half of the squared distance of the two sums, each divided by its norm. The right side has positive terms only, so
-    that no digit of a small angle T is lost. The same with 1 + cos t gives 1 + cos T, and both give the sine.
+    that no digit of a small angle T is lost. 1 + cos T is the same sum with 1 + cos t. The smaller of the two,
+    h = 1 - |cos T|, gives sin T = sqrt(h (2 - h)).
 
-    ``means`` are those of correlated terms, over features. With d = m1 / sqrt(A) - m2 / sqrt(B), they add
-    ((sum d)^2 - sum d^2) / 2 to 1 - cos T; with the sums in place of the differences, the same to 1 + cos T.
+    ``means`` are those of correlated terms, over features. They add ((sum d)^2 - sum d^2) / 2 for the differences
+    d = m1 / sqrt(k11) - m2 / sqrt(k22), and for 1 + cos T the same with sums in place of differences.
     """
-    over1, over2 = over_root(a), over_root(b)
-    xp = home(over1).xp
-    less, more = [], []
+    over1, over2 = over_root(k11), over_root(k22)
+    xp = home(k12).xp
+    side = xp.where(k12 < 0, -1.0 * xp.ones_like(k12), xp.ones_like(k12))
+    shares = []
     for term in terms:
         r1, r2 = xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2
-        both, gap = r1 * r2, r1 - r2
-        half = 0.5 * gap * gap
-        less.append(half + both * term.minus)
-        more.append(half + both * term.plus)
+        gap = ROOT_HALF * r1 - ROOT_HALF * r2
+        if term.sine is None:
+            apart = 1.0 - side
+        else:
+            small, size = versine(term.cosine, term.sine)
+            apart = small + (size - side * term.cosine)
+        shares += [gap * gap, r1 * r2 * apart]
     if means:
-        for shares, sign in ((less, -1.0), (more, 1.0)):
-            moves = [m1 * over1 + sign * (m2 * over2) for m1, m2 in means]
-            total = sum(moves[1:], moves[0])
-            shares.append(0.5 * (total * total - sum(d * d for d in moves)))
-    less, more = (sum(shares[1:], shares[0]) for shares in (less, more))
-    if means:  # rounding of the differences above
-        less, more = xp.clip(less, min=0.0), xp.clip(more, min=0.0)
-    # Where a row is zero all ratios are, and it is orthogonal to everything.
-    return xp.where(over1 * over2 > 0, xp.sqrt(less * more), 1.0)
+        moves = [m1 * over1 - side * (m2 * over2) for m1, m2 in means]
+        total = sum(moves[1:], moves[0])
+        squares = [d * d for d in moves]
+        shares.append(0.5 * (total * total - sum(squares[1:], squares[0])))
+    h = sum(shares[1:], shares[0])
+    # Rounding of differences of squares is the only way to a negative number.
+    h = xp.clip(h, min=0.0) if means else h
+    return xp.sqrt(h * (2.0 - h))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
-from .angle import Term, cosine_of, sine_of_sum, versines
+from .angle import Term, cosine_of, sine_of_sum, versine
 
 __all__ = ["Covariance", "Direction", "Rows"]
 
@@ -70,15 +70,22 @@ class Covariance:
             changes["sine"] = None
         return replace(self, **changes)
 
+    @classmethod
+    def of_pairs(cls, k: Array, ntk: Array | None, sine: Array | None, mean: Array | None = None) -> Covariance:
+        """The state of inputs with themselves, of these variances (N,); as a change, without a sine."""
+        return cls(k, k, k, ntk, sine, mean, mean)
+
+    @property
+    def paired(self) -> bool:
+        """Whether it is the state of inputs with themselves: at an angle of 0, with one array for all covariances."""
+        return self.k12 is self.k11
+
     def scaled(self, factor: float) -> Covariance:
         """All covariances and the NTK times a factor, as by random weights; the angle stays, means vanish."""
-        return Covariance(
-            factor * self.k12,
-            factor * self.k11,
-            factor * self.k22,
-            None if self.ntk is None else factor * self.ntk,
-            self.sine,
-        )
+        k12, ntk = factor * self.k12, None if self.ntk is None else factor * self.ntk
+        if self.paired:
+            return Covariance.of_pairs(k12, ntk, self.sine)
+        return Covariance(k12, factor * self.k11, factor * self.k22, ntk, self.sine)
 
     def plus(self, other: Covariance | float) -> Covariance:
         """The state of the sum with independent values: those of another state, or one random constant (a bias) of
@@ -87,12 +94,15 @@ class Covariance:
             return Covariance.total([self, other])
         if not other:
             return self
+        k12 = self.k12 + other
+        if self.paired:
+            return Covariance.of_pairs(k12, self.ntk, self.sine)
         k11, k22, sine = self.k11 + other, self.k22 + other, None
         if self.sine is not None:
             full_like = home(self.k12).xp.full_like
-            constant = Term(full_like(self.k11, other), full_like(self.k22, other), 0.0, 2.0)
-            sine = sine_of_sum([self._term(), constant], [], k11, k22)
-        return Covariance(self.k12 + other, k11, k22, self.ntk, sine)
+            constant = Term(full_like(self.k11, other), full_like(self.k22, other), 1.0)
+            sine = sine_of_sum([self._term(), constant], [], k12, k11, k22)
+        return Covariance(k12, k11, k22, self.ntk, sine)
 
     def learned(self, share: Array) -> Covariance:
         """With the share of parameters that are trained added to the NTK, where there is one."""
@@ -104,16 +114,22 @@ class Covariance:
 
         K = sum_b K_b + sum_{b != c} m_b m_c' for means m over features; the NTKs add up.
         """
-        k12, k11, k22 = (_sum([getattr(state, name) for state in states]) for name in ("k12", "k11", "k22"))
-        if correlated:
-            means = [(state.mean1, state.mean2) for state in states if state.mean1 is not None]
+        k12 = _sum([state.k12 for state in states])
+        ntk = None if states[0].ntk is None else _sum([state.ntk for state in states])
+        means = [(state.mean1, state.mean2) for state in states if state.mean1 is not None] if correlated else []
+        if means:
             k12 = k12 + _cross(means)
+        if states[0].paired:
+            return Covariance.of_pairs(k12, ntk, states[0].sine)
+        k11, k22 = _sum([state.k11 for state in states]), _sum([state.k22 for state in states])
+        if means:
             k11 = k11 + _cross([(m, m) for m, _ in means])
             k22 = k22 + _cross([(m, m) for _, m in means])
-        ntk = None if states[0].ntk is None else _sum([state.ntk for state in states])
         sine = None
         if all(state.sine is not None for state in states):
-            sine = sine_of_sum([state._term() for state in states], means if correlated else [], k11, k22)
+            sine = sine_of_sum([state._term() for state in states], means, k12, k11, k22)
+            # A zero row is orthogonal to everything.
+            sine = home(sine).xp.where(k11 * k22 > 0, sine, 1.0)
         return Covariance(k12, k11, k22, ntk, sine)
 
     def direction(self) -> tuple[Array, Array]:
@@ -132,8 +148,7 @@ class Covariance:
 
     def versine(self) -> tuple[Array, Array]:
         """1 - |cos t|, without cancellation, and |cos t|."""
-        cosine, sine = self.direction()
-        return versines(cosine, sine)[0], home(cosine).xp.abs(cosine)
+        return versine(*self.direction())
 
     def angle(self) -> Array:
         """The angle t between the two inputs of each entry, from 0 to pi."""
@@ -172,8 +187,7 @@ class Covariance:
 
     def _term(self) -> Term:
         """What :func:`.angle.sine_of_sum` needs of a term."""
-        _, less, more = versines(*self.direction())
-        return Term(self.k11, self.k22, less, more)
+        return Term(self.k11, self.k22, *self.direction())
 
 
 def _sum(arrays: Sequence[Array]) -> Array:

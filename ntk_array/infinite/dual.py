@@ -74,10 +74,20 @@ class DualTable:
         return tuple(chebder(self.series, scl=scale, axis=axis) for axis, scale in along)
 
     def _sum(self, series: np.ndarray, state: Covariance) -> Dual:
+        if state.paired:
+            return self._sum_of_pairs(series, state.k12)
         t = state.angle()
         sides = zip((state.k11, state.k22), series.shape[2:], strict=True)
         left, right = (self._basis(k, n) for k, n in sides)
         return Dual(*(sum_mixed(one, left, right, (2.0 / math.pi) * t - 1.0) for one in series))
+
+    def _sum_of_pairs(self, series: np.ndarray, variance: Array) -> Dual:
+        """At an angle of 0, where the k-th Chebyshev polynomial is (-1)^k."""
+        here = home(variance)
+        left, right = (self._basis(variance, n) for n in series.shape[2:])
+        signs = (-1.0) ** np.arange(series.shape[1])
+        collapsed = (here.asarray(np.tensordot(signs, one, 1)) for one in series)
+        return Dual(*(here.xp.sum((left @ one) * right, axis=1) for one in collapsed))
 
     def _basis(self, variance: Array, n: int) -> Array:
         """Chebyshev polynomials of degree 0 .. n - 1 in asinh of the standard deviation, (N, n)."""

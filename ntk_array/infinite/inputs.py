@@ -56,7 +56,7 @@ def pairs(one: Inputs, *, ntk: bool) -> Covariance:
     """The state of each input with itself."""
     k = one.variance[:, 0]
     zeros = home(k).xp.zeros_like(k)
-    return Covariance(k, k, k, zeros if ntk else None, zeros)
+    return Covariance.of_pairs(k, zeros if ntk else None, zeros)
 
 
 def _sine(one: Inputs, two: Inputs | None, k12: Array) -> Array:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from .._array.namespace import Array, home
 from .._formula.compilers import Compiler, compiled, compiler_for
@@ -23,6 +23,9 @@ from .signal import Signal
 
 __all__ = ["Limit", "Program", "Step", "Steps", "Walk"]
 
+Read = Literal["ntk", "k12"]
+"""What is asked of the last place."""
+ENTRIES = ("k12", "ntk", "sine")
 AXES = {"k12": ENTRY, "k11": ROW, "k22": COLUMN, "ntk": ENTRY, "sine": ENTRY, "mean1": ROW, "mean2": COLUMN}
 
 
@@ -88,13 +91,13 @@ class Program:
     steps : tuple of Step
     signals : tuple of Signal
         The facts at every place, the inputs first.
-    loops : dict
+    stretches : dict
         Steps that were compiled. They live as long as the program.
     """
 
     steps: tuple[Step, ...]
     signals: tuple[Signal, ...]
-    loops: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    stretches: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, net: Limit, shape: tuple[int, ...]) -> Program:
@@ -145,7 +148,7 @@ class Program:
         """A batch through all steps by itself, and the kernel of each input with itself in the end, (N,)."""
         start = pairs(inputs, ntk=ntk)
         mean = inputs.mean()[:, 0] if self.means else None
-        states = self.paired(start.facing(Rows(start.k11, mean), Rows(start.k22, mean)))
+        states = self.paired(Covariance.of_pairs(start.k12, start.ntk, start.sine, mean))
         changes = [] if direction is None else self._paired_changes(states, direction)
         last = (changes or states)[-1]
         return Walk([s.rows() for s in states], [s.rows() for s in changes], last.ntk if ntk else last.k12)
@@ -162,10 +165,9 @@ class Program:
         after, mean = step.layer.limit(sources, step.signals), None
         if self._has_mean(place):
             mean = step.layer.limit_mean(sources, step.signals)
-        xp = home(after.k12).xp
         # A tabulated dual may give a zero row a variance of -1e-20.
-        k = xp.clip(after.k12, min=0.0)
-        return Covariance(k, k, k, after.ntk, xp.zeros_like(k), mean, mean)
+        k = home(after.k12).xp.clip(after.k12, min=0.0) if step.layer.numerical else after.k12
+        return Covariance.of_pairs(k, after.ntk, states[0].sine, mean)
 
     def _paired_changes(self, states: Sequence[Covariance], direction: Direction) -> list[Covariance]:
         changes = [states[0].unchanging()]
@@ -174,31 +176,39 @@ class Program:
             after, mean = step.layer.limit_change(here, moved, step.signals, direction), None
             if self._has_mean(place):
                 mean = step.layer.limit_mean_change(here, moved, step.signals)
-            changes.append(Covariance(after.k12, after.k12, after.k12, after.ntk, None, mean, mean))
+            changes.append(Covariance.of_pairs(after.k12, after.ntk, None, mean))
         return changes
 
     def _has_mean(self, place: int) -> bool:
         return self.means and not self.signals[place].centred
 
-    def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows]) -> Covariance:
-        """The state at the last place between two batches, from that of their inputs and the rows of each.
+    def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows], read: Read) -> Array:
+        """The covariance or the NTK at the last place between two batches.
 
-        Every step is recorded once and compiled, where something compiles for these arrays.
+        ``start`` is the state between their inputs, and the rows are those of each batch at every place, ``two`` as
+        columns. Where something compiles for these arrays, a few steps at a time run in one pass over them.
         """
         compiler = compiler_for(start.k12)
-        states: list[Any] = [start.facing(one[0], two[0])]
-        for place, step in enumerate(self.steps, start=1):
-            sources = [states[source] for source in step.sources]
-            loop = None if compiler is None else self._loop(place, sources, compiler)
-            after = step.layer.limit(sources, step.signals) if loop is None else loop(sources)
-            states.append(after.facing(one[place], two[place]))
-            for source in self._finished[place]:
-                states[source] = None  # its arrays are as large as the block
-        result: Covariance = states[-1]
-        return result
+        states: list[Any] = [start.facing(one[0], two[0])] + [None] * len(self.steps)
+        place = 1
+        while place <= len(self.steps):
+            stretch = None if compiler is None else self._stretch(place, states, compiler, read)
+            if stretch is None:
+                step = self.steps[place - 1]
+                after = step.layer.limit([states[source] for source in step.sources], step.signals)
+                states[place] = after.facing(one[place], two[place])
+                last = place
+            else:
+                last = stretch.last
+                stretch.run(states, one, two)
+            for done in range(place, last + 1):
+                for source in self._finished[done]:
+                    states[source] = None  # its arrays are as large as the block
+            place = last + 1
+        return getattr(states[-1], read)
 
-    def run_change(self, start: Covariance, one: Walk, two: Walk, direction: Direction) -> Covariance:
-        """The change of that state along a direction, from walks along the same."""
+    def run_change(self, start: Covariance, one: Walk, two: Walk, direction: Direction, read: Read) -> Array:
+        """The change of the same along a direction, from walks along it."""
         states: list[Any] = [start.facing(one.rows[0], two.rows[0].as_columns())]
         changes: list[Any] = [states[0].unchanging()]
         for place, step in enumerate(self.steps, start=1):
@@ -209,8 +219,7 @@ class Program:
             changes.append(change.facing(one.changes[place], two.changes[place].as_columns()))
             for source in self._finished[place]:
                 states[source] = changes[source] = None
-        result: Covariance = changes[-1]
-        return result
+        return getattr(changes[-1], read)
 
     @cached_property
     def _finished(self) -> dict[int, list[int]]:
@@ -221,50 +230,107 @@ class Program:
             finished[place].append(source)
         return finished
 
-    def _loop(self, place: int, sources: Sequence[Covariance], compiler: Compiler) -> Callable[..., Covariance] | None:
-        """A step as one pass over its arrays; None where it is not elementwise."""
-        step = self.steps[place - 1]
-        if step.layer.numerical:
-            return None
-        names = tuple(tuple(name for name in AXES if getattr(source, name) is not None) for source in sources)
-        key = (place, names, compiler, sources[0].k12.dtype)
-        if key not in self.loops:
-            self.loops[key] = _compiled_step(step, names, compiler, sources[0].k12.dtype)
-        loop: Callable[..., Covariance] | None = self.loops[key]
-        return loop
+    @cached_property
+    def _alive(self) -> list[list[int]]:
+        """Before each place, the earlier ones whose states steps from there on act on."""
+        last = {source: place for place, finished in self._finished.items() for source in finished}
+        return [[s for s in range(place) if last.get(s, 0) >= place] for place in range(len(self.steps) + 1)]
 
+    def _stretch(self, place: int, states: Sequence[Any], compiler: Compiler, read: Read) -> Stretch | None:
+        """The steps from a place on that run in one pass; None where that one is not elementwise."""
+        alive = [source for source in self._alive[place] if states[source] is not None]
+        names = {source: tuple(n for n in AXES if getattr(states[source], n) is not None) for source in alive}
+        dtype = states[alive[0]].k12.dtype
+        key = (place, *names.items(), compiler, dtype, read)
+        if key not in self.stretches:
+            ahead = self.steps[place - 1 : place - 1 + compiler.together]
+            count = next((i for i, step in enumerate(ahead) if step.layer.numerical), len(ahead))
+            self.stretches[key] = self._longest_stretch(place, place + count - 1, names, compiler, dtype, read)
+        stretch: Stretch | None = self.stretches[key]
+        return stretch
 
-def _compiled_step(
-    step: Step, names: Sequence[Sequence[str]], compiler: Compiler, dtype: Any
-) -> Callable[[Sequence[Covariance]], Covariance] | None:
-    """A step for states that have the arrays of these names.
-
-    Arrays that it leaves as they are do not go through the loop.
-    """
-    computed: list[str] = []
-    kept: dict[str, tuple[int, str]] = {}
-
-    def function(*symbols: Any) -> list[Any]:
-        given = iter(symbols)
-        states = [Covariance(**{name: next(given) for name in own}) for own in names]
-        origin = {id(getattr(state, name)): (i, name) for i, state in enumerate(states) for name in names[i]}
-        after = step.layer.limit(states, step.signals)
-        for name in ("k12", "ntk", "sine"):
-            array = getattr(after, name)
-            if id(array) in origin:
-                kept[name] = origin[id(array)]
-            elif array is not None:
-                computed.append(name)
-        return [getattr(after, name) for name in computed]
-
-    loop = compiled(function, [AXES[name] for own in names for name in own], compiler, dtype)
-    if loop is None or not computed:
+    def _longest_stretch(self, place: int, last: int, *how: Any) -> Stretch | None:
+        """As many of these steps as are elementwise, tried by halves."""
+        while last >= place:
+            stretch = self._compiled(place, last, *how)
+            if stretch is not None:
+                return stretch
+            last = place + (last - place) // 2 if last > place else place - 1
         return None
 
-    def run(states: Sequence[Covariance]) -> Covariance:
-        results = loop(*(getattr(state, name) for state, own in zip(states, names, strict=True) for name in own))
-        arrays = dict(zip(computed, results, strict=True))
-        arrays |= {name: getattr(states[i], source) for name, (i, source) in kept.items()}
-        return Covariance(k11=states[0].k11, k22=states[0].k22, **arrays)
+    def _compiled(
+        self, first: int, last: int, names: dict[int, tuple[str, ...]], compiler: Compiler, dtype: Any, read: Read
+    ) -> Stretch | None:
+        """The steps from one place to another as one pass over their arrays; None where they are not elementwise.
 
-    return run
+        What goes in: the states before that these steps act on, and the rows of the places between. What comes out: the
+        states that later steps act on, without arrays that are only handed through.
+        """
+        inner = range(first, last + 1)
+        outer = sorted({source for place in inner for source in self.steps[place - 1].sources if source < first})
+        later = {source for step in self.steps[last:] for source in step.sources}
+        rows = [name for name in AXES if AXES[name] != ENTRY and (self.means or not name.startswith("mean"))]
+        places = [(place, name) for place in outer for name in names[place]]
+        places += [(place, name) for place in inner[:-1] for name in rows if self._has_rows(place, name)]
+        computed: list[tuple[int, str]] = []
+
+        def function(*symbols: Any) -> list[Any]:
+            arrays = dict(zip(places, symbols, strict=True))
+            states = {place: Covariance(**{n: arrays[place, n] for n in names[place]}) for place in outer}
+            for place in inner:
+                step = self.steps[place - 1]
+                after = step.layer.limit([states[source] for source in step.sources], step.signals)
+                own = {name: arrays.get((place, name)) for name in rows}
+                states[place] = replace(after, **own)
+            handed = {id(array): key for key, array in arrays.items()}
+            results = []
+            for place in inner:
+                for name in (read,) if place == len(self.steps) else ENTRIES if place in later else ():
+                    array = getattr(states[place], name)
+                    if id(array) in handed:
+                        origins[place, name] = handed[id(array)]
+                    elif array is not None:
+                        computed.append((place, name))
+                        results.append(array)
+            return results
+
+        origins: dict[tuple[int, str], tuple[int, str]] = {}
+        loop = compiled(function, [AXES[name] for _, name in places], compiler, dtype)
+        return None if loop is None or not computed else Stretch(last, places, computed, origins, loop)
+
+    def _has_rows(self, place: int, name: str) -> bool:
+        return not name.startswith("mean") or self._has_mean(place)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive steps in one pass over arrays, which are named by their place and what they are there."""
+
+    last: int
+    inputs: list[tuple[int, str]]
+    computed: list[tuple[int, str]]
+    origins: dict[tuple[int, str], tuple[int, str]]
+    loop: Callable[..., Sequence[Array]]
+
+    def run(self, states: list[Any], one: Sequence[Rows], two: Sequence[Rows]) -> None:
+        """Put the states that come out at their places."""
+        arrays = []
+        for place, name in self.inputs:
+            state = states[place]
+            arrays.append(getattr(state, name) if state is not None else _of_rows(name, one[place], two[place]))
+        found: dict[int, dict[str, Array]] = {}
+        for (place, name), array in zip(self.computed, self.loop(*arrays), strict=True):
+            found.setdefault(place, {})[name] = array
+        for (place, name), (source, kept) in self.origins.items():
+            found.setdefault(place, {})[name] = getattr(states[source], kept)
+        for place, named in found.items():
+            rows1, rows2 = one[place], two[place]
+            entries = {"k12": None} | named
+            states[place] = Covariance(
+                k11=rows1.variance, k22=rows2.variance, mean1=rows1.mean, mean2=rows2.mean, **entries
+            )
+
+
+def _of_rows(name: str, one: Rows, two: Rows) -> Array:
+    """An array of a state that depends on one batch only."""
+    return {"k11": one.variance, "k22": two.variance, "mean1": one.mean, "mean2": two.mean}[name]

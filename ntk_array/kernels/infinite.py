@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 from .._array.linalg import mirror, with_diagonal
 from .._array.namespace import Array, home
 from .._array.validate import inputs
-from ..infinite.covariance import Covariance, Direction, Rows
+from ..infinite.covariance import Direction, Rows
 from ..infinite.inputs import Inputs, between
-from ..infinite.program import Program
+from ..infinite.program import Program, Read
 from ..nn.layer import Layer
 from .base import Kernel
 from .zonal import Zonal, ZonalSeries, zonal_series
@@ -102,7 +102,7 @@ class _Infinite(Kernel):
         one, two = prepared1, prepared1 if prepared2 is None else prepared2
         start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self._ntk)
         columns = [rows.as_columns() for rows in two.rows]
-        block = self._read(self._at(one.inputs, two.inputs).run(start, one.rows, columns))
+        block = self._at(one.inputs, two.inputs).run(start, one.rows, columns, self._read)
         # Compiled loops round differently from what computed the diagonal: it is set to be that of K.diag.
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
@@ -112,7 +112,7 @@ class _Infinite(Kernel):
         program = self._at(*batches, margin=MARGIN)
         walks = [program.walk(batch, self._ntk, direction) for batch in batches]
         start = between(batches[0], None if x2 is None else batches[1], ntk=self._ntk)
-        block = self._read(program.run_change(start, walks[0], walks[-1], direction))
+        block = program.run_change(start, walks[0], walks[-1], direction, self._read)
         return with_diagonal(mirror(block), walks[0].diagonal) if x2 is None else block
 
     @property
@@ -131,11 +131,13 @@ class _Infinite(Kernel):
         return self._at(one).walk(one, self._ntk).diagonal
 
     @property
-    def _ntk(self) -> bool:
+    def _read(self) -> Read:
+        """What of the last layer is the kernel."""
         raise NotImplementedError
 
-    def _read(self, state: Covariance) -> Array:
-        return state.ntk if self._ntk else state.k12
+    @property
+    def _ntk(self) -> bool:
+        return self._read == "ntk"
 
 
 class InfiniteNTK(_Infinite):
@@ -160,8 +162,8 @@ class InfiniteNTK(_Infinite):
     """
 
     @property
-    def _ntk(self) -> bool:
-        return True
+    def _read(self) -> Read:
+        return "ntk"
 
 
 class InfiniteNNGP(_Infinite):
@@ -182,5 +184,5 @@ class InfiniteNNGP(_Infinite):
     """
 
     @property
-    def _ntk(self) -> bool:
-        return False
+    def _read(self) -> Read:
+        return "k12"

@@ -149,13 +149,12 @@ def zonal_series(
 def _series(program: Program, variance: float, ntk: bool, degree: int, tolerance: float) -> ZonalSeries | None:
     """Sampled from the recursion at inputs of one variance and all angles, on the host in float64."""
     one = np.full(1, variance)
-    rows = [Rows(state.k12, state.mean1) for state in program.paired(Covariance(one, one, one, sine=0.0 * one))]
+    rows = [Rows(state.k12, state.mean1) for state in program.paired(Covariance.of_pairs(one, None, 0.0 * one))]
 
     def kernel(u: np.ndarray, stretch: float | np.ndarray) -> np.ndarray:
         cosine, sine = _direction(u, stretch)
         start = Covariance(variance * cosine.ravel(), one, one, np.zeros(sine.size) if ntk else None, sine=sine.ravel())
-        state = program.run(start, rows, rows)
-        return np.asarray(state.ntk if ntk else state.k12).reshape(sine.shape)
+        return np.asarray(program.run(start, rows, rows, "ntk" if ntk else "k12")).reshape(sine.shape)
 
     probes = kernel(points(0.0, 2.0, SAMPLES), np.asarray(STRETCHES)[:, None])
     stretch = STRETCHES[int(np.argmin([_slowness(values, tolerance) for values in probes]))]

@@ -240,6 +240,8 @@ class Product(Branches):
         ntk = None
         if states[0].ntk is not None:
             ntk = self.join_tangents([s.k12 for s in states], [s.ntk for s in states])
+        if states[0].paired:
+            return Covariance.of_pairs(k12, ntk, states[0].sine)
         return Covariance(k12, k11, k22, ntk, self._sine(states))
 
     @staticmethod

@@ -177,7 +177,7 @@ def test_what_is_no_formula(function):
     with pytest.raises(NotElementwise):
         trace(lambda x: [function(x)], [ENTRY], np.dtype("float64"))
     a = np.ones((200, 200))
-    assert compilers.compiled(lambda x: [function(x)], [ENTRY], numba_loops.loop_of, a.dtype) is None
+    assert compilers.compiled(lambda x: [function(x)], [ENTRY], compilers.NUMBA, a.dtype) is None
 
 
 @pytest.mark.host

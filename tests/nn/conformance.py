@@ -527,11 +527,11 @@ def check_angles(case: Case) -> None:
     walks = [program.walk(batch, ntk=True).rows for batch in (one, two)]
     columns = [rows.as_columns() for rows in walks[1]]
     for place in range(len(program.steps) + 1):
-        upto = replace(program, steps=program.steps[:place], signals=program.signals[: place + 1], loops={})
-        state = upto.run(between(one, two, ntk=True), walks[0], columns)
-        if state.sine is not None:
-            cosine = state.k12 / np.sqrt(state.k11 * state.k22)
-            np.testing.assert_allclose(state.sine**2 + cosine**2, 1.0, rtol=0, atol=1e-10)
+        upto = replace(program, steps=program.steps[:place], signals=program.signals[: place + 1], stretches={})
+        sine, k12 = (upto.run(between(one, two, ntk=True), walks[0], columns, read) for read in ("sine", "k12"))
+        if sine is not None:
+            cosine = k12 / np.sqrt(walks[0][place].variance * columns[place].variance)
+            np.testing.assert_allclose(sine**2 + cosine**2, 1.0, rtol=0, atol=1e-10)
 
 
 def check_tables(case: Case) -> None:

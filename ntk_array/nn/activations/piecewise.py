@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._array.namespace import Array, home
-from ...infinite.angle import over_root, versines
+from ...infinite.angle import over_root, versine
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import Dual
 from ...infinite.signal import Signal
@@ -84,6 +84,8 @@ class _PiecewiseLinear(ClosedForm):
         xp = home(state.k12).xp
         below, above = self._slopes()
         m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
+        if state.paired:
+            return Dual((m2 + d2) * state.k12, xp.full_like(state.k12, m2 + d2), state.sine)
         cosine, sine = state.direction()
         t = xp.atan2(sine, cosine)
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
@@ -108,8 +110,8 @@ class _PiecewiseLinear(ClosedForm):
         Of that, |x| has the share h = 1 - (2 / pi) (sin t + (pi / 2 - t) cos t). It is even about pi / 2 and taken at
         the smaller of t and pi - t: h = 1 - cos t - (2 / pi) (sin t - t cos t).
         """
-        small, less, _ = versines(cosine, sine)
-        size = xp.abs(cosine)
+        small, size = versine(cosine, sine)
+        less = small + (size - cosine)
         h = small - (2 / math.pi) * (sine - xp.atan2(sine, size) * size)
         less = m2 * less + d2 * xp.clip(h, min=0.0)
         return xp.sqrt(less * (2.0 - less))
