@@ -19,7 +19,7 @@ class _Assembly:
 
     def one_block(self) -> np.ndarray:
         """The matrix without tiles."""
-        return np.asarray(self.kernel.restricted(self.x, None).block(self.x, None))
+        return np.asarray(self.kernel.specialized(self.x, None).block(self.x, None))
 
     def time_assemble(self, library: str, memory: str) -> None:
         ntk.gram.assemble(self.kernel, self.x, memory=memory)

@@ -15,6 +15,7 @@ __all__ = [
     "default_dtype",
     "home",
     "is_array",
+    "itemsize",
     "library",
     "standard_namespace",
     "to_host",
@@ -89,6 +90,11 @@ def home(*arrays: Array) -> Home:
     """The library of all arrays, and the dtype and device of the first."""
     first = arrays[0]
     return Home(library(*arrays), first.dtype, "cpu" if type(first) is np.ndarray else compat.device(first))
+
+
+def itemsize(home: Home) -> int:
+    """Bytes of a number."""
+    return int(home.xp.finfo(home.dtype).bits) // 8
 
 
 def default_dtype(xp: Any, device: Any = None) -> Any:

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._array.kinds import stack_block
 from .._array.linalg import eigh
 from .._array.namespace import Array, home, is_array, to_host
 from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost, SquaredError
-from ..gram.kinds import stack_block
 from ..kernels.base import Kernel
 from .spectral import SpectralDynamics, weight_root
 

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .._array.kinds import stack_block, stack_values
 from .._array.namespace import Array, home, to_host
 from .._array.validate import count as whole
 from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure, Function
-from ..gram.kinds import stack_block, stack_values
 from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
 from .spectral import weight_root

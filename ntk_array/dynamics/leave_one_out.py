@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._array.kinds import Kind, unstack_values
 from .._array.namespace import Array, home, to_host
-from ..gram.kinds import Kind, unstack_values
 from ..solve.spectrum import Spectrum
 
 __all__ = ["LeaveOneOut", "error_derivative", "left_out_residual", "precision_diagonal", "regular_inverse"]

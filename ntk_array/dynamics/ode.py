@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .._array.kinds import stack_block, stack_values, unstack_values
 from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
-from ..gram.kinds import stack_block, stack_values, unstack_values
 from ..kernels.base import Kernel
 from .problem import KernelDynamics
 from .state import FlowState, not_reached

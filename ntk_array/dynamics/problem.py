@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from .._array.kinds import stack_block, stack_values
 from .._array.namespace import Array, home
 from .._array.validate import nonnegative, real_array, same_home
 from ..function_space.cost import Cost
-from ..gram.kinds import stack_block, stack_values
 from ..kernels.base import Kernel
 
 __all__ = ["KernelDynamics"]

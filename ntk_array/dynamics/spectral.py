@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
+from .._array.kinds import Kind, stack_block, stack_values, unstack_values
 from .._array.namespace import Array, home
 from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure
-from ..gram.kinds import Kind, stack_block, stack_values, unstack_values
 from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
 from .problem import KernelDynamics

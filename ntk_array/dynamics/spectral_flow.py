@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from .._array.kinds import unstack_values
 from .._array.namespace import Array, home, to_host
-from ..gram.kinds import unstack_values
 from .spectral import SpectralDynamics
 from .state import FlowState, not_reached
 

@@ -1,27 +1,24 @@
 """Gram matrices, tile by tile."""
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from threading import Lock, Thread
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
+from .._array.kinds import as_block
 from .._array.namespace import Array, home
 from .._support.progress import progress_sum
-from .memory import keep_what_is_freed
-from .plan import Plan, checked, plan_for, thread_pools
+from .plan import Plan, plan_for, validated
 from .result import Result
-from .tiled import Tiled, part
+from .threads import Each, Once, workers
+from .tiled import Tile, Tiled, compute, named, part
 
 __all__ = ["assemble", "in_tiles"]
 
 SMALL = 2**14
-"""Kernel values of no more pairs of inputs are one block, without a plan; on NumPy, which has threads for more, of a
-quarter of them."""
+"""Up to this many pairs of inputs are computed as one block, without tiles. On NumPy, where threads pay off sooner, up
+to a quarter of that."""
 
 
 def assemble(
@@ -79,75 +76,80 @@ def assemble(
     >>> bool(np.allclose(ntk.gram.assemble(K, x, memory="1 MiB"), K(x)))
     True
     """
-    kernel, x1, x2 = checked(kernel, x1, x2)
-    plan, place = plan_for(kernel, x1, x2, memory, threads)
-    plan.check_room(place, result=out is None)
-    return _filled(kernel, x1, x2, plan, Result(place, plan.shape, out), progress)
+    kernel, x1, x2 = validated(kernel, x1, x2)
+
+    plan = plan_for(kernel, x1, x2, memory, threads)
+    plan.check_room(result=out is None)
+    result = None if out is None else Result(plan.home, plan.shape, out)
+
+    def matrix(kernel: Tiled, result: Result | None) -> Array:
+        own = plan_for(kernel, x1, x2, memory, threads)
+        return _filled(kernel, x1, x2, own, result or Result(own.home, own.shape, None), progress)
+
+    if not kernel.is_average:
+        return matrix(kernel, result)
+    # Each part of an average is a matrix of its own, so that its networks are drawn once and not once a tile.
+    mean = kernel.averaged(lambda own: matrix(own, None), x1)
+    if result is None:
+        return mean
+    result.write(mean, 0, 0)
+    return result.array
 
 
 def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
     """Kernel values for validated inputs, (N1, N2), (C, N1, N2) or (N1, C, N2, C): in tiles if there are many."""
-    kernel = kernel.restricted(x1, x2)
+    if kernel.is_average:
+        return kernel.averaged(lambda own: in_tiles(own, x1, x2), x1)
+    kernel = kernel.specialized(x1, x2)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
     if n1 * n2 > (SMALL // 4 if isinstance(x1, np.ndarray) else SMALL):
-        plan, place = plan_for(kernel, x1, x2, "2 GiB", None)
+        plan = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
-            plan.check_room(place, result=True)
-            matrix = _filled(kernel, x1, x2, plan, Result(place, plan.shape, None), False)
-            if kernel.kind == "full":
-                return place.xp.reshape(matrix, (n1, plan.outputs, n2, plan.outputs))
-            return matrix
+            plan.check_room(result=True)
+            matrix = _filled(kernel, x1, x2, plan, Result(plan.home, plan.shape, None), False)
+            return as_block(kernel.kind, matrix, plan.outputs)
     return kernel.prepared_block(kernel.prepare(x1), None if x2 is None else kernel.prepare(x2))
 
 
 def _filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Result, progress: bool) -> Array:
     """The result, once all tiles are written to it."""
-    scale = plan.outputs
-    keep_what_is_freed()
 
-    def tasks() -> Iterator[_Task]:
-        for r in plan.rows():
-            with _noted(r):
-                prepared = rows(r)
-            for c in plan.columns(r.start if x2 is None else 0):
-                yield _Task(r, c, prepared)
-
-    def fill(task: _Task) -> int:
+    def fill(tile: Tile) -> int:
         """Compute a tile and write it; the entries of the result that this made."""
-        r, c, prepared = task
-        mirrored = x2 is None and r != c
-        with _noted(r, c):
-            block = kernel.prepared_block(prepared, None if x2 is None and r == c else columns(c))
-            xp = home(block).xp
-            if kernel.kind == "full":
-                block = xp.reshape(block, (block.shape[0] * scale, block.shape[2] * scale))
-            result.write(block, r.start * scale, c.start * scale)
-            if mirrored:
-                result.write(xp.matrix_transpose(block), c.start * scale, r.start * scale)
-        return int(math.prod(block.shape)) * (2 if mirrored else 1)
+        block = compute(kernel, rows(tile.rows), None if tile.diagonal else columns(tile.columns), tile)
+        row, column = tile.rows.start * plan.outputs, tile.columns.start * plan.outputs
+        result.write(block, row, column)
+        if tile.mirrored:
+            result.write(home(block).xp.matrix_transpose(block), column, row)
+        return int(math.prod(block.shape)) * (2 if tile.mirrored else 1)
 
-    with _workers(plan.threads) as each:
-        rows = _preparation(kernel, x1, plan.rows(), plan, each)
-        columns = rows if x2 is None else _preparation(kernel, x2, plan.columns(), plan, each)
-        for _ in progress_sum(each(fill, tasks()), math.prod(plan.shape), "Gram matrix", " entries", progress):
+    with workers(plan.threads) as each:
+        rows = _preparation(kernel, x1, plan.rows(), plan, each, 2 * plan.threads)
+        columns = (
+            rows
+            if x2 is None and plan.keeps
+            else _preparation(kernel, x1 if x2 is None else x2, plan.columns(), plan, each, 0)
+        )
+        for _ in progress_sum(each(fill, plan.tiles()), math.prod(plan.shape), "Gram matrix", " entries", progress):
             pass
     return result.array
 
 
-class _Task(NamedTuple):
-    rows: slice
-    columns: slice
-    prepared: Any
+def _preparation(
+    kernel: Tiled, x: Array, cuts: Iterable[slice], plan: Plan, each: Each, remembered: int
+) -> Callable[[slice], Any]:
+    """What the kernel prepares of each cut of the inputs: of all at once and kept, or when it is asked for.
 
-
-Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""A map over tasks, in any order."""
-
-
-def _preparation(kernel: Tiled, x: Array, cuts: Iterable[slice], plan: Plan, each: Each) -> Callable[[slice], Any]:
-    """What the kernel prepares of each cut of the inputs: of all at once and kept, or when it is asked for."""
+    Then the last few are ``remembered``: tiles of one row share it.
+    """
     if not plan.keeps:
-        return lambda cut: kernel.prepare(x[cut, ...])
+
+        def prepare_cut(cut: slice) -> Any:
+            with named(cut):
+                return kernel.prepare(x[cut, ...])
+
+        once = Once(prepare_cut, remembered)
+        return (lambda cut: once(cut.start, cut)) if remembered else prepare_cut
     kept, cuts = {}, list(cuts)
 
     def prepare(batch: list[slice]) -> None:
@@ -160,68 +162,3 @@ def _preparation(kernel: Tiled, x: Array, cuts: Iterable[slice], plan: Plan, eac
     for _ in each(prepare, [cuts[i : i + size] for i in range(0, len(cuts), size)]):
         pass
     return lambda cut: kept[cut.start]
-
-
-@contextmanager
-def _workers(threads: int) -> Iterator[Each]:
-    """Threads that share tasks: this one and others. However it ends, none of the others is running afterwards."""
-    if threads == 1:
-        yield map
-        return
-    with thread_pools().limit(limits=1, user_api="blas"):
-        yield partial(_shared, threads)
-
-
-def _shared(threads: int, work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-    """What ``work`` gives for each task, in any order.
-
-    Every thread takes the next task when it is done with one. None waits for another: between tiles that take less than
-    a millisecond, to be woken up would be a large part of the time.
-    """
-    left, lock = iter(tasks), Lock()
-    done: deque[Any] = deque()
-    failures: list[BaseException] = []
-
-    def take() -> Iterator[Any]:
-        while not failures:
-            with lock:
-                try:
-                    task = next(left)
-                except StopIteration:
-                    return
-            yield task
-
-    def help_out() -> None:
-        try:
-            done.extend(map(work, take()))
-        except BaseException as error:
-            failures.append(error)
-
-    helpers = [Thread(target=help_out, name=f"ntk_array-gram-{i}") for i in range(1, threads)]
-    for helper in helpers:
-        helper.start()
-    try:
-        for result in map(work, take()):
-            yield result
-            while done:
-                yield done.popleft()
-    except BaseException as error:
-        failures.append(error)
-        raise
-    finally:
-        for helper in helpers:
-            helper.join()
-    yield from done
-    if failures:
-        raise failures[0]
-
-
-@contextmanager
-def _noted(rows: slice, columns: slice | None = None) -> Iterator[None]:
-    """Errors say which tile they come from."""
-    try:
-        yield
-    except Exception as error:
-        where = "" if columns is None else f" and columns {columns.start}:{columns.stop}"
-        error.add_note(f"in the tile of rows {rows.start}:{rows.stop}{where}")
-        raise

@@ -4,16 +4,20 @@ import numbers
 import os
 import re
 import sys
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .._array.namespace import Home
 
-__all__ = ["available", "bytes_of", "keep_what_is_freed", "on_accelerator", "readable"]
+__all__ = ["available", "bytes_of", "on_accelerator", "readable"]
 
 PREFIXES = "kmgt"
+
+# glibc gives free memory above a threshold back to the system, and the next tile faults every page in again, which
+# takes as long as the arithmetic. The threshold follows the largest block that was ever freed, up to 32 MiB: this is
+# one, which nobody touches, once for each process.
+np.empty(2**25 - 2**16, dtype=np.uint8)
 
 
 def bytes_of(name: str, memory: Any) -> int:
@@ -29,17 +33,6 @@ def bytes_of(name: str, memory: Any) -> int:
     if number < 1:
         raise ValueError(f'{name} must be text such as "2 GiB" or "512 MB", or a number of bytes, got {memory!r}')
     return number
-
-
-@cache
-def keep_what_is_freed() -> None:
-    """Have the C library keep what the temporaries of one tile free for those of the next.
-
-    glibc gives free memory above a threshold back to the system, and the next tile faults every page in again, which
-    takes as long as the arithmetic. The threshold follows the largest block that was ever freed, up to 32 MiB: this is
-    one, which nobody touches.
-    """
-    np.empty(2**25 - 2**16, dtype=np.uint8)
 
 
 def readable(n: int) -> str:

@@ -1,28 +1,23 @@
 """How a Gram matrix is cut into tiles, and the memory that takes."""
 
 import math
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from .._array.namespace import Array, Home, home
-from .._array.validate import count
+from .._array.kinds import gram_shape, numbers
+from .._array.namespace import Array, Home, itemsize
 from .._formula.numba_loops import ENOUGH
 from .memory import available, bytes_of, on_accelerator, readable
-from .tiled import Tiled, part
+from .threads import thread_count
+from .tiled import Tile, Tiled
 
-__all__ = ["Plan", "checked", "plan", "plan_for", "thread_pools"]
+__all__ = ["Plan", "plan", "plan_for", "validated"]
 
 HOST_BYTES = 3 * 2**22
 """What a tile works with on the host, or less: it then stays near the processor's caches."""
 TILES_A_THREAD = 5
-"""Of no less each, lest one thread waits for the other in the end."""
+"""At least this many tiles for each thread, so that none is idle while the last tiles finish."""
 ACCELERATOR_ENTRIES = 2**24
 """The most entries of a tile on an accelerator, enough to keep all of it busy."""
 
@@ -47,6 +42,8 @@ class Plan:
         Whether what the kernel prepares of every input is kept; else it is prepared again for each row of tiles.
     result_bytes, working_bytes : int
         Of the result; of all else that exists at once, an estimate from above.
+    home : Home
+        The library, dtype and device of the result.
     """
 
     shape: tuple[int, ...]
@@ -57,11 +54,19 @@ class Plan:
     keeps: bool
     result_bytes: int
     working_bytes: int
+    home: Home = field(compare=False)
 
     @property
     def outputs(self) -> int:
         """Rows of the result for each input: C for a full kernel, else 1."""
         return self.shape[-1] // self.inputs[1]
+
+    def tiles(self) -> Iterator[Tile]:
+        """The tiles that are computed, row by row."""
+        for rows in self.rows():
+            for columns in self.columns(rows.start if self.symmetric else 0):
+                diagonal = self.symmetric and rows == columns
+                yield Tile(rows, columns, diagonal, self.symmetric and not diagonal)
 
     def rows(self) -> Iterator[slice]:
         """The rows of tiles, from the top."""
@@ -82,9 +87,9 @@ class Plan:
             f"{readable(self.result_bytes)} for the result {self.shape}, {readable(self.working_bytes)} to work)"
         )
 
-    def check_room(self, place: Home, result: bool) -> None:
-        """Refuse work, with room for the result or without, that does not fit into the memory of a home."""
-        needed, free = self.working_bytes + result * self.result_bytes, available(place)
+    def check_room(self, result: bool) -> None:
+        """Refuse work, with room for the result or without, that does not fit into the memory."""
+        needed, free = self.working_bytes + result * self.result_bytes, available(self.home)
         if free is not None and needed > free:
             raise MemoryError(
                 f"{needed} bytes ({readable(needed)}) are needed, {readable(self.result_bytes)} of them for the result "
@@ -119,43 +124,38 @@ def plan(
     >>> ntk.gram.plan(K, np.ones((3000, 8)), threads=1)  # doctest: +ELLIPSIS
     Plan(36 tiles of 375 x 375 inputs, 1 at once; 68.7 MiB for the result (3000, 3000), ... MiB to work)
     """
-    return plan_for(*checked(kernel, x1, x2), memory, threads)[0]
+    return plan_for(*validated(kernel, x1, x2), memory, threads)
 
 
-def checked(kernel: Any, x1: Any, x2: Any) -> tuple[Tiled, Array, Array | None]:
+def validated(kernel: Any, x1: Any, x2: Any) -> tuple[Tiled, Array, Array | None]:
     """The kernel for these inputs, and the inputs, validated by it."""
     if isinstance(kernel, type) or not isinstance(kernel, Tiled):  # a class has the methods too
         raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
-    x1, x2 = kernel.checked(x1, x2)
-    return kernel.restricted(x1, x2), x1, x2
+    x1, x2 = kernel.validated(x1, x2)
+    return kernel.specialized(x1, x2), x1, x2
 
 
-def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: Any) -> tuple[Plan, Home]:
-    """The plan for validated inputs, and the home of the result."""
-    budget, threads = bytes_of("memory", memory), _threads(x1, threads)
+def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: Any) -> Plan:
+    """The plan for validated inputs. The kernel is not run: it says what its blocks take."""
+    budget, threads = bytes_of("memory", memory), thread_count(x1, threads)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    with thread_pools().limit(limits=1, user_api="blas") if threads > 1 else nullcontext():
-        # OpenBLAS's own threads go on spinning after a product, and would take turns with those that compute tiles.
-        two = kernel.prepare((x1 if x2 is None or n1 > 1 else x2)[:2, ...])
-        one = part(two, slice(0, 1))
-        corner = kernel.prepared_block(one, None)
-    place, numbers = home(corner), math.prod(corner.shape)
-    itemsize = place.xp.finfo(place.dtype).bits // 8
-    per_input = itemsize * (_count(two) - _count(one))
+    stated = kernel.costs(x1, x2)
+    numbers_a_pair = numbers(kernel.kind, stated.outputs)
 
     # Passes over a batch, and copies of its factors in contractions, take about as much again as the factors.
-    costs = Costs(numbers * itemsize * kernel.temporaries, 2 * per_input)
+    costs = _Bytes(stated.entry, 2 * stated.input)
     least = threads * costs.of_tile(1, 1)
     if least > budget:
         raise ValueError(
             f"memory={memory!r} is too little: a tile of one entry on each of {threads} threads takes {readable(least)}"
         )
-    kept = per_input * (n1 if x2 is None else n1 + n2)
+    kept = stated.input * (n1 if x2 is None else n1 + n2)
     keeps = 2 * kept <= budget and kept + least <= budget
     kept = kept if keeps else 0
-    least = -(-ENOUGH // numbers)
-    if on_accelerator(place) or place.xp.__name__.startswith("jax"):  # JAX compiles anew for each shape of a tile
-        wanted = ACCELERATOR_ENTRIES // numbers
+    least = -(-ENOUGH // numbers_a_pair)
+    # JAX compiles for each shape of a tile.
+    if on_accelerator(stated.home) or stated.home.xp.__name__.startswith("jax"):
+        wanted = ACCELERATOR_ENTRIES // numbers_a_pair
     elif keeps:
         fair = n1 * n2 // (TILES_A_THREAD * threads * (2 if x2 is None else 1))
         wanted = min(HOST_BYTES // costs.per_entry, max(2 * least, fair) if threads > 1 else n1 * n2)
@@ -163,21 +163,18 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
         wanted = n1 * n2
     tile = costs.tile(n1, n2, x2 is None, (budget - kept) // threads, max(1, wanted), least)
 
-    shapes = {
-        "scalar": (n1, n2),
-        "classwise": (corner.shape[0], n1, n2),
-        "full": (n1 * corner.shape[-1], n2 * corner.shape[-1]),
-    }
-    result_bytes = math.prod(shapes[kernel.kind]) * itemsize
-    cut = Plan(shapes[kernel.kind], (n1, n2), x2 is None, tile, threads, keeps, result_bytes, 0)
+    shape = gram_shape(kernel.kind, n1, n2, stated.outputs)
+    result_bytes = math.prod(shape) * itemsize(stated.home)
+    cut = Plan(shape, (n1, n2), x2 is None, tile, threads, keeps, result_bytes, 0, stated.home)
     threads = min(threads, len(cut))
-    # What is kept is prepared at once.
-    return replace(cut, threads=threads, working_bytes=kept + max(kept, threads * costs.of_tile(*tile))), place
+    # What is kept is prepared at once. An average holds the mean so far, one matrix and the difference of the two.
+    working = kept + max(kept, threads * costs.of_tile(*tile)) + (3 * result_bytes if kernel.is_average else 0)
+    return replace(cut, threads=threads, working_bytes=working)
 
 
 @dataclass(frozen=True)
-class Costs:
-    """Bytes that tiles work with."""
+class _Bytes:
+    """What tiles work with, for each entry and for each input of a row or a column."""
 
     per_entry: int
     per_input: int
@@ -221,35 +218,3 @@ def _evenly(n: int, side: int, least: int = 1) -> int:
 
 def _cuts(start: int, n: int, side: int) -> Iterator[slice]:
     return (slice(i, min(i + side, n)) for i in range(start, n, side))
-
-
-def _count(prepared: Any) -> int:
-    if prepared is None:
-        return 0
-    return sum(map(_count, prepared)) if isinstance(prepared, list | tuple) else int(math.prod(prepared.shape))
-
-
-def thread_pools() -> Any:
-    """The thread pools of BLAS libraries. To find them takes as long as a tile; new ones come with new modules."""
-    return _thread_pools(len(sys.modules))
-
-
-@lru_cache(maxsize=1)
-def _thread_pools(modules: int) -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    del modules
-    return ThreadpoolController()
-
-
-def _threads(x: Array, threads: Any) -> int:
-    """As many as NumPy's matrix products use, unless given; other libraries have threads of their own."""
-    if threads is not None:
-        number = count("threads", threads)
-        if number > 1 and not isinstance(x, np.ndarray):
-            raise ValueError(f"threads={number} is for NumPy arrays; leave threads=None: the library has its own")
-        return number
-    if not isinstance(x, np.ndarray):
-        return 1
-    used: list[int] = [pool["num_threads"] for pool in thread_pools().info() if pool["user_api"] == "blas"]
-    return max(used, default=os.cpu_count() or 1)

@@ -1,11 +1,41 @@
-"""What a kernel must offer for its Gram matrices to be computed in tiles."""
+"""What a kernel must offer for its Gram matrices to be computed in tiles, and one tile."""
 
-from typing import Any, Protocol, runtime_checkable
+from __future__ import annotations
 
-from .._array.namespace import Array
-from .kinds import Kind
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
-__all__ = ["Tiled", "part"]
+from .._array.kinds import Kind, as_matrix
+from .._array.namespace import Array, Home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Costs", "Tile", "Tiled", "compute", "named", "part"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What blocks of a kernel take, known without computing any.
+
+    Attributes
+    ----------
+    home : Home
+        The library, dtype and device of kernel values.
+    outputs : int
+        C; 1 for a scalar kernel.
+    entry : int
+        Bytes that exist at once for each pair of inputs while a block is computed, from above.
+    input : int
+        Bytes that are prepared for each input.
+    """
+
+    home: Home
+    outputs: int
+    entry: int
+    input: int
 
 
 @runtime_checkable
@@ -16,15 +46,14 @@ class Tiled(Protocol):
     def kind(self) -> Kind:
         """The shape of its blocks."""
 
-    @property
-    def temporaries(self) -> int:
-        """How many arrays of the size of a block exist at once, at most, while one is computed."""
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """The inputs, or an error that says what is wrong with them."""
 
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        """The inputs, validated."""
+    def specialized(self, x1: Array, x2: Array | None) -> Tiled:
+        """A faster equivalent of this kernel, valid for these inputs only."""
 
-    def restricted(self, x1: Array, x2: Array | None) -> "Tiled":
-        """The kernel between these inputs and no others: what all tiles have in common is decided here."""
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """What blocks of these inputs take."""
 
     def prepare(self, x: Array) -> Any:
         """What the blocks of one batch share: lists and tuples of arrays, see :func:`part`."""
@@ -32,11 +61,37 @@ class Tiled(Protocol):
     def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
         """The block of inputs that were prepared; None means that both are the same batch."""
 
+    @property
+    def is_average(self) -> bool:
+        """Whether its values are means over kernels that are costly to make: then :meth:`averaged` is asked."""
+
+    def averaged(self, matrix: Callable[[Tiled], Array], x: Array) -> Array:
+        """The mean of the matrices of its kernels for inputs like x, given what makes the matrix of one."""
+
+
+class Tile(NamedTuple):
+    """Rows and columns of a Gram matrix, counted in inputs, that are computed as one block.
+
+    A tile on the diagonal is a block of one batch with itself. A mirrored one stands for the tile across the diagonal
+    too.
+    """
+
+    rows: slice
+    columns: slice
+    diagonal: bool
+    mirrored: bool
+
+
+def compute(kernel: Tiled, rows: Any, columns: Any, tile: Tile) -> Array:
+    """One tile of the Gram matrix of a kernel, from what it prepared of the inputs of its rows and of its columns."""
+    with named(tile.rows, tile.columns):
+        return as_matrix(kernel.kind, kernel.prepared_block(rows, None if tile.diagonal else columns))
+
 
 def part(prepared: Any, rows: slice) -> Any:
     """What is prepared of some of the inputs of a batch.
 
-    Every array leads with the inputs, or has length 1 there where it is the same for all of them.
+    Every array leads with the inputs, or has length 1 there where it is the same for all of them. None stays None.
     """
     if prepared is None:
         return None
@@ -44,3 +99,14 @@ def part(prepared: Any, rows: slice) -> Any:
         parts = [part(p, rows) for p in prepared]
         return type(prepared)(*parts) if hasattr(prepared, "_fields") else type(prepared)(parts)
     return prepared if prepared.shape[0] == 1 else prepared[rows, ...]
+
+
+@contextmanager
+def named(rows: slice, columns: slice | None = None) -> Iterator[None]:
+    """Errors say which tile they come from."""
+    try:
+        yield
+    except Exception as error:
+        where = "" if columns is None else f" and columns {columns.start}:{columns.stop}"
+        error.add_note(f"in the tile of rows {rows.start}:{rows.stop}{where}")
+        raise

@@ -1,14 +1,16 @@
 """What every kernel can do, and the algebra of kernels."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .._array.namespace import Array, home
+from .._array.kinds import Kind, numbers, product
+from .._array.namespace import Array, home, itemsize
 from .._array.validate import inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
-from ..gram.kinds import Kind
+from ..gram.tiled import Costs
 
 __all__ = ["Kernel"]
 
@@ -22,17 +24,25 @@ class Kernel(ABC):
 
     kind: Kind = "scalar"
 
-    temporaries: int = 24
-    """How many arrays of the size of a block exist at once, at most, while one is computed: what a plan of memory
-    counts with."""
-
-    def restricted(self, x1: Array, x2: Array | None) -> "Kernel":
-        """The kernel between these validated inputs and no others, by the quickest way that all of them allow.
+    def specialized(self, x1: Array, x2: Array | None) -> "Kernel":
+        """A faster equivalent of this kernel, valid for these validated inputs only.
 
         What is decided once for a problem is decided here, not for each of its tiles.
         """
         del x1, x2
         return self
+
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """What blocks of validated inputs take, in bytes, without computing any.
+
+        Two dozen arrays of the size of a block, and the inputs themselves, unless a kernel knows better. A kernel that
+        is not scalar says how many outputs it has.
+        """
+        if self.kind != "scalar":
+            raise TypeError(f"{type(self).__name__} is {self.kind} and must say by costs() how many outputs it has")
+        here = home(x1)
+        size = itemsize(here)
+        return Costs(here, 1, 24 * size, size * math.prod(x1.shape[1:]))
 
     def prepare(self, x: Array) -> Any:
         """What blocks need of validated inputs, so that the blocks of one batch with many others share the work.
@@ -81,18 +91,18 @@ class Kernel(ABC):
         MemoryError
             If the result is more than the memory that is available, before work starts.
         """
-        return self.values(*self.checked(x1, x2))
+        return self.values(*self.validated(x1, x2))
 
     def diag(self, x: Array) -> Array:
         """Kernel values of each input with itself: (N,), (C, N) or (N, C, C)."""
-        return self.block_diagonal(self.checked(x, None)[0])
+        return self.block_diagonal(self.validated(x, None)[0])
 
     def matvec(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """K(x1, x2) v for v (N2, C) or (N2,), summed over the second input (and output): (N1, C) or (N1,).
 
         A scalar kernel acts on every column of v alike, a class-wise one on each column with its own kernel.
         """
-        x1, x2 = self.checked(x1, x2)
+        x1, x2 = self.validated(x1, x2)
         v = real_array("v", v)
         same_home(x1=x1, v=v)
         columns = v[:, None] if v.ndim == 1 else v
@@ -104,18 +114,15 @@ class Kernel(ABC):
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """K(x1, x2) v for validated inputs and v (N2, C), by way of K(x1, x2)."""
-        k = self.values(x1, x2)
-        xp = home(k).xp
-        if self.kind == "scalar":
-            return k @ v
-        outputs = k.shape[0] if self.kind == "classwise" else k.shape[1]
-        if v.shape[1] != outputs:
-            raise ValueError(f"v has {v.shape[1]} columns, the kernel has {outputs} outputs")
-        if self.kind == "classwise":
-            return (k @ v.T[..., None])[..., 0].T
-        n1, n2 = k.shape[0], k.shape[2]
-        flat = xp.reshape(k, (n1 * outputs, n2 * outputs)) @ xp.reshape(v, (n2 * outputs,))
-        return xp.reshape(flat, (n1, outputs))
+        return product(self.kind, self.values(x1, x2), v)
+
+    is_average: bool = False
+    """Whether kernel values are means over kernels that are costly to make."""
+
+    def averaged(self, matrix: Callable[["Kernel"], Array], x: Array) -> Array:
+        """The mean of the matrices of those kernels for inputs like x, given what makes the matrix of one."""
+        del x
+        return matrix(self)
 
     @property
     def hyperparameters(self) -> frozenset[str]:
@@ -155,7 +162,7 @@ class Kernel(ABC):
         >>> {name: value.shape for name, value in K.gradient(x).items()}
         {'log_weight_std': (2, 2), 'log_bias_std': (2, 2)}
         """
-        x1, x2 = self.checked(x1, x2)
+        x1, x2 = self.validated(x1, x2)
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         for name in names:
             one_of("wrt", name, ("log_weight_std", "log_bias_std"))
@@ -164,17 +171,17 @@ class Kernel(ABC):
                     f"the kernel has no derivative with respect to {name}: no layer has a bias (bias_std = 0); ask for "
                     f"wrt={sorted(self.hyperparameters)}"
                 )
-        return {name: self.gradient_block(x1, x2, name) for name in names}
+        return {name: self.derivative(name).values(x1, x2) for name in names}
 
-    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
-        """The derivative for validated inputs with respect to one of ``hyperparameters``."""
+    def derivative(self, name: str) -> "Kernel":
+        """The derivative with respect to one of ``hyperparameters``, which is computed in tiles like the kernel."""
         raise TypeError(f"{type(self).__name__} does not depend on hyper-parameters: it has no gradient")
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Kernel":
         """The kernel of the network with every weight_std and every bias_std multiplied by these factors."""
         raise TypeError(f"{type(self).__name__} does not depend on hyper-parameters: it cannot be rescaled")
 
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated."""
         x1 = inputs("x1", x1)
         if x2 is None:
@@ -220,35 +227,41 @@ class Combined(Kernel):
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
-        """That of both."""
         return self.left.kind
 
-    @property
-    def temporaries(self) -> int:  # type: ignore[override]
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The block of one kernel waits for that of the other."""
-        return 1 + max(2, self.left.temporaries, self.right.temporaries)
+        left, right = self.left.costs(x1, x2), self.right.costs(x1, x2)
+        if left.outputs != right.outputs:
+            raise ValueError(f"kernels of {left.outputs} and of {right.outputs} outputs cannot be combined")
+        block = itemsize(left.home) * numbers(self.kind, left.outputs)
+        return Costs(left.home, left.outputs, block + max(2 * block, left.entry, right.entry), left.input + right.input)
 
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        """The inputs, validated by both."""
-        return self.right.checked(*self.left.checked(x1, x2))
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        return self.right.validated(*self.left.validated(x1, x2))
 
-    def restricted(self, x1: Array, x2: Array | None) -> "Combined":
-        """Either restricted."""
-        return Combined(self.operation, self.left.restricted(x1, x2), self.right.restricted(x1, x2))
+    def specialized(self, x1: Array, x2: Array | None) -> "Combined":
+        return Combined(self.operation, self.left.specialized(x1, x2), self.right.specialized(x1, x2))
+
+    @property
+    def is_average(self) -> bool:  # type: ignore[override]
+        """If either is."""
+        return self.left.is_average or self.right.is_average
+
+    def averaged(self, matrix: Callable[[Kernel], Array], x: Array) -> Array:
+        """Each by itself, then entry by entry."""
+        return self._apply(*(k.averaged(matrix, x) for k in (self.left, self.right)))
 
     def prepare(self, x: Array) -> Any:
-        """Prepared for either."""
         return self.left.prepare(x), self.right.prepare(x)
 
     def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
-        """Entry by entry."""
         left2, right2 = (None, None) if prepared2 is None else prepared2
         return self._apply(
             self.left.prepared_block(prepared1[0], left2), self.right.prepared_block(prepared1[1], right2)
         )
 
     def block_diagonal(self, x: Array) -> Array:
-        """Entry by entry."""
         return self._apply(self.left.block_diagonal(x), self.right.block_diagonal(x))
 
     def _apply(self, left: Array, right: Array) -> Array:
@@ -259,14 +272,14 @@ class Combined(Kernel):
         """Those of either, taken to be common to both."""
         return self.left.hyperparameters | self.right.hyperparameters
 
-    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
+    def derivative(self, name: str) -> Kernel:
         """The rules for sums and products."""
         shares = []
         for kernel, other in ((self.left, self.right), (self.right, self.left)):
             if name in kernel.hyperparameters:
-                share = kernel.gradient_block(x1, x2, name)
-                shares.append(share if self.operation == "add" else share * other.values(x1, x2))
-        return sum(shares[1:], shares[0])
+                own = kernel.derivative(name)
+                shares.append(own if self.operation == "add" else Combined("multiply", own, other))
+        return shares[0] if len(shares) == 1 else Combined("add", *shares)
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Combined":
         """Both rescaled, where they depend on hyper-parameters."""
@@ -286,32 +299,34 @@ class Scaled(Kernel):
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
-        """That of the kernel."""
         return self.kernel.kind
 
-    @property
-    def temporaries(self) -> int:  # type: ignore[override]
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
         """Those of the kernel; the block and its multiple at least."""
-        return max(2, self.kernel.temporaries)
+        costs = self.kernel.costs(x1, x2)
+        return replace(costs, entry=max(2 * itemsize(costs.home) * numbers(self.kind, costs.outputs), costs.entry))
 
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        """The inputs, validated by the kernel."""
-        return self.kernel.checked(x1, x2)
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        return self.kernel.validated(x1, x2)
 
-    def restricted(self, x1: Array, x2: Array | None) -> "Scaled":
-        """The kernel restricted; the factor stays."""
-        return Scaled(self.kernel.restricted(x1, x2), self.factor)
+    def specialized(self, x1: Array, x2: Array | None) -> "Scaled":
+        return Scaled(self.kernel.specialized(x1, x2), self.factor)
+
+    @property
+    def is_average(self) -> bool:  # type: ignore[override]
+        """If the kernel is."""
+        return self.kernel.is_average
+
+    def averaged(self, matrix: Callable[[Kernel], Array], x: Array) -> Array:
+        return self.factor * self.kernel.averaged(matrix, x)
 
     def prepare(self, x: Array) -> Any:
-        """As the kernel does."""
         return self.kernel.prepare(x)
 
     def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
-        """Entry by entry."""
         return self.factor * self.kernel.prepared_block(prepared1, prepared2)
 
     def block_diagonal(self, x: Array) -> Array:
-        """Entry by entry."""
         return self.factor * self.kernel.block_diagonal(x)
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
@@ -320,13 +335,10 @@ class Scaled(Kernel):
 
     @property
     def hyperparameters(self) -> frozenset[str]:
-        """Those of the kernel."""
         return self.kernel.hyperparameters
 
-    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
-        """Entry by entry."""
-        return self.factor * self.kernel.gradient_block(x1, x2, name)
+    def derivative(self, name: str) -> Kernel:
+        return Scaled(self.kernel.derivative(name), self.factor)
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Scaled":
-        """The kernel rescaled; the factor stays."""
         return Scaled(self.kernel.rescaled(weight_std, bias_std), self.factor)

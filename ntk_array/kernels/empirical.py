@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._array.kinds import Kind, numbers
 from .._array.linalg import inner
-from .._array.namespace import Array, home
+from .._array.namespace import Array, home, itemsize
 from .._array.validate import one_of, same_home
-from ..gram.kinds import Kind
+from ..gram.tiled import Costs
+from ..infinite.signal import Signal
 from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, select, tree_map
@@ -21,15 +23,25 @@ class _Empirical(Kernel):
     net: Layer
     params: Params
 
-    temporaries = 4
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """Four arrays of the size of a block, and the factors of every layer with parameters."""
+        here, outputs = home(x1), self.net.signal(Signal(tuple(x1.shape[1:]))).width
+        if self.kind == "scalar":
+            return Costs(here, 1, 4 * itemsize(here), itemsize(here) * self._prepared(outputs))
+        entry = 4 * itemsize(here) * numbers(self.kind, outputs)
+        return Costs(here, outputs, entry, itemsize(here) * self._prepared(outputs))
+
+    def _prepared(self, outputs: int) -> int:
+        """How many numbers are prepared for each input."""
+        raise NotImplementedError
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
             raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
 
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated against the parameters too."""
-        x1, x2 = super().checked(x1, x2)
+        x1, x2 = super().validated(x1, x2)
         same_home(x1=x1, params=first_leaf(self.params))
         return x1, x2
 
@@ -91,6 +103,9 @@ class EmpiricalNTK(_Empirical):
         delta = output_cotangents(f, self.outputs == "sum_of_logits")
         return self.net.backward(self.params, tape, delta, False)[1]
 
+    def _prepared(self, outputs: int) -> int:
+        return self.net.factor_size(self.params, 1 if self.outputs == "sum_of_logits" else outputs)
+
     def prepared_block(self, prepared1: Factors, prepared2: Factors | None) -> Array:
         """One contraction a layer."""
         return self._contract(prepared1, prepared1 if prepared2 is None else prepared2)
@@ -101,8 +116,8 @@ class EmpiricalNTK(_Empirical):
         return self._contract(factors, factors, paired=True)
 
     def _contract(self, factors1: Factors, factors2: Factors, paired: bool = False) -> Array:
-        # A sum of logits is one output, whose trace is its kernel.
-        contraction = Contraction("trace" if self.kind == "scalar" else self.kind, paired)
+        # A sum of logits is one output, and the mean over it is its kernel.
+        contraction = Contraction(self.kind, paired)
         self.net.gram(factors1, factors2, contraction, self._trained)
         return contraction.block
 
@@ -156,6 +171,9 @@ class EmpiricalNNGP(_Empirical):
         f, _ = self.net.forward(self.params, x)
         output_cotangents(f)
         return f
+
+    def _prepared(self, outputs: int) -> int:
+        return outputs
 
     def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
         """One matrix product."""

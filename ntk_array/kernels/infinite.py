@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from .._array.linalg import mirror, with_diagonal
-from .._array.namespace import Array, home
+from .._array.namespace import Array, home, itemsize
 from .._array.validate import inputs
+from ..gram.tiled import Costs
 from ..infinite.covariance import Direction, Rows
 from ..infinite.inputs import Inputs, between
-from ..infinite.program import Program, Read
+from ..infinite.program import Program, Read, Walk
 from ..nn.layer import Layer
 from .base import Kernel
 from .zonal import Zonal, ZonalSeries, zonal_series
@@ -65,9 +67,9 @@ class _Infinite(Kernel):
 
     def quadrature_error(self, x: Array) -> float:
         """The largest estimated relative error of a dual activation at these inputs; 0.0 for closed forms."""
-        return self._at(Inputs.of(inputs("x", x))).quadrature_error
+        return self.fitted(Inputs.of(inputs("x", x))).quadrature_error
 
-    def _at(self, *batches: Inputs, margin: float = 0.0) -> Program:
+    def fitted(self, *batches: Inputs, margin: float = 0.0) -> Program:
         """The program with tables for the inputs of the problem, or else for these batches."""
         if self._specialized is not None and not margin:
             return self._specialized
@@ -78,42 +80,42 @@ class _Infinite(Kernel):
         both = Inputs(*(concat(parts) for parts in zip(*batches, strict=True)))
         return program.fitted(both, self._kept.tables, margin)
 
-    def restricted(self, x1: Array, x2: Array | None) -> Kernel:
+    def specialized(self, x1: Array, x2: Array | None) -> Kernel:
         """One series in the angle, where the kernel is a function of it; else the kernel with its tables."""
         program, kept = self.program(x1.shape[1:]), self._kept
-        series = zonal_series(program, x1, x2, self._ntk, kept.series, kept.tables)
+        series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
         if series is not None:
             return Zonal(self, series)
         if not program.numerical:
             return self
         other = copy(self)
         batches = [Inputs.of(x) for x in (x1, x2) if x is not None]
-        object.__setattr__(other, "_specialized", self._at(*batches))
+        object.__setattr__(other, "_specialized", self.fitted(*batches))
         return other
 
     def prepare(self, x: Array) -> Prepared:
         """The batch walked through all layers."""
         one = Inputs.of(x)
-        walk = self._at(one).walk(one, self._ntk)
+        walk = self.fitted(one).walk(one, self.is_ntk)
         return Prepared(one, walk.rows, walk.diagonal)
 
     def prepared_block(self, prepared1: Prepared, prepared2: Prepared | None) -> Array:
         """Layer by layer, for what depends on pairs of inputs."""
         one, two = prepared1, prepared1 if prepared2 is None else prepared2
-        start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self._ntk)
+        start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self.is_ntk)
         columns = [rows.as_columns() for rows in two.rows]
-        block = self._at(one.inputs, two.inputs).run(start, one.rows, columns, self._read)
+        block = self.fitted(one.inputs, two.inputs).run(start, one.rows, columns, self.read)
         # Compiled loops round differently from what computed the diagonal: it is set to be that of K.diag.
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
-    def gradient_block(self, x1: Array, x2: Array | None, name: str) -> Array:
-        """The derivative of the same recursion, layer by layer."""
-        direction, batches = Direction(**{name: 1.0}), [Inputs.of(x) for x in (x1, x2) if x is not None]
-        program = self._at(*batches, margin=MARGIN)
-        walks = [program.walk(batch, self._ntk, direction) for batch in batches]
-        start = between(batches[0], None if x2 is None else batches[1], ntk=self._ntk)
-        block = program.run_change(start, walks[0], walks[-1], direction, self._read)
-        return with_diagonal(mirror(block), walks[0].diagonal) if x2 is None else block
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """The inputs, and a few numbers for each at every layer."""
+        here, program = home(x1), self.program(x1.shape[1:])
+        places = len(program.signals) * (2 if program.means else 1)
+        return Costs(here, 1, 24 * itemsize(here), itemsize(here) * (math.prod(x1.shape[1:]) + places + 2))
+
+    def derivative(self, name: str) -> Kernel:
+        return InfiniteDerivative(self, name)
 
     @property
     def hyperparameters(self) -> frozenset[str]:
@@ -128,16 +130,17 @@ class _Infinite(Kernel):
 
     def block_diagonal(self, x: Array) -> Array:
         one = Inputs.of(x)
-        return self._at(one).walk(one, self._ntk).diagonal
+        return self.fitted(one).walk(one, self.is_ntk).diagonal
 
     @property
-    def _read(self) -> Read:
+    def read(self) -> Read:
         """What of the last layer is the kernel."""
         raise NotImplementedError
 
     @property
-    def _ntk(self) -> bool:
-        return self._read == "ntk"
+    def is_ntk(self) -> bool:
+        """Whether the NTK has to be carried through the layers."""
+        return self.read == "ntk"
 
 
 class InfiniteNTK(_Infinite):
@@ -162,7 +165,7 @@ class InfiniteNTK(_Infinite):
     """
 
     @property
-    def _read(self) -> Read:
+    def read(self) -> Read:
         return "ntk"
 
 
@@ -184,5 +187,47 @@ class InfiniteNNGP(_Infinite):
     """
 
     @property
-    def _read(self) -> Read:
+    def read(self) -> Read:
         return "k12"
+
+
+@dataclass(frozen=True)
+class InfiniteDerivative(Kernel):
+    """The derivative of an infinite-width kernel in the logarithm of a hyper-parameter, layer by layer."""
+
+    kernel: _Infinite
+    name: str
+    program: Program | None = None
+    """With the tables for the inputs of a problem."""
+
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        return self.kernel.validated(x1, x2)
+
+    def specialized(self, x1: Array, x2: Array | None) -> InfiniteDerivative:
+        batches = [Inputs.of(x) for x in (x1, x2) if x is not None]
+        return replace(self, program=self.kernel.fitted(*batches, margin=MARGIN))
+
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """Of the kernel and of its change."""
+        costs = self.kernel.costs(x1, x2)
+        return replace(costs, entry=2 * costs.entry, input=2 * costs.input)
+
+    def prepare(self, x: Array) -> tuple[Inputs, Walk]:
+        one = Inputs.of(x)
+        return one, self._program(one).walk(one, self.kernel.is_ntk, self._direction)
+
+    def prepared_block(self, prepared1: tuple[Inputs, Walk], prepared2: tuple[Inputs, Walk] | None) -> Array:
+        (one, walk1), (two, walk2) = prepared1, prepared1 if prepared2 is None else prepared2
+        start = between(one, None if prepared2 is None else two, ntk=self.kernel.is_ntk)
+        block = self._program(one, two).run_change(start, walk1, walk2, self._direction, self.kernel.read)
+        return with_diagonal(mirror(block), walk1.diagonal) if prepared2 is None else block
+
+    def block_diagonal(self, x: Array) -> Array:
+        return self.prepare(x)[1].diagonal
+
+    @property
+    def _direction(self) -> Direction:
+        return Direction(**{self.name: 1.0})
+
+    def _program(self, *batches: Inputs) -> Program:
+        return self.program or self.kernel.fitted(*batches, margin=MARGIN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from .._array.namespace import Array, home
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
 from .._support.progress import progress_bar
+from ..gram.tiled import Costs
+from ..infinite.signal import Signal
 from ..nn.layer import Layer
 from ..nn.parameters import Params
 from .base import Kernel
@@ -44,41 +46,51 @@ class _MonteCarlo(Kernel):
 
         Every draw is a network of its own, the same ones for every call; ``progress`` shows a bar.
         """
-        x1, x2 = self.checked(x1, x2)
-        return self._average(lambda kernel: kernel.values(x1, x2), x1, progress)
-
-    def values(self, x1: Array, x2: Array | None) -> Array:
-        """The mean over the draws, each in tiles: the other way round every tile would draw all networks."""
-        return self._average(lambda kernel: kernel.values(x1, x2), x1, False).mean
-
-    def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
-        """The mean over the draws."""
-        return self._average(lambda kernel: kernel.block(prepared1, prepared2), prepared1, False).mean
-
-    def block_diagonal(self, x: Array) -> Array:
-        """The mean over the draws."""
-        return self._average(lambda kernel: kernel.block_diagonal(x), x, False).mean
-
-    def _kernel(self, params: Params) -> Kernel:
-        raise NotImplementedError
-
-    def _average(self, evaluate: Callable[[Kernel], Array], x: Array, progress: bool) -> Estimate:
-        """Welford's recurrence for mean and variance, one draw in memory at a time."""
-        root = self.seed
-        assert isinstance(root, np.random.SeedSequence)
+        x1, x2 = self.validated(x1, x2)
         mean: Array = None
         squares: Array = None
-        for draw in progress_bar(range(self.draws), "draws", "net", progress):
-            seeds = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, draw))
-            value = evaluate(self._kernel(self.net.init(seeds, like=x)))
-            if mean is None:
+        for draw, kernel in enumerate(self._drawn(x1, progress)):
+            value = kernel.values(x1, x2)
+            if draw == 0:
                 mean, squares = value, home(value).xp.zeros_like(value)
                 continue
+            # Welford's recurrence for mean and variance, with one draw in memory at a time.
             change = value - mean
             mean = mean + change / (draw + 1)
             squares = squares + change * (value - mean)
         variance = squares / (self.draws - 1)
         return Estimate(mean, home(mean).xp.sqrt(variance / self.draws))
+
+    is_average = True
+
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """Those of the kernel of one network."""
+        return self._kernel(self.net.parameters(Signal(tuple(x1.shape[1:])))).costs(x1, x2)
+
+    def averaged(self, matrix: Callable[[Kernel], Array], x: Array) -> Array:
+        """The mean over the draws: every network is drawn once, and not once a tile."""
+        mean: Array = None
+        for draw, kernel in enumerate(self._drawn(x)):
+            value = matrix(kernel)
+            mean = value if draw == 0 else mean + (value - mean) / (draw + 1)
+        return mean
+
+    def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
+        return self.averaged(lambda kernel: kernel.block(prepared1, prepared2), prepared1)
+
+    def block_diagonal(self, x: Array) -> Array:
+        return self.averaged(lambda kernel: kernel.block_diagonal(x), x)
+
+    def _drawn(self, x: Array, progress: bool = False) -> Iterator[Kernel]:
+        """The kernel of each network, for inputs like x."""
+        root = self.seed
+        assert isinstance(root, np.random.SeedSequence)
+        for draw in progress_bar(range(self.draws), "draws", "net", progress):
+            seeds = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, draw))
+            yield self._kernel(self.net.init(seeds, like=x))
+
+    def _kernel(self, params: Params) -> Kernel:
+        raise NotImplementedError
 
 
 class MonteCarloNTK(_MonteCarlo):

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from .._array.linalg import mirror
-from .._array.namespace import Array, home, to_host
+from .._array.namespace import Array, home, itemsize, to_host
 from .._formula.compilers import apply
+from ..gram.tiled import Costs
 from ..infinite.angle import cosine_of
 from ..infinite.covariance import Covariance, Rows
 from ..infinite.inputs import Inputs, between
@@ -102,11 +103,13 @@ class Zonal(Kernel):
     kernel: Kernel
     series: ZonalSeries
 
-    temporaries = 10  # operation by operation; compiled loops need half as many
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        return self.kernel.validated(x1, x2)
 
-    def checked(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        """As the kernel does."""
-        return self.kernel.checked(x1, x2)
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """Ten arrays of the size of a block, operation by operation; compiled loops need half as many."""
+        here = home(x1)
+        return Costs(here, 1, 10 * itemsize(here), itemsize(here) * (x1.shape[1] + 1))
 
     def prepare(self, x: Array) -> Inputs:
         """The inputs and their variances: no walk through the layers."""

@@ -69,6 +69,10 @@ class Composite(Layer):
         """The sum over the parts."""
         return sum(layer.factor_count for layer in self.layers)
 
+    def factor_size(self, params: Params, outputs: int) -> int:
+        """The sum over the parts."""
+        return sum(layer.factor_size(own, outputs) for layer, own in self._each(params))
+
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
         """The parts in order."""
         for (layer, one, two), own in zip(self._with_factors(factors1, factors2), trained, strict=True):

@@ -6,15 +6,12 @@ N C rows they give the inner products of a full block in the layout of the Gram 
 Their input axis has length 1 where they are the same for every input.
 """
 
-from typing import Literal
-
+from .._array.kinds import Kind
 from .._array.linalg import inner
 from .._array.namespace import Array, home
 from .blockwise import add_kronecker, add_multiple
 
-__all__ = ["Contraction", "Outputs"]
-
-Outputs = Literal["full", "trace", "classwise"]
+__all__ = ["Contraction"]
 
 
 class Contraction:
@@ -24,14 +21,14 @@ class Contraction:
 
     Parameters
     ----------
-    outputs : str
-        "full" keeps all pairs (c, c'), "trace" is the mean over c = c', "classwise" keeps c = c'.
+    kind : str
+        "full" keeps all pairs (c, c'), "classwise" keeps c = c', "scalar" is the mean over c = c'.
     paired : bool
         Only the pairs of inputs (i, i), for the diagonal of a kernel.
     """
 
-    def __init__(self, outputs: Outputs, paired: bool = False) -> None:
-        self.outputs: Outputs = outputs
+    def __init__(self, kind: Kind, paired: bool = False) -> None:
+        self.kind: Kind = kind
         self.paired = paired
         self._total: Array | None = None
 
@@ -39,7 +36,7 @@ class Contraction:
     def block(self) -> Array:
         """What was added: (N1, C, N2, C), (N1, N2) or (C, N1, N2); for pairs (N, C, C), (N,) or (C, N)."""
         total: Array = self._total
-        if self.outputs != "full" or self.paired:
+        if self.kind != "full" or self.paired:
             return total
         n1, outputs, columns = total.shape
         return home(total).xp.reshape(total, (n1, outputs, columns // outputs, outputs))
@@ -50,11 +47,11 @@ class Contraction:
 
     def add(self, features: Array, d1: Array, d2: Array) -> None:
         """Add the features' inner products times <delta_c(x), delta_c'(x')>, of cotangents (N, C, n)."""
-        if self.outputs == "full" and not self.paired:
+        if self.kind == "full" and not self.paired:
             self._add_full(features, d1, d2)
             return
         share = self._reduced(d1, d2)
-        if self.paired and self.outputs == "full":
+        if self.paired and self.kind == "full":
             features = features[:, None, None]
         if 1 in share.shape:  # to be repeated along its input axes, perhaps
             share = share * features
@@ -79,11 +76,11 @@ class Contraction:
         xp = home(d1).xp
         outputs = d1.shape[1]
         if self.paired:
-            if self.outputs == "full":
+            if self.kind == "full":
                 return d1 @ xp.matrix_transpose(d2)
             products = xp.sum(d1 * d2, axis=2).T
-            return products if self.outputs == "classwise" else xp.sum(products, axis=0) / outputs
-        if self.outputs == "classwise":
+            return products if self.kind == "classwise" else xp.sum(products, axis=0) / outputs
+        if self.kind == "classwise":
             stack1 = xp.permute_dims(d1, (1, 0, 2))
             return inner(stack1, stack1 if d2 is d1 else xp.permute_dims(d2, (1, 0, 2)))
         rows1 = xp.reshape(d1, (d1.shape[0], -1))

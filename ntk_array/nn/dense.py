@@ -71,6 +71,11 @@ class Dense(Layer):
         """One: :class:`DenseFactors`."""
         return 1
 
+    def factor_size(self, params: Params, outputs: int) -> int:
+        """Features that come in, and cotangents of those that go out."""
+        width, features = params["weight"].shape
+        return int(features + outputs * width)
+
     def _scales(self, fan_in: int) -> tuple[float, float]:
         """The factors in front of W and of b in the forward pass."""
         return (self.weight_std / fan_in**0.5, self.bias_std) if self.parameterization == "ntk" else (1.0, 1.0)

@@ -88,6 +88,11 @@ class Layer(ABC):
         """How many entries backward adds to the factors; a layer without parameters adds none."""
         return 0
 
+    def factor_size(self, params: Params, outputs: int) -> int:
+        """How many numbers the factors of one input are, at most, for cotangents of so many outputs."""
+        del params, outputs
+        return 0
+
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
         """Add the trained parameters' share of an empirical NTK block to the contraction."""
         del factors1, factors2, contraction, trained

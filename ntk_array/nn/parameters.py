@@ -1,5 +1,7 @@
 """Parameters are nested tuples and dictionaries of arrays; a parameter's name is its path, such as "0.weight"."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

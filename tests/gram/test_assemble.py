@@ -210,8 +210,7 @@ def test_each_input_is_prepared_once_where_that_fits():
         assert len(scheme) > 1
         passes.clear()
         np.testing.assert_allclose(assemble(kernel, x, memory=memory, threads=1), expected, atol=1e-13)
-        probes = 2  # what they take
-        assert (sum(passes) == 40 + probes) == kept
+        assert (sum(passes) == 40) == kept  # and none for the plan
 
 
 # ---- threads ---------------------------------------------------------------------------------------------------------
@@ -233,7 +232,7 @@ def test_threads_do_not_change_values(name):
 class Watched(ntk.InfiniteNTK):
     """An infinite-width kernel that tells when a block begins."""
 
-    def restricted(self, x1, x2):
+    def specialized(self, x1, x2):
         return self
 
     def prepared_block(self, x1, x2):
@@ -272,6 +271,72 @@ def test_matrix_products_have_one_thread_meanwhile(monkeypatch):
     assert all(limits == {1} for _, limits in tiles)
     assert {name for name, _ in tiles} == {threading.current_thread().name, "ntk_array-gram-1"}
     assert not stray_threads()
+
+
+def test_assemblies_that_overlap_leave_the_threads_as_they_were():
+    """The one that starts first ends first, and must not put back its limit while the other runs."""
+    from ntk_array.gram.threads import workers
+
+    before = blas_threads()
+    one, two = workers(2), workers(2)
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert blas_threads() == {1}
+    two.__exit__(None, None, None)
+    assert blas_threads() == before
+
+
+def test_networks_are_drawn_once_for_all_tiles(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    drawn = []
+    init = ntk.nn.Sequential.init
+    monkeypatch.setattr(ntk.nn.Sequential, "init", lambda *a, **k: drawn.append(1) or init(*a, **k))
+    kernel = ntk.MonteCarloNTK(ntk.nn.mlp((8,), 2), 4, 0)
+    whole = kernel(x)
+    assert len(drawn) == 4
+    assert len(plan(kernel, x, memory="30 kB", threads=1)) > 4
+    assert len(drawn) == 4  # planning runs no kernel
+    np.testing.assert_allclose(assemble(kernel, x, memory="30 kB", threads=1), whole, rtol=1e-13)
+    assert len(drawn) == 8
+    out = np.empty((50, 50))
+    sums = ntk.InfiniteNTK(ntk.nn.mlp((8,), 2)) + 2.0 * kernel
+    assert assemble(sums, x, memory="30 kB", threads=1, out=out) is out
+    np.testing.assert_allclose(out, sums(x), rtol=1e-13)
+    assert len(drawn) == 16
+
+
+def test_a_tile_is_data_and_computing_one_a_function():
+    """What a store on disk and workers elsewhere need: everything survives pickling."""
+    import pickle
+
+    from ntk_array.gram.tiled import compute
+
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    for kernel in (ntk.InfiniteNTK(ntk.nn.mlp((1,), 1, bias_std=0.1)), kernels(x)["full"]):
+        scheme = plan(kernel, x, memory="40 kB", threads=1)
+        tiles, kernel = pickle.loads(pickle.dumps((list(scheme.tiles()), kernel)))
+        whole, matrix = assemble(kernel, x), np.zeros(scheme.shape)
+        c = scheme.outputs
+        for tile in tiles:
+            block = compute(kernel, kernel.prepare(x[tile.rows]), kernel.prepare(x[tile.columns]), tile)
+            rows, columns = (slice(s.start * c, s.stop * c) for s in (tile.rows, tile.columns))
+            matrix[rows, columns] = block
+            if tile.mirrored:
+                matrix[columns, rows] = block.T
+        np.testing.assert_allclose(matrix, whole, rtol=0, atol=1e-13 * np.max(whole))
+
+
+def test_derivatives_are_computed_in_tiles():
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    kernel = ntk.InfiniteNTK(ntk.nn.mlp((1,), 1, activation="tanh", bias_std=0.1))
+    slope = kernel.gradient(x, wrt="log_weight_std")["log_weight_std"]
+    derivative = kernel.derivative("log_weight_std")
+    assert len(plan(derivative, x, memory="1 MB", threads=2)) > 4
+    np.testing.assert_allclose(assemble(derivative, x, memory="1 MB", threads=2), slope, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(slope, slope.T)
+    product = (kernel * (2.0 * kernel)).derivative("log_weight_std")
+    np.testing.assert_allclose(product.values(x[:20], None), (4.0 * kernel(x[:20])) * slope[:20, :20], rtol=1e-9)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -348,7 +413,7 @@ def test_the_bar_counts_every_entry(monkeypatch, inputs):
 
     monkeypatch.setattr(tqdm, "tqdm", Bar)
     x = np.random.default_rng(0).normal(size=(30, 3))
-    assemble(kernels(x)["full"], *(x, x[:7])[:inputs], memory="20 kB", progress=True)
+    assemble(kernels(x)["full"], *(x, x[:7])[:inputs], memory="20 kB", threads=2, progress=True)
     (bar,) = bars
     assert bar.n == bar.total == 60 * (60, 14)[inputs - 1]
 
@@ -357,16 +422,16 @@ def test_what_does_not_fit_is_refused_before_work_starts(backend, monkeypatch):
     blocks = []
     kernel, _ = watching(monkeypatch, lambda: blocks.append(None))
     x = backend.array(np.ones((1000, 2)))
-    scheme = plan(kernel, x, memory="1 MB")
+    scheme = plan(kernel, x, memory="4 MB")
     itemsize = 4 if backend.dtype_name == "float32" else 8
     assert scheme.result_bytes == itemsize * 10**6
     needed = scheme.result_bytes + scheme.working_bytes
-    monkeypatch.setattr("ntk_array.gram.memory._host_memory", lambda: needed - 1)
+    monkeypatch.setattr(sys.modules["ntk_array.gram.plan"], "available", lambda home: needed - 1)
     with pytest.raises(
         MemoryError, match=rf"^{needed} bytes \(.*\) are needed, .* of them for the result \(1000, 1000\)"
     ):
-        assemble(kernel, x, memory="1 MB")
-    assert len(blocks) == 2  # the corner that plans look at, twice
+        assemble(kernel, x, memory="4 MB")
+    assert not blocks
 
 
 def test_out_needs_no_new_memory(monkeypatch):
@@ -407,7 +472,8 @@ def test_plans_do_not_underestimate(name):
             scheme = plan(kernel, *inputs, memory=memory, threads=1)
             peak = traced_peak(lambda: assemble(kernel, *inputs, memory=memory, threads=1))  # noqa: B023
             assert peak <= scheme.result_bytes + scheme.working_bytes + 100_000, scheme  # objects, and what is kept
-            assert scheme.working_bytes <= float(memory[0]) * 1e6
+            # An average holds matrices of its own.
+            assert scheme.working_bytes - (name == "monte carlo") * 3 * scheme.result_bytes <= float(memory[0]) * 1e6
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

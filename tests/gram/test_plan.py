@@ -6,7 +6,7 @@ import pytest
 import ntk_array as ntk
 from ntk_array._formula.numba_loops import ENOUGH
 from ntk_array.gram import plan
-from ntk_array.gram.plan import Costs
+from ntk_array.gram.plan import _Bytes
 
 RELU = ntk.InfiniteNTK(ntk.nn.mlp((1,), 1))
 
@@ -49,7 +49,7 @@ def test_shapes_and_bytes_of_results():
 
 
 def test_the_largest_tile_that_fits():
-    costs = Costs(per_entry=10, per_input=7)
+    costs = _Bytes(per_entry=10, per_input=7)
     for room in (24, 100, 1234, 10**6):
         side, same = costs.tile(10**6, 10**6, True, room, 10**9, 1)
         assert side == same
@@ -71,7 +71,7 @@ def test_tiles_are_large_enough_to_compile_their_loops(n1, n2):
             scheme = plan(RELU, *inputs, threads=threads)
             # the last tile along an axis may be a few entries smaller
             assert scheme.tile[0] * scheme.tile[1] >= ENOUGH, scheme
-    costs = Costs(per_entry=10, per_input=7)
+    costs = _Bytes(per_entry=10, per_input=7)
     assert costs.tile(30, 30, True, 10**9, 400, 256) == (30, 30)
     assert costs.tile(30, 30, True, 10 * 450, 400, 256) == (15, 15)  # no room for more than the wanted ones
 

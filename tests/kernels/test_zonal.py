@@ -21,8 +21,8 @@ def sphere(backend, n, d=5, radius=1.0, seed=0):
 
 
 def series_of(kernel, x1, x2=None):
-    restricted = kernel.restricted(x1, x2)
-    return restricted.series if isinstance(restricted, Zonal) else None
+    specialized = kernel.specialized(x1, x2)
+    return specialized.series if isinstance(specialized, Zonal) else None
 
 
 def layer_by_layer(kernel, x1, x2=None):
@@ -134,6 +134,6 @@ def test_it_is_decided_once_for_a_problem():
     assert series_of(kernel, x[:60]) is not None
     assert series_of(kernel, x) is None
     assert series_of(kernel, x[:60], x) is None
-    assert isinstance((2.0 * kernel + kernel).restricted(x[:60], None).left.kernel, Zonal)
+    assert isinstance((2.0 * kernel + kernel).specialized(x[:60], None).left.kernel, Zonal)
     tiles = assemble(kernel, x, memory="100 kB", threads=1)
     np.testing.assert_allclose(tiles, layer_by_layer(kernel, x), rtol=1e-14)
