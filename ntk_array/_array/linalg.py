@@ -10,7 +10,7 @@ __all__ = ["eigh", "inner", "mirror", "with_diagonal"]
 def eigh(a: Array) -> tuple[Array, Array]:
     """Eigenvalues (..., n) in ascending order and eigenvectors (..., n, n) of symmetric matrices.
 
-    Raises numpy.linalg.LinAlgError on every library if a matrix has NaN or infinity, or if the method does not converge.
+    Raises numpy.linalg.LinAlgError, on every library, for NaN or infinity and where the method does not converge.
     """
     xp = home(a).xp
     # CuPy returns numbers for a matrix with NaN, so the input is checked. The largest and the smallest entry are NaN
