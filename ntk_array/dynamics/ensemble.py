@@ -80,10 +80,9 @@ class Ensemble:
             raise TypeError(f"the ensemble has a closed form for SquaredError only, got {type(cost).__name__}")
         self.ntk_kernel, self.nngp_kernel, self.cost = ntk_kernel, nngp_kernel, cost
         self._flow = SpectralFlow(ntk_kernel, cost, None, ridge)
-        self.spectrum, self.ridge = self._flow.spectrum, self._flow.ridge
-        self._eigenvectors = self.spectrum.vectors[0, ...]
-        if self._flow._root is not None:
-            self._eigenvectors = self._flow._root[0, ...] * self._eigenvectors
+        solution = self._flow.solution
+        self.spectrum, self.ridge = solution.factor.spectrum, self._flow.ridge
+        self._eigenvectors = solution.problem.weighted(self.spectrum.vectors)[0, ...]
         self._prior = nngp_kernel(cost.p_in.x)
         self._prior_coordinates = self._eigenvectors.T @ self._prior @ self._eigenvectors
 
@@ -116,8 +115,8 @@ class Ensemble:
             rounding.
         """
         times = time_points(t)
-        flow, x = self._flow, self.cost.p_in.x
-        features = flow._features(x_new)[0, ...]
+        solution, x = self._flow.solution, self.cost.p_in.x
+        features = solution.features(x_new)[0, ...]
         if x_new is None:
             prior = cross = self._prior
         else:
@@ -125,8 +124,8 @@ class Ensemble:
         seen = self._eigenvectors.T @ cross
         means, covariances = [], []
         for time in times.ravel().tolist():
-            gain = features * flow._filter(time)[0, :, 0]
-            means.append(self.cost.shaped(gain @ flow._coordinates[0, ...]))
+            gain = features * self._flow.filter(time)[0, :, 0]
+            means.append(self.cost.shaped(gain @ solution.coordinates[0, ...]))
             # Half of A K A^T - A K(X, x') - K(x, X) A^T, which is symmetric: added to its transpose it is so exactly.
             half = gain @ (0.5 * self._prior_coordinates @ gain.T - seen)
             covariances.append(prior + (half + half.T))

@@ -10,7 +10,7 @@ from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..solve.spectrum import Spectrum
-from .leave_one_out import LeaveOneOut, left_out_residual, regular_inverse
+from .leave_one_out import LeaveOneOut, left_out_residual
 from .ode import IntegratedFlow
 from .spectral_flow import SpectralFlow
 from .state import FlowState
@@ -51,7 +51,9 @@ class GradientFlow:
     Attributes
     ----------
     kernel, cost, f0, ridge
-        What it was made from.
+        The arguments.
+    solver : SpectralFlow or IntegratedFlow
+        The solver: in closed form for the squared error, by integration for every other cost.
     spectrum : Spectrum
         Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off.
 
@@ -102,14 +104,19 @@ class GradientFlow:
         self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None = None, ridge: float = 0.0
     ) -> None:
         solver = SpectralFlow if isinstance(cost, SquaredError) else IntegratedFlow
-        self._solver: SpectralFlow | IntegratedFlow = solver(kernel, cost, f0, ridge)
-        self.kernel, self.cost, self.f0, self.ridge = kernel, cost, f0, self._solver.ridge
+        self.solver: SpectralFlow | IntegratedFlow = solver(kernel, cost, f0, ridge)
+        self.kernel, self.cost, self.f0 = kernel, cost, f0
+
+    @property
+    def ridge(self) -> float:
+        """The number added to the kernel."""
+        return self.solver.ridge
 
     @property
     def spectrum(self) -> Spectrum:
         """The spectrum of the kernel matrix, where the flow is in closed form."""
-        if isinstance(self._solver, SpectralFlow):
-            return self._solver.spectrum
+        if isinstance(self.solver, SpectralFlow):
+            return self.solver.solution.factor.spectrum
         raise AttributeError(f"the flow of {type(self.cost).__name__} is integrated and has no spectrum")
 
     def predict(self, x_new: Array | None = None, t: Any = math.inf, start: FlowState | None = None) -> Array:
@@ -136,8 +143,8 @@ class GradientFlow:
             For t = inf where the cost is not the squared error: its limit need not exist.
         """
         times = time_points(t)
-        states = self._solver.path(times.ravel().tolist(), self._checked(start))
-        flows = self._solver.functions(x_new, states)
+        states = self.solver.path(times.ravel().tolist(), self._checked(start))
+        flows = self.solver.functions(x_new, states)
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
     def advance(self, t: float, start: FlowState | None = None) -> FlowState:
@@ -145,7 +152,7 @@ class GradientFlow:
         times = time_points(t)
         if times.ndim:
             raise ValueError(f"t must be one time, got {t!r}")
-        return self._solver.path([float(times)], self._checked(start))[0]
+        return self.solver.path([float(times)], self._checked(start))[0]
 
     def until(self, cost: float, longest: float, start: FlowState | None = None) -> FlowState:
         """The state at the first time at which C(f_t) is at most ``cost``.
@@ -167,7 +174,7 @@ class GradientFlow:
         ValueError
             If the cost is larger at t = longest.
         """
-        return self._solver.until(nonnegative("cost", cost), nonnegative("longest", longest), self._checked(start))
+        return self.solver.until(nonnegative("cost", cost), nonnegative("longest", longest), self._checked(start))
 
     def leave_one_out(self) -> LeaveOneOut:
         """The prediction of each target by the limit t = inf of the flow on all the others, without a refit.
@@ -200,25 +207,23 @@ class GradientFlow:
         >>> left_out.residual.shape, bool(left_out.error > flow.cost(flow.predict()))
         ((20,), True)
         """
-        solver, cost = self._solver, self.cost
-        if not isinstance(solver, SpectralFlow):
+        cost = self.cost
+        if not isinstance(self.solver, SpectralFlow):
             raise TypeError(f"leave-one-out has a closed form for SquaredError only, got {type(cost).__name__}: refit")
         if not cost.p_in.uniform:
             raise ValueError(
                 "leave-one-out has a closed form for equal weights only: those of the other points would change with "
                 "each point left out; use EmpiricalMeasure(x) without weights, or refit"
             )
-        inverse = regular_inverse(solver.spectrum, self.ridge, "ridge", "leave-one-out has no closed form")
-        residual = left_out_residual(
-            self.kernel.kind, solver.spectrum.vectors, inverse, solver._coordinates, cost.y.shape[1]
-        )
+        solution = self.solver.solution
+        solution.factor.refuse_singular("ridge", "leave-one-out has no closed form")
+        residual = left_out_residual(solution.problem, solution.factor, solution.coordinates)
         return LeaveOneOut(cost.shaped(cost.y - residual), cost.shaped(residual))
 
-    def _regularized(self, ridge: float) -> "GradientFlow":
-        """The same flow of the squared error with another ridge, from the same spectrum."""
+    def with_ridge(self, ridge: float) -> "GradientFlow":
+        """The same flow with another ridge, from the same kernel matrix or eigendecomposition."""
         other = copy.copy(self)
-        other._solver = copy.copy(self._solver)
-        other.ridge = other._solver.ridge = ridge
+        other.solver = self.solver.with_ridge(ridge)
         return other
 
     def _checked(self, start: FlowState | None) -> FlowState | None:

@@ -165,7 +165,7 @@ class _Criterion:
     def slopes(self, model: GaussianProcess, names: Sequence[str]) -> np.ndarray:
         """Derivatives of the loss in hyper-parameters of the kernel."""
         if self.by == "leave_one_out":
-            slopes, scale = model._leave_one_out_gradient(names), 1.0 / max(self.value(model), 1e-300)
+            slopes, scale = model.leave_one_out_gradient(names), 1.0 / max(self.value(model), 1e-300)
         else:
             slopes, scale = model.log_marginal_likelihood(gradient=names)[1], -1.0 / math.prod(model.y.shape)
         return scale * np.asarray([float(to_host(slopes[name])) for name in names])
@@ -250,14 +250,18 @@ class _Search:
         at_bound = tuple(name for name, log in chosen.items() if log in self.bounds[name])
         try:
             factors = {name.removeprefix("log_"): math.exp(log) for name, log in chosen.items()}
-            model = self.start._rescaled(**factors) if any(logs) else self.start
+            model = self.start.rescaled(**factors) if any(logs) else self.start
             if self.ridge in self.names:
                 chosen[self.ridge], bounded = self._best_ridge(model)
                 at_bound += (self.ridge,) if bounded else ()
-                model = model._regularized(math.exp(chosen[self.ridge]))
+                model = self._with_ridge(model, chosen[self.ridge])
             return _Attempt(self.criterion.loss(model), model, chosen, at_bound)
         except np.linalg.LinAlgError as error:
             raise np.linalg.LinAlgError(f"at {chosen}: {error}, choose it as well, or give closer bounds") from error
+
+    @staticmethod
+    def _with_ridge(model: Any, log: float) -> Any:
+        return model.with_ridge(math.exp(log)) if isinstance(model, GradientFlow) else model.with_noise(math.exp(log))
 
     def _best_ridge(self, model: Any) -> tuple[float, bool]:
         """The logarithm of the best noise for a kernel, and whether it sits at a bound."""
@@ -269,7 +273,7 @@ class _Search:
             raise ValueError(f"bounds of {self.ridge} end at {high:.3g}; below {low:.3g} the matrix S may be singular")
 
         def loss(log: float) -> float:
-            return self.criterion.loss(model._regularized(math.exp(log)))
+            return self.criterion.loss(self._with_ridge(model, log))
 
         grid = np.linspace(low, high, 2 + int((high - low) / GRID_STEP)).tolist()
         losses = [loss(log) for log in grid]
