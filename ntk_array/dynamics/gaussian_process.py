@@ -20,7 +20,7 @@ from .problem import KernelProblem
 __all__ = ["HYPERPARAMETERS", "GaussianProcess"]
 
 HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise")
-"""What a likelihood can depend on: factors of the kernel's weight_std and bias_std, and the variance of the noise."""
+"""The hyper-parameters of a likelihood: factors of all weight_std and bias_std, and the variance of the noise."""
 
 
 class GaussianProcess:
@@ -31,13 +31,13 @@ class GaussianProcess:
         mean(x) = K(x, X) S^{-1} y,
         covariance(x, x') = K(x, x') - K(x, X) S^{-1} K(X, x')
 
-    (Rasmussen and Williams 2006, eq. 2.23 and 2.24). K(X, X) is diagonalized once, at construction: its eigenvalues
-    plus the noise are those of S, which give the posterior, the likelihood and leave-one-out alike, and show which
+    (Rasmussen and Williams 2006, eq. 2.23 and 2.24). K(X, X) is diagonalized once, at construction. Its eigenvalues
+    plus the noise are those of S. They give the posterior, the likelihood and leave-one-out alike, and they show which
     directions rounding leaves unresolved. S is never inverted.
 
-    There is no time here. Without noise and with K an NNGP kernel it is the limit t = inf of training the last layer,
-    ``Ensemble(nngp, nngp, cost)``. An ensemble whose ridge is the noise has the same mean there, and another
-    covariance.
+    A Gaussian process has no time. Without noise, and with an NNGP kernel for K, it is the limit t = inf of training
+    the last layer, ``Ensemble(nngp, nngp, cost)``. An ensemble whose ridge is the noise has the same mean in that
+    limit, and another covariance.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ class GaussianProcess:
     spectrum : Spectrum
         Eigenvalues of K(X, X), its rank, condition number and the cut-off.
     singular : bool
-        Whether an eigenvalue of S is below the cut-off n eps lambda_max(K), so that it cannot be told from 0: inputs
-        repeat, and there is no noise. The posterior is then its limit as the noise vanishes, the solution of minimum
-        norm; the likelihood and leave-one-out do not exist.
+        Whether an eigenvalue of S is below the cut-off n eps lambda_max(K), so that it cannot be told from 0. This
+        happens where inputs repeat and there is no noise. The posterior is then the limit of vanishing noise, which is
+        the solution of minimum norm; the likelihood and leave-one-out do not exist.
 
     Raises
     ------
@@ -97,7 +97,7 @@ class GaussianProcess:
 
     @property
     def noise(self) -> float:
-        """The variance of the noise."""
+        """The variance of the noise, which is the ridge of the problem."""
         return self.problem.ridge
 
     @property
@@ -111,14 +111,17 @@ class GaussianProcess:
         return self.factor.singular
 
     def with_noise(self, noise: float) -> "GaussianProcess":
-        """The same process with another variance of the noise, from the same eigendecomposition."""
+        """The same process with another variance of the noise, from the same eigendecomposition.
+
+        ValueError if the noise is negative.
+        """
         other = copy.copy(self)
         other.problem = self.problem.with_ridge(nonnegative("noise", noise))
         other.factor = self.factor.with_ridge(other.noise)
         return other
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "GaussianProcess":
-        """The same process with the weight_std and bias_std of its kernel times these factors."""
+        """The same process with the weight_std and bias_std of its kernel times factors; see ``Kernel.rescaled``."""
         kernel = self.kernel.rescaled(weight_std=weight_std, bias_std=bias_std)
         return GaussianProcess(kernel, self.x, self._cost.shaped(self.y), self.noise)
 
@@ -149,7 +152,7 @@ class GaussianProcess:
     def sample(self, x_new: Array | None, draws: int, seed: Seed) -> Array:
         """Independent draws of f from the posterior, (draws, M, C) or (draws, M).
 
-        One seed gives the same draws on every library, up to the root of its rounding; see :meth:`Gaussian.sample`.
+        One seed gives the same draws on every library; see :meth:`Gaussian.sample`.
         """
         return self.predict(x_new).sample(draws, seed)
 
@@ -172,7 +175,7 @@ class GaussianProcess:
         ----------
         gradient : bool, str or sequence of str
             Some of "log_weight_std" and "log_bias_std", see ``Kernel.gradient``, and "log_noise", the logarithm of the
-            variance of the noise. True: all that exist.
+            variance of the noise. True asks for all derivatives that exist.
 
         Returns
         -------
@@ -253,7 +256,7 @@ class GaussianProcess:
 
     @property
     def _differentiable(self) -> tuple[str, ...]:
-        """The hyper-parameters in which there are derivatives."""
+        """The hyper-parameters in which a derivative exists: the logarithm of no noise is -inf."""
         present = self.kernel.hyperparameters | ({"log_noise"} if self.noise else set())
         return tuple(name for name in HYPERPARAMETERS if name in present)
 

@@ -29,8 +29,8 @@ class GradientDescent:
 
     for C(f) = (1/N) sum ||f(x_i) - y_i||^2; for c times that, another convention of
     :class:`~ntk_array.function_space.SquaredError`, read c eta for eta. Without momentum
-    phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows :class:`GradientFlow` at t = eta k to first order in eta;
-    with it (heavy ball, Polyak 1964), at about t = eta k / (1 - momentum).
+    phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows :class:`GradientFlow` at t = eta k to first order in eta.
+    With momentum (heavy ball, Polyak 1964) it follows the flow at about t = eta k / (1 - momentum).
 
     Parameters
     ----------
@@ -132,14 +132,14 @@ class _Affine(NamedTuple):
 def max_step(kernel: Kernel, x: Array | Cost, momentum: float = 0.0) -> float:
     """The largest stable step of gradient descent on C(f) = (1/N) sum ||f(x_i) - y_i||^2.
 
-    It is (1 + momentum) N / lambda_max(K(x, x)): there the fastest direction neither grows nor decays.
+    It is (1 + momentum) N / lambda_max(K(x, x)). With this step the fastest direction neither grows nor decays.
 
     Parameters
     ----------
     kernel : Kernel
         The neural tangent kernel, empirical or infinite.
     x : array (N, ...) or SquaredError
-        The training inputs, for the cost above; or the cost, for its weights and its convention.
+        The training inputs, for the cost above; or a cost, whose weights and convention then count.
     momentum : float
         Of the heavy ball, from 0 to below 1.
 

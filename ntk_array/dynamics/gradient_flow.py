@@ -44,9 +44,9 @@ class GradientFlow:
     f0 : callable, optional
         The function at t = 0, such as ``net.bind(params)``. None is the centred network, f_0 = 0.
     ridge : float
-        Added to the kernel. It is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2, which also says
-        what it means for other costs; in another convention of the squared error ridge = rho N / (2 c), so that the
-        limit depends on the ridge and not on the convention.
+        Added to the kernel. For every cost it is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2. In
+        another convention of the squared error ridge = rho N / (2 c), so that the limit depends on the ridge and not
+        on the convention.
 
     Attributes
     ----------
@@ -59,18 +59,19 @@ class GradientFlow:
 
     Notes
     -----
-    Directions whose eigenvalue of S is below the cut-off n eps lambda_max cannot be told from null directions, in
-    which a positive semidefinite kernel changes no prediction, on the sample or off it. They are kept while t is so
-    short that this does not matter and left out afterwards: the limit is the solution of minimum norm.
+    A direction whose eigenvalue of S is below the cut-off n eps lambda_max cannot be told from a null direction. In a
+    null direction a positive semidefinite kernel changes no prediction, on the sample or off it. At short times, while
+    2 t / N times the cut-off is below sqrt(eps), such a direction is kept, because its error is small. At long times it
+    is left out, so that the limit is the solution of minimum norm.
 
     The integration is by LSODA (Petzold 1983, in SciPy), stiff or not, with a relative tolerance of eps^(2/3): 4e-11 in
     float64. Coefficients lie on the host in float64; kernel products and derivatives of the cost are computed where the
-    data lie, in their dtype, and the kernel matrix is kept. Once the problem is stiff, (N C)^2 numbers are formed and
-    factored on the host, again and again: that suits N C up to a few thousand. A cost whose derivative jumps, such as
-    an absolute error, is slow to integrate near its minimum.
+    data lie, in their dtype, and the kernel matrix is kept. Where the problem is stiff, LSODA forms and factors
+    (N C)^2 numbers on the host many times, which suits N C up to a few thousand. A cost whose derivative jumps, such
+    as an absolute error, is slow to integrate near its minimum.
 
-    A flow remembers nothing between calls. To go on from where it has got to, keep the :class:`FlowState` that
-    :meth:`advance` and :meth:`until` return and pass it as ``start``.
+    A flow remembers nothing between calls. To continue from a time that was reached, keep the :class:`FlowState` that
+    :meth:`advance` and :meth:`until` return, and pass it as ``start``.
 
     Raises
     ------
@@ -89,7 +90,7 @@ class GradientFlow:
     >>> bool(np.allclose(flow.predict(), np.sin(x[:, 0])))
     True
 
-    Another cost, and on from where it had got to:
+    Another cost, and a flow that continues from a state:
 
     >>> flow = ntk.dynamics.GradientFlow(K, ntk.function_space.CrossEntropy(p_in, np.arange(20) % 3))
     >>> flow.predict(x_new, t=[1.0, 10.0]).shape
@@ -130,7 +131,7 @@ class GradientFlow:
             Times of d/dt f = -grad_K C, from 0 to inf (squared error) or finite. Gradient descent with step eta is at
             t = eta k. Several times take one integration.
         start : FlowState, optional
-            A state of this flow to go on from; times must not lie before it.
+            A state of this flow to continue from; times must not lie before it.
 
         Returns
         -------
@@ -157,22 +158,22 @@ class GradientFlow:
     def until(self, cost: float, longest: float, start: FlowState | None = None) -> FlowState:
         """The state at the first time at which C(f_t) is at most ``cost``.
 
-        With a ridge C(f_t) need not fall at every time; in closed form a crossing that is undone before ``longest`` may
-        then be missed.
+        With a ridge C(f_t) may rise again. If it falls below ``cost`` for a short while only, the closed form may miss
+        that crossing.
 
         Parameters
         ----------
         cost : float
             The value of the cost to stop at.
         longest : float
-            The time to stop at, if the cost has not fallen so far.
+            The time by which the cost must have fallen so far.
         start : FlowState, optional
-            A state of this flow to go on from.
+            A state of this flow to continue from.
 
         Raises
         ------
         ValueError
-            If the cost is larger at t = longest.
+            If the cost is still larger at t = longest.
         """
         return self.solver.until(nonnegative("cost", cost), nonnegative("longest", longest), self._checked(start))
 
@@ -180,8 +181,8 @@ class GradientFlow:
         """The prediction of each target by the limit t = inf of the flow on all the others, without a refit.
 
         With S = Theta + ridge I and alpha = S^{-1} (y - f_0), the residual of point i is [S^{-1}]_ii^{-1} alpha_i; for
-        a full kernel [S^{-1}]_ii is a C x C block. The refits have the same f_0 and the same ridge: a weight decay rho
-        with the same N rho.
+        a full kernel [S^{-1}]_ii is a C x C block. The refits have the same f_0 and the same ridge. A refit has N - 1
+        points, so that its weight decay rho is larger: N rho is the same.
 
         Returns
         -------

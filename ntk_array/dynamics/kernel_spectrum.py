@@ -90,8 +90,8 @@ class KernelSpectrum:
     def eigenfunctions(self, x_new: Array | None = None, count: int | None = None) -> Array:
         """e_1, ..., e_count at new inputs, or on the sample.
 
-        Off the sample it is the Nystrom extension e_k(x) = (1/mu_k) sum_j w_j K(x, x_j) e_k(x_j) (Rasmussen and
-        Williams 2006, section 4.3.2), which magnifies the rounding of the kernel by mu_1 / mu_k.
+        At new inputs it is the Nystrom extension e_k(x) = (1/mu_k) sum_j w_j K(x, x_j) e_k(x_j) (Rasmussen and
+        Williams 2006, section 4.3.2), which magnifies the rounding error of the kernel by mu_1 / mu_k.
 
         Parameters
         ----------
@@ -113,6 +113,7 @@ class KernelSpectrum:
         count = self.rank if count is None else whole("count", count)
         if count > self.rank:
             raise ValueError(f"count is {count}, and {self.rank} eigenvalues can be told from zero: ask for no more")
+        # e_k(x_i) = v_ik / sqrt(w_i), for eigenvectors v_k of the matrix sqrt(w_i) K(x_i, x_j) sqrt(w_j).
         root_n, vectors = math.sqrt(len(self.p_in)), self._vectors[:, :, :count]
         if x_new is None:
             values = root_n * self._problem.unweighted(vectors)[0, ...]
@@ -139,7 +140,7 @@ class KernelSpectrum:
         Raises
         ------
         ValueError
-            If f is no function on the sample, or has not the C outputs of a full kernel.
+            If f is not a function on the sample, or if it does not have the C outputs of a full kernel.
         """
         f = f(self.p_in.x) if callable(f) else f
         columns = self.p_in.values("f", f)
@@ -150,7 +151,7 @@ class KernelSpectrum:
         return result[:, 0] if self.kernel.kind == "full" or f.ndim == 1 else result
 
     def explained(self, f: Function) -> Array:
-        """Which share of ||f||^2_{p^in} lies along each component, (R,).
+        """The share of ||f||^2_{p^in} that lies along each component, (R,).
 
         The shares sum to 1 unless part of f lies in null directions of the kernel, where nothing is learned.
 
@@ -224,7 +225,8 @@ class KernelSpectrum:
         xp, dtype, _ = home(self.eigenvalues)
         times, fastest = time_points(t), 2.0 * self._factor(cost) * self._largest
         relative = self.eigenvalues / self._largest
-        # Relative eigenvalues are at least eps, so that a time cut to this length is as good as infinite.
+        # mu_k t overflows at long times. Relative eigenvalues are at least eps, so that exp(-longest * relative) is
+        # exactly 0 for all of them: a time cut to this length has the limit t = inf.
         longest = float(xp.finfo(dtype).max)
         parts = [function(-min(fastest * time, longest) * relative) for time in times.ravel().tolist()]
         return xp.stack(parts) if times.ndim else parts[0]

@@ -1,4 +1,4 @@
-"""Leave-one-out in closed form: what a kernel fitted to all points but one predicts of that one, without a refit."""
+"""Leave-one-out in closed form: the prediction of each target by a kernel fitted to all others, without a refit."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ __all__ = ["LeaveOneOut", "error_derivative", "left_out_residual"]
 
 
 class LeaveOneOut(NamedTuple):
-    """What is predicted of each target from all the others.
+    """The predictions of each target from all the others.
 
     Attributes
     ----------
@@ -48,12 +48,15 @@ def left_out_residual(problem: KernelProblem, factor: Factorization, prepared: A
 
 
 def error_derivative(vectors: Array, inverse: Array, coordinates: Array, change: Array) -> Array:
-    """The derivative of ``LeaveOneOut.error`` of a scalar kernel, for a derivative (n, n) of S.
+    """The derivative of ``LeaveOneOut.error`` of a scalar kernel, for a derivative ``change`` (n, n) of S.
+
+    ``vectors`` and ``inverse`` are the eigenvectors of S and the eigenvalues of S^{-1}, ``coordinates`` is V^T y.
 
     From dS^{-1} = -S^{-1} dS S^{-1}: with alpha = S^{-1} y and q = diag S^{-1}, the residual e = alpha / q has
     de = (d alpha - e dq) / q (Rasmussen and Williams 2006, section 5.4.2).
     """
     xp = home(vectors).xp
+    # With T = V^T dS V, the columns S^{-1} dS S^{-1} y and the diagonal of S^{-1} dS S^{-1} share V diag(inverse).
     scaled = vectors * inverse
     turned = vectors.T @ change @ vectors
     q = xp.sum(vectors * scaled, axis=1)[:, None]

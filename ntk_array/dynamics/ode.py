@@ -51,6 +51,7 @@ class IntegratedFlow:
         if min(times) < start.time:
             raise ValueError(f"t must not lie before the state to start from, which is at {start.time:g}")
         wanted, index = np.unique(np.asarray([start.time, *times]), return_inverse=True)
+        # One integration serves all times, in ascending order, each one once; index puts them back in the order asked.
         states = [start]
         if len(wanted) > 1:
             run = self._integrate(start, wanted[-1], t_eval=wanted[1:])
@@ -68,6 +69,7 @@ class IntegratedFlow:
             def crossing(_: float, c: np.ndarray) -> float:
                 return self._excess(c, value)
 
+            # SciPy stops an integration at the first zero of a function that carries this attribute.
             crossing.terminal = True  # type: ignore[attr-defined]
             run = self._integrate(start, longest, events=crossing)
             if run.t_events[0].size:
@@ -117,8 +119,8 @@ class IntegratedFlow:
     def _jacobian(self, _: float, flat: np.ndarray) -> np.ndarray:
         """-w H K - decay, H the second derivative of the loss of each example: 2 C derivatives of the cost.
 
-        LSODA's own differences would take N C of them, with steps that float32 cannot see. Where examples interact in
-        the cost, H is an approximation, on which convergence depends and the result does not.
+        LSODA's own differences would take N C of them, with steps that float32 cannot see. H is an approximation where
+        examples interact in the cost. H decides how fast implicit steps converge, and not their result.
         """
         n, c = self.cost.y.shape
         hessian = to_host(self.cost.p_in.column_weights)[:, :, None] * self._curvature(self._on_sample(flat))
@@ -149,8 +151,9 @@ class IntegratedFlow:
         return float(to_host(self.cost(self._on_sample(flat)))) - value
 
     def _scale(self) -> float:
-        """A size of c that moves f as much as the derivative at f_0 is large."""
+        """A typical size of c, for the absolute tolerance: K c is then no larger than the derivative at f_0."""
         xp = home(self._matrix).xp
+        # |K c| is at most the largest row sum of |K| times the largest |c|.
         reach = float(to_host(xp.max(xp.sum(xp.abs(self._matrix), axis=-1))))
         largest = float(to_host(xp.max(xp.abs(self.cost.representer(self.problem.initial)))))
         return largest / reach if reach > 0 and largest > 0 else 1.0

@@ -21,7 +21,6 @@ class SpectralFlow:
 
     @property
     def ridge(self) -> float:
-        """The ridge of S."""
         return self.solution.problem.ridge
 
     def with_ridge(self, ridge: float) -> "SpectralFlow":

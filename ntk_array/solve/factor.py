@@ -1,4 +1,4 @@
-"""What a factorisation of a regularized Gram matrix answers, whichever method made it."""
+"""The questions that a factorisation of a regularized Gram matrix answers, whichever method made it."""
 
 from abc import ABC, abstractmethod
 
