@@ -20,6 +20,7 @@ FLOORS = ("_support", "_array", "_formula", "function_space", "infinite", "nn", 
 FLOORS += ("experiments", "study")
 CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
 OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba"}
+NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public: the underscore keeps them apart from the fields
 IMPORT_SECONDS = 0.1  # where NumPy takes NUMPY_SECONDS: a loaded or slow machine takes longer for both
 NUMPY_SECONDS = 0.075
 
@@ -61,6 +62,17 @@ def bare_creations(tree: ast.Module) -> Iterator[str]:
             missing = {"dtype", "device"} - {keyword.arg for keyword in node.keywords}
             if missing:
                 yield f"line {node.lineno}: {ast.unparse(node)} has no {' and no '.join(sorted(missing))}"
+
+
+def privates_of_others(tree: ast.Module) -> Iterator[str]:
+    """Uses of something._name where something is not the object or class that the code belongs to."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Attribute) and node.attr.startswith("_")) or node.attr.startswith("__"):
+            continue
+        own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        own |= isinstance(node.value, ast.Call) and getattr(node.value.func, "id", None) == "super"
+        if not own and node.attr not in NAMED_TUPLE:
+            yield f"line {node.lineno}: {ast.unparse(node)}"
 
 
 def imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
@@ -120,6 +132,25 @@ def test_every_creation_says_dtype_and_device(path):
         # standard_namespace makes an array to learn its library, and drops it.
         tree.body = [node for node in tree.body if getattr(node, "name", "") != "standard_namespace"]
     assert list(bare_creations(tree)) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_no_object_reads_the_privates_of_another(path):
+    assert list(privates_of_others(parsed(path))) == []
+
+
+@pytest.mark.parametrize(
+    "snippet", ["flow._root", "self._flow._root", "f(x)._root", "def f(self):\n    new = copy(self)\n    new._x = 1"]
+)
+def test_the_checker_catches_a_private_of_another(snippet):
+    assert len(list(privates_of_others(ast.parse(snippet)))) == 1
+
+
+@pytest.mark.parametrize(
+    "snippet", ["self._root", "cls._made", "super()._state()", "place._replace(dtype=d)", "x.__class__", "_root(x)"]
+)
+def test_the_checker_lets_own_privates_pass(snippet):
+    assert list(privates_of_others(ast.parse(snippet))) == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)

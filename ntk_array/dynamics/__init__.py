@@ -1,4 +1,4 @@
-"""What a kernel predicts of training."""
+"""Training as a kernel predicts it: flows, their distribution over initializations, and regression with noise."""
 
 from .ensemble import Ensemble
 from .gaussian import Gaussian

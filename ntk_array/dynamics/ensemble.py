@@ -36,7 +36,7 @@ class Ensemble:
     Parameters
     ----------
     ntk_kernel : Kernel
-        Theta, the kernel that f_t is trained with.
+        Theta, the kernel whose gradient flow f_t follows.
     nngp_kernel : Kernel
         K, the covariance of f_0.
     cost : SquaredError
@@ -48,12 +48,14 @@ class Ensemble:
     ----------
     spectrum : Spectrum
         Eigenvalues of the weighted matrix Theta(X, X), its rank, condition number and the cut-off. Directions below the
-        cut-off are treated as in :class:`GradientFlow`: they keep their covariance at t = 0.
+        cut-off are treated as in :class:`GradientFlow`: at long times training does not move them, so that they keep
+        the covariance that they have at t = 0.
 
     Raises
     ------
     ValueError
-        If a kernel is not scalar (N1, N2): outputs of an infinitely wide network are independent and alike.
+        If a kernel is not scalar (N1, N2). The outputs of an infinitely wide network are independent and share one
+        kernel.
     numpy.linalg.LinAlgError
         If the matrix Theta(X, X) is not positive semidefinite.
 
@@ -80,11 +82,11 @@ class Ensemble:
             raise TypeError(f"the ensemble has a closed form for SquaredError only, got {type(cost).__name__}")
         self.ntk_kernel, self.nngp_kernel, self.cost = ntk_kernel, nngp_kernel, cost
         self._flow = SpectralFlow(ntk_kernel, cost, None, ridge)
-        self.spectrum, self.ridge = self._flow.spectrum, self._flow.ridge
-        self._eigenvectors = self.spectrum.vectors[0, ...]
-        if self._flow._root is not None:
-            self._eigenvectors = self._flow._root[0, ...] * self._eigenvectors
+        solution = self._flow.solution
+        self.spectrum, self.ridge = solution.factor.spectrum, self._flow.ridge
+        self._eigenvectors = solution.problem.weighted(self.spectrum.vectors)[0, ...]
         self._prior = nngp_kernel(cost.p_in.x)
+        # A K(X, X) A^T is (Theta V) phi (V^T K V) phi (Theta V)^T: the middle does not depend on time.
         self._prior_coordinates = self._eigenvectors.T @ self._prior @ self._eigenvectors
 
     @classmethod
@@ -116,8 +118,8 @@ class Ensemble:
             rounding.
         """
         times = time_points(t)
-        flow, x = self._flow, self.cost.p_in.x
-        features = flow._features(x_new)[0, ...]
+        solution, x = self._flow.solution, self.cost.p_in.x
+        features = solution.features(x_new)[0, ...]
         if x_new is None:
             prior = cross = self._prior
         else:
@@ -125,9 +127,10 @@ class Ensemble:
         seen = self._eigenvectors.T @ cross
         means, covariances = [], []
         for time in times.ravel().tolist():
-            gain = features * flow._filter(time)[0, :, 0]
-            means.append(self.cost.shaped(gain @ flow._coordinates[0, ...]))
-            # Half of A K A^T - A K(X, x') - K(x, X) A^T, which is symmetric: added to its transpose it is so exactly.
+            gain = features * self._flow.filter(time)[0, :, 0]
+            means.append(self.cost.shaped(gain @ solution.coordinates[0, ...]))
+            # The covariance changes by A K A^T - A K(X, x') - K(x, X) A^T. It is computed as one half plus the
+            # transpose of that half, which makes it exactly symmetric.
             half = gain @ (0.5 * self._prior_coordinates @ gain.T - seen)
             covariances.append(prior + (half + half.T))
         if not times.ndim:

@@ -34,10 +34,12 @@ class Gaussian(NamedTuple):
         """Independent draws, (draws, M, C) or (draws, M); with T times (draws, T, ...), each time drawn by itself.
 
         A draw is mean + covariance^(1/2) z with z ~ N(0, 1) drawn on the host. The root is the symmetric one, so that
-        one seed gives the same draws on every library, up to the root of its rounding.
+        one seed gives the same draws on every library, up to the square root of its rounding error.
         """
         xp = home(self.mean).xp
         columns = self.mean if self.mean.ndim == self.covariance.ndim else self.mean[..., None]
+        # The symmetric root is unique. A Cholesky factor does not exist for a singular covariance, and V Lambda^(1/2)
+        # depends on the eigenvectors that the library chooses.
         values, vectors = eigh(self.covariance)
         root = vectors * xp.sqrt(xp.clip(values, min=0.0))[..., None, :] @ xp.matrix_transpose(vectors)
         z = home(self.mean).asarray(normal(seed_sequence(seed), count("draws", draws), *columns.shape))
@@ -45,7 +47,7 @@ class Gaussian(NamedTuple):
 
 
 def scalar_kernel(name: str, kernel: Kernel) -> None:
-    """Refuse what is not a kernel (N1, N2): a :class:`Gaussian` has one covariance for all outputs."""
+    """Refuse kernels with a block for each output: a :class:`Gaussian` has one covariance for all outputs."""
     if not isinstance(kernel, Kernel):
         raise TypeError(f"{name} must be a kernel such as ntk_array.InfiniteNNGP(net), got {kernel!r}")
     if kernel.kind != "scalar":

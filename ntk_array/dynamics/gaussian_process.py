@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from typing import Literal, overload
 
 from .._array.linalg import mirror
-from .._array.namespace import Array, home, to_host
+from .._array.namespace import Array, home
 from .._array.random import Seed
-from .._array.validate import inputs, nonnegative, one_of, same_home, targets
+from .._array.validate import nonnegative, one_of
+from ..function_space.cost import SquaredError
+from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
-from ..solve.spectrum import decompose
+from ..solve.spectrum import Spectrum, decompose
 from .gaussian import Gaussian, scalar_kernel
-from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual, precision_diagonal, regular_inverse
+from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual
+from .problem import KernelProblem
 
 __all__ = ["HYPERPARAMETERS", "GaussianProcess"]
 
 HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise")
-"""What a likelihood can depend on: factors of the kernel's weight_std and bias_std, and the variance of the noise."""
+"""The hyper-parameters of a likelihood: factors of all weight_std and bias_std, and the variance of the noise."""
 
 
 class GaussianProcess:
@@ -28,13 +31,13 @@ class GaussianProcess:
         mean(x) = K(x, X) S^{-1} y,
         covariance(x, x') = K(x, x') - K(x, X) S^{-1} K(X, x')
 
-    (Rasmussen and Williams 2006, eq. 2.23 and 2.24). K(X, X) is diagonalized once, at construction: its eigenvalues
-    plus the noise are those of S, which give the posterior, the likelihood and leave-one-out alike, and show which
+    (Rasmussen and Williams 2006, eq. 2.23 and 2.24). K(X, X) is diagonalized once, at construction. Its eigenvalues
+    plus the noise are those of S. They give the posterior, the likelihood and leave-one-out alike, and they show which
     directions rounding leaves unresolved. S is never inverted.
 
-    There is no time here. Without noise and with K an NNGP kernel it is the limit t = inf of training the last layer,
-    ``Ensemble(nngp, nngp, cost)``. An ensemble whose ridge is the noise has the same mean there, and another
-    covariance.
+    A Gaussian process has no time. Without noise, and with an NNGP kernel for K, it is the limit t = inf of training
+    the last layer, ``Ensemble(nngp, nngp, cost)``. An ensemble whose ridge is the noise has the same mean in that
+    limit, and another covariance.
 
     Parameters
     ----------
@@ -49,12 +52,16 @@ class GaussianProcess:
 
     Attributes
     ----------
+    noise : float
+        The variance of the noise.
+    factor : SpectralFactor
+        The factorisation of S: its method, rank and condition number.
     spectrum : Spectrum
         Eigenvalues of K(X, X), its rank, condition number and the cut-off.
     singular : bool
-        Whether an eigenvalue of S is below the cut-off n eps lambda_max(K), so that it cannot be told from 0: inputs
-        repeat, and there is no noise. The posterior is then its limit as the noise vanishes, the solution of minimum
-        norm; the likelihood and leave-one-out do not exist.
+        Whether an eigenvalue of S is below the cut-off n eps lambda_max(K), so that it cannot be told from 0. This
+        happens where inputs repeat and there is no noise. The posterior is then the limit of vanishing noise, which is
+        the solution of minimum norm; the likelihood and leave-one-out do not exist.
 
     Raises
     ------
@@ -80,34 +87,43 @@ class GaussianProcess:
 
     def __init__(self, kernel: Kernel, x: Array, y: Array, noise: float) -> None:
         scalar_kernel("kernel", kernel)
-        noise = nonnegative("noise", noise)
-        self.kernel = kernel
-        self.x = inputs("x", x)
-        y = targets("y", y, int(self.x.shape[0]))
-        same_home(x=self.x, y=y)
-        self._vector = y.ndim == 1
-        self.y = y[:, None] if self._vector else y
-        self._gram = kernel(self.x)
-        self.spectrum = decompose(self._gram[None, ...])
-        self._vectors = self.spectrum.vectors[0, ...]
-        self._coordinates = self._vectors.T @ self.y
-        self._regularize(noise)
+        # The squared error is the likelihood of Gaussian noise. Here it holds the targets.
+        self._cost = SquaredError(EmpiricalMeasure(x), y)
+        self.problem = KernelProblem.of(kernel, self._cost, None, nonnegative("noise", noise))
+        self.kernel, self.x, self.y = kernel, self._cost.p_in.x, self._cost.y
+        self._gram = self.problem.gram()
+        self.factor = decompose(self._gram).with_ridge(self.problem.ridge)
+        self._targets = self.factor.prepare(self.problem.residual(self.y))
 
-    def _regularize(self, noise: float) -> None:
-        xp, s = home(self.y).xp, self.spectrum.values[0, :] + noise
-        resolved = s > self.spectrum.cutoff
-        self.noise, self.singular = noise, not bool(to_host(xp.all(resolved)))
-        self._inverse = xp.where(resolved, 1.0 / xp.where(resolved, s, 1.0), 0.0)
+    @property
+    def noise(self) -> float:
+        """The variance of the noise, which is the ridge of the problem."""
+        return self.problem.ridge
 
-    def _regularized(self, noise: float) -> "GaussianProcess":
-        """The same process with another noise, from the same spectrum."""
+    @property
+    def spectrum(self) -> Spectrum:
+        """The spectrum of K(X, X)."""
+        return self.factor.spectrum
+
+    @property
+    def singular(self) -> bool:
+        """Whether S cannot be told from a singular matrix."""
+        return self.factor.singular
+
+    def with_noise(self, noise: float) -> "GaussianProcess":
+        """The same process with another variance of the noise, from the same eigendecomposition.
+
+        ValueError if the noise is negative.
+        """
         other = copy.copy(self)
-        other._regularize(noise)
+        other.problem = self.problem.with_ridge(nonnegative("noise", noise))
+        other.factor = self.factor.with_ridge(other.noise)
         return other
 
-    def _rescaled(self, **factors: float) -> "GaussianProcess":
-        """The same process with the hyper-parameters of its kernel times factors."""
-        return GaussianProcess(self.kernel.rescaled(**factors), self.x, self._shaped(self.y), self.noise)
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "GaussianProcess":
+        """The same process with the weight_std and bias_std of its kernel times factors; see ``Kernel.rescaled``."""
+        kernel = self.kernel.rescaled(weight_std=weight_std, bias_std=bias_std)
+        return GaussianProcess(kernel, self.x, self._cost.shaped(self.y), self.noise)
 
     def predict(self, x_new: Array | None = None) -> Gaussian:
         """The posterior distribution of f, without the noise of a new observation.
@@ -123,19 +139,20 @@ class GaussianProcess:
             ``mean`` (M, C), or (M,) where the targets were (N,), and ``covariance`` (M, M), the same for every output,
             exactly symmetric, and positive semidefinite up to rounding.
         """
-        xp = home(self.y).xp
+        # half(c)^T half(c) = c^T S^{-1} c for the kernel values c of new inputs with the sample.
         if x_new is None:
-            prior, features = self._gram, self._vectors * self.spectrum.values[0, :]
+            prior, half = self._gram[0, ...], self.factor.half_of_gram()
         else:
-            prior, features = self.kernel(x_new), self.kernel(x_new, self.x) @ self._vectors
-        explained = features * xp.sqrt(self._inverse)
-        mean = features @ (self._inverse[:, None] * self._coordinates)
-        return Gaussian(self._shaped(mean), mirror(prior - explained @ explained.T))
+            xp, cross = home(self.y).xp, self.problem.cross(x_new)
+            prior, half = self.kernel(x_new), self.factor.half(xp.matrix_transpose(cross))
+        half = half[0, ...]
+        mean = half.T @ self.factor.prepared_half(self._targets)[0, ...]
+        return Gaussian(self._cost.shaped(mean), mirror(prior - half.T @ half))
 
     def sample(self, x_new: Array | None, draws: int, seed: Seed) -> Array:
         """Independent draws of f from the posterior, (draws, M, C) or (draws, M).
 
-        One seed gives the same draws on every library, up to the root of its rounding; see :meth:`Gaussian.sample`.
+        One seed gives the same draws on every library; see :meth:`Gaussian.sample`.
         """
         return self.predict(x_new).sample(draws, seed)
 
@@ -158,7 +175,7 @@ class GaussianProcess:
         ----------
         gradient : bool, str or sequence of str
             Some of "log_weight_std" and "log_bias_std", see ``Kernel.gradient``, and "log_noise", the logarithm of the
-            variance of the noise. True: all that exist.
+            variance of the noise. True asks for all derivatives that exist.
 
         Returns
         -------
@@ -186,27 +203,26 @@ class GaussianProcess:
         >>> bool(slope["log_noise"] < 0)                             # less noise explains these targets better
         True
         """
-        inverse = regular_inverse(self.spectrum, self.noise, "noise", "the targets have no density")[0, :]
+        self.factor.refuse_singular("noise", "the targets have no density")
         xp = home(self.y).xp
         n, outputs = self.y.shape
-        fit = xp.sum(inverse[:, None] * self._coordinates**2)
-        value = -0.5 * (fit - outputs * xp.sum(xp.log(inverse)) + n * outputs * math.log(2.0 * math.pi))
+        fit = xp.sum(self.factor.prepared_half(self._targets) ** 2)
+        value = -0.5 * (fit + outputs * self.factor.log_determinant()[0] + n * outputs * math.log(2.0 * math.pi))
         if gradient is False:
             return value
         names = self._differentiable if gradient is True else (gradient,) if isinstance(gradient, str) else gradient
-        return value, {name: self._slope(one_of("gradient", name, HYPERPARAMETERS), inverse) for name in names}
+        alpha = self.factor.prepared_solve(self._targets)
+        return value, {name: self._slope(one_of("gradient", name, HYPERPARAMETERS), alpha) for name in names}
 
-    def _slope(self, name: str, inverse: Array) -> Array:
-        """The derivative of the log marginal likelihood in one hyper-parameter."""
+    def _slope(self, name: str, alpha: Array) -> Array:
+        """The derivative of the log marginal likelihood in one hyper-parameter, for alpha = S^{-1} y, (1, N, C)."""
         xp, outputs = home(self.y).xp, self.y.shape[1]
-        alpha = inverse[:, None] * self._coordinates
         if name == "log_noise":
             if self.noise == 0.0:
                 raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
-            return 0.5 * self.noise * (xp.sum(alpha**2) - outputs * xp.sum(inverse))
-        moved = self._gram_derivative(name) @ self._vectors
-        fit = xp.sum((self._vectors @ alpha) * (moved @ alpha))
-        return 0.5 * (fit - outputs * xp.sum(self._vectors * moved * inverse))
+            return 0.5 * self.noise * (xp.sum(alpha**2) - outputs * self.factor.inverse_trace()[0])
+        change = self._gram_derivative(name)[None, ...]
+        return 0.5 * (xp.sum(alpha * (change @ alpha)) - outputs * self.factor.trace_of(change)[0])
 
     def leave_one_out(self) -> LeaveOneOut:
         """The prediction of each target from all the others, without a refit.
@@ -219,27 +235,30 @@ class GaussianProcess:
         numpy.linalg.LinAlgError
             If S is singular: the formula would divide zero by zero.
         """
-        inverse = regular_inverse(self.spectrum, self.noise, "noise", "leave-one-out has no closed form")
-        vectors, coordinates = self.spectrum.vectors, self._coordinates[None, ...]
-        residual = left_out_residual("scalar", vectors, inverse, coordinates, self.y.shape[1])
-        variance = 1.0 / precision_diagonal(vectors, inverse)[0, :]
-        return LeaveOneOut(self._shaped(self.y - residual), self._shaped(residual), variance)
+        self.factor.refuse_singular("noise", "leave-one-out has no closed form")
+        residual = left_out_residual(self.problem, self.factor, self._targets)
+        variance = 1.0 / self.factor.inverse_diagonal()[0, :]
+        return LeaveOneOut(self._cost.shaped(self.y - residual), self._cost.shaped(residual), variance)
 
-    def _leave_one_out_gradient(self, names: Sequence[str]) -> dict[str, Array]:
-        """Derivatives of ``leave_one_out().error`` in hyper-parameters of the kernel."""
-        return {
-            name: error_derivative(self._vectors, self._inverse, self._coordinates, self._gram_derivative(name))
-            for name in names
-        }
+    def leave_one_out_gradient(self, wrt: Sequence[str]) -> dict[str, Array]:
+        """Derivatives of ``leave_one_out().error`` in "log_weight_std" and "log_bias_std", one array for each name.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If S is singular.
+        TypeError, ValueError
+            If a derivative does not exist; see ``Kernel.gradient``.
+        """
+        self.factor.refuse_singular("noise", "leave-one-out has no closed form")
+        vectors, inverse, targets = self.spectrum.vectors[0, ...], self.factor.inverse[0, :], self._targets[0, ...]
+        return {name: error_derivative(vectors, inverse, targets, self._gram_derivative(name)) for name in wrt}
 
     @property
     def _differentiable(self) -> tuple[str, ...]:
-        """The hyper-parameters in which there are derivatives."""
+        """The hyper-parameters in which a derivative exists: the logarithm of no noise is -inf."""
         present = self.kernel.hyperparameters | ({"log_noise"} if self.noise else set())
         return tuple(name for name in HYPERPARAMETERS if name in present)
 
     def _gram_derivative(self, name: str) -> Array:
         return self.kernel.gradient(self.x, wrt=(name,))[name]
-
-    def _shaped(self, values: Array) -> Array:
-        return values[:, 0] if self._vector else values

@@ -5,18 +5,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._array.kinds import stack_block
 from .._array.linalg import eigh
 from .._array.namespace import Array, home, is_array, to_host
 from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost, SquaredError
+from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
-from .spectral import SpectralDynamics, weight_root
+from ..solve.spectrum import Spectrum
+from .problem import KernelProblem
+from .spectral import SpectralSolution
 
 __all__ = ["GradientDescent", "max_step"]
 
 
-class GradientDescent(SpectralDynamics):
+class GradientDescent:
     """Kernel gradient descent of the squared error with step eta, after any number k of steps in closed form.
 
     f_{k+1} = f_k - eta grad_K C|_{f_k} + momentum (f_k - f_{k-1}), f_{-1} = f_0, moves each eigenvector of
@@ -27,8 +29,8 @@ class GradientDescent(SpectralDynamics):
 
     for C(f) = (1/N) sum ||f(x_i) - y_i||^2; for c times that, another convention of
     :class:`~ntk_array.function_space.SquaredError`, read c eta for eta. Without momentum
-    phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows :class:`GradientFlow` at t = eta k to first order in eta;
-    with it (heavy ball, Polyak 1964), at about t = eta k / (1 - momentum).
+    phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows :class:`GradientFlow` at t = eta k to first order in eta.
+    With momentum (heavy ball, Polyak 1964) it follows the flow at about t = eta k / (1 - momentum).
 
     Parameters
     ----------
@@ -60,7 +62,13 @@ class GradientDescent(SpectralDynamics):
         ridge: float = 0.0,
     ) -> None:
         self.step, self.momentum = positive("step", step), momentum_below_one(momentum)
-        super().__init__(kernel, cost, f0, ridge)
+        self._solution = SpectralSolution(kernel, cost, f0, ridge)
+        self.kernel, self.cost, self.f0, self.ridge = kernel, cost, f0, self._solution.problem.ridge
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off."""
+        return self._solution.factor.spectrum
 
     def predict(self, x_new: Array | None = None, k: Any = 1) -> Array:
         """f_k at new inputs.
@@ -80,20 +88,22 @@ class GradientDescent(SpectralDynamics):
         steps = np.asarray(to_host(k) if is_array(k) else k)
         if steps.ndim > 1 or steps.dtype.kind not in "iu" or (steps < 0).any():
             raise ValueError(f"k must be a number of steps or a sequence of them, whole and not negative, got {k!r}")
-        functions = self._evolve(x_new, steps.ravel().tolist())
+        functions = self._solution.functions(x_new, (self._filter(one) for one in steps.ravel().tolist()))
         return home(self.cost.y).xp.stack(functions) if steps.ndim else functions[0]
 
-    def _speed(self, time: float) -> float:
-        return self._rate * self.step * time / (1.0 - self.momentum)
+    def _filter(self, steps: int) -> Array:
+        """phi_k of the eigenvalues of S, (B, n, 1)."""
+        # At s = 0 each step adds 2 eta / N, which the momentum repeats as a geometric series.
+        largest = self._solution.rate * self.step * steps / (1.0 - self.momentum)
+        return self._solution.factor.filter(lambda s: self._phi(s, steps), largest)
 
-    def _phi(self, s: Array, time: float) -> Array:
-        """The recurrence, an affine map of (phi_k, phi_{k-1}), to the power of time by repeated squaring."""
+    def _phi(self, s: Array, steps: int) -> Array:
+        """The recurrence, an affine map of (phi_k, phi_{k-1}), to the power of k by repeated squaring."""
         xp = home(s).xp
-        rate = self._rate * self.step
+        rate = self._solution.rate * self.step
         one, zero = xp.ones_like(s), xp.zeros_like(s)
         single = _Affine(1.0 + self.momentum - rate * s, -self.momentum * one, one, zero, rate * one, zero)
         result = _Affine(one, zero, zero, one, zero, zero)
-        steps = int(time)
         while steps:
             if steps % 2:
                 result = single.after(result)
@@ -122,14 +132,14 @@ class _Affine(NamedTuple):
 def max_step(kernel: Kernel, x: Array | Cost, momentum: float = 0.0) -> float:
     """The largest stable step of gradient descent on C(f) = (1/N) sum ||f(x_i) - y_i||^2.
 
-    It is (1 + momentum) N / lambda_max(K(x, x)): there the fastest direction neither grows nor decays.
+    It is (1 + momentum) N / lambda_max(K(x, x)). With this step the fastest direction neither grows nor decays.
 
     Parameters
     ----------
     kernel : Kernel
         The neural tangent kernel, empirical or infinite.
     x : array (N, ...) or SquaredError
-        The training inputs, for the cost above; or the cost, for its weights and its convention.
+        The training inputs, for the cost above; or a cost, whose weights and convention then count.
     momentum : float
         Of the heavy ball, from 0 to below 1.
 
@@ -140,15 +150,13 @@ def max_step(kernel: Kernel, x: Array | Cost, momentum: float = 0.0) -> float:
     0.5
     """
     momentum = momentum_below_one(momentum)
-    sample: Array = x
-    root, factor = None, 1.0
-    if isinstance(x, Cost):
-        if not isinstance(x, SquaredError):
-            raise TypeError(f"the largest stable step is known for SquaredError only, got {type(x).__name__}")
-        sample, root, factor = x.p_in.x, weight_root(kernel.kind, x.p_in, x.y.shape[1]), x.factor
-    gram = stack_block(kernel.kind, kernel(sample))
-    gram = gram if root is None else root * gram * home(gram).xp.matrix_transpose(root)
-    largest = float(to_host(eigh(gram)[0]).max())
+    if not isinstance(x, Cost):
+        problem, factor = KernelProblem(kernel, EmpiricalMeasure(x)), 1.0
+    elif isinstance(x, SquaredError):
+        problem, factor = KernelProblem.of(kernel, x, None, 0.0), x.factor
+    else:
+        raise TypeError(f"the largest stable step is known for SquaredError only, got {type(x).__name__}")
+    largest = float(to_host(eigh(problem.gram())[0]).max())
     if largest <= 0:
         raise ValueError("the kernel matrix is zero: every step is stable and nothing is learned")
-    return (1.0 + momentum) * int(sample.shape[0]) / (factor * largest)
+    return (1.0 + momentum) * len(problem.p_in) / (factor * largest)

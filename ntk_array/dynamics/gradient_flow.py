@@ -10,7 +10,7 @@ from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..solve.spectrum import Spectrum
-from .leave_one_out import LeaveOneOut, left_out_residual, regular_inverse
+from .leave_one_out import LeaveOneOut, left_out_residual
 from .ode import IntegratedFlow
 from .spectral_flow import SpectralFlow
 from .state import FlowState
@@ -44,31 +44,34 @@ class GradientFlow:
     f0 : callable, optional
         The function at t = 0, such as ``net.bind(params)``. None is the centred network, f_0 = 0.
     ridge : float
-        Added to the kernel. It is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2, which also says
-        what it means for other costs; in another convention of the squared error ridge = rho N / (2 c), so that the
-        limit depends on the ridge and not on the convention.
+        Added to the kernel. For every cost it is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2. In
+        another convention of the squared error ridge = rho N / (2 c), so that the limit depends on the ridge and not
+        on the convention.
 
     Attributes
     ----------
     kernel, cost, f0, ridge
-        What it was made from.
+        The arguments.
+    solver : SpectralFlow or IntegratedFlow
+        The solver: in closed form for the squared error, by integration for every other cost.
     spectrum : Spectrum
         Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off.
 
     Notes
     -----
-    Directions whose eigenvalue of S is below the cut-off n eps lambda_max cannot be told from null directions, in
-    which a positive semidefinite kernel changes no prediction, on the sample or off it. They are kept while t is so
-    short that this does not matter and left out afterwards: the limit is the solution of minimum norm.
+    A direction whose eigenvalue of S is below the cut-off n eps lambda_max cannot be told from a null direction. In a
+    null direction a positive semidefinite kernel changes no prediction, on the sample or off it. At short times, while
+    2 t / N times the cut-off is below sqrt(eps), such a direction is kept, because its error is small. At long times it
+    is left out, so that the limit is the solution of minimum norm.
 
     The integration is by LSODA (Petzold 1983, in SciPy), stiff or not, with a relative tolerance of eps^(2/3): 4e-11 in
     float64. Coefficients lie on the host in float64; kernel products and derivatives of the cost are computed where the
-    data lie, in their dtype, and the kernel matrix is kept. Once the problem is stiff, (N C)^2 numbers are formed and
-    factored on the host, again and again: that suits N C up to a few thousand. A cost whose derivative jumps, such as
-    an absolute error, is slow to integrate near its minimum.
+    data lie, in their dtype, and the kernel matrix is kept. Where the problem is stiff, LSODA forms and factors
+    (N C)^2 numbers on the host many times, which suits N C up to a few thousand. A cost whose derivative jumps, such
+    as an absolute error, is slow to integrate near its minimum.
 
-    A flow remembers nothing between calls. To go on from where it has got to, keep the :class:`FlowState` that
-    :meth:`advance` and :meth:`until` return and pass it as ``start``.
+    A flow remembers nothing between calls. To continue from a time that was reached, keep the :class:`FlowState` that
+    :meth:`advance` and :meth:`until` return, and pass it as ``start``.
 
     Raises
     ------
@@ -87,7 +90,7 @@ class GradientFlow:
     >>> bool(np.allclose(flow.predict(), np.sin(x[:, 0])))
     True
 
-    Another cost, and on from where it had got to:
+    Another cost, and a flow that continues from a state:
 
     >>> flow = ntk.dynamics.GradientFlow(K, ntk.function_space.CrossEntropy(p_in, np.arange(20) % 3))
     >>> flow.predict(x_new, t=[1.0, 10.0]).shape
@@ -102,14 +105,19 @@ class GradientFlow:
         self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None = None, ridge: float = 0.0
     ) -> None:
         solver = SpectralFlow if isinstance(cost, SquaredError) else IntegratedFlow
-        self._solver: SpectralFlow | IntegratedFlow = solver(kernel, cost, f0, ridge)
-        self.kernel, self.cost, self.f0, self.ridge = kernel, cost, f0, self._solver.ridge
+        self.solver: SpectralFlow | IntegratedFlow = solver(kernel, cost, f0, ridge)
+        self.kernel, self.cost, self.f0 = kernel, cost, f0
+
+    @property
+    def ridge(self) -> float:
+        """The number added to the kernel."""
+        return self.solver.ridge
 
     @property
     def spectrum(self) -> Spectrum:
         """The spectrum of the kernel matrix, where the flow is in closed form."""
-        if isinstance(self._solver, SpectralFlow):
-            return self._solver.spectrum
+        if isinstance(self.solver, SpectralFlow):
+            return self.solver.solution.factor.spectrum
         raise AttributeError(f"the flow of {type(self.cost).__name__} is integrated and has no spectrum")
 
     def predict(self, x_new: Array | None = None, t: Any = math.inf, start: FlowState | None = None) -> Array:
@@ -123,7 +131,7 @@ class GradientFlow:
             Times of d/dt f = -grad_K C, from 0 to inf (squared error) or finite. Gradient descent with step eta is at
             t = eta k. Several times take one integration.
         start : FlowState, optional
-            A state of this flow to go on from; times must not lie before it.
+            A state of this flow to continue from; times must not lie before it.
 
         Returns
         -------
@@ -136,8 +144,8 @@ class GradientFlow:
             For t = inf where the cost is not the squared error: its limit need not exist.
         """
         times = time_points(t)
-        states = self._solver.path(times.ravel().tolist(), self._checked(start))
-        flows = self._solver.functions(x_new, states)
+        states = self.solver.path(times.ravel().tolist(), self._checked(start))
+        flows = self.solver.functions(x_new, states)
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
     def advance(self, t: float, start: FlowState | None = None) -> FlowState:
@@ -145,36 +153,36 @@ class GradientFlow:
         times = time_points(t)
         if times.ndim:
             raise ValueError(f"t must be one time, got {t!r}")
-        return self._solver.path([float(times)], self._checked(start))[0]
+        return self.solver.path([float(times)], self._checked(start))[0]
 
     def until(self, cost: float, longest: float, start: FlowState | None = None) -> FlowState:
         """The state at the first time at which C(f_t) is at most ``cost``.
 
-        With a ridge C(f_t) need not fall at every time; in closed form a crossing that is undone before ``longest`` may
-        then be missed.
+        With a ridge C(f_t) may rise again. If it falls below ``cost`` for a short while only, the closed form may miss
+        that crossing.
 
         Parameters
         ----------
         cost : float
             The value of the cost to stop at.
         longest : float
-            The time to stop at, if the cost has not fallen so far.
+            The time by which the cost must have fallen so far.
         start : FlowState, optional
-            A state of this flow to go on from.
+            A state of this flow to continue from.
 
         Raises
         ------
         ValueError
-            If the cost is larger at t = longest.
+            If the cost is still larger at t = longest.
         """
-        return self._solver.until(nonnegative("cost", cost), nonnegative("longest", longest), self._checked(start))
+        return self.solver.until(nonnegative("cost", cost), nonnegative("longest", longest), self._checked(start))
 
     def leave_one_out(self) -> LeaveOneOut:
         """The prediction of each target by the limit t = inf of the flow on all the others, without a refit.
 
         With S = Theta + ridge I and alpha = S^{-1} (y - f_0), the residual of point i is [S^{-1}]_ii^{-1} alpha_i; for
-        a full kernel [S^{-1}]_ii is a C x C block. The refits have the same f_0 and the same ridge: a weight decay rho
-        with the same N rho.
+        a full kernel [S^{-1}]_ii is a C x C block. The refits have the same f_0 and the same ridge. A refit has N - 1
+        points, so that its weight decay rho is larger: N rho is the same.
 
         Returns
         -------
@@ -200,25 +208,23 @@ class GradientFlow:
         >>> left_out.residual.shape, bool(left_out.error > flow.cost(flow.predict()))
         ((20,), True)
         """
-        solver, cost = self._solver, self.cost
-        if not isinstance(solver, SpectralFlow):
+        cost = self.cost
+        if not isinstance(self.solver, SpectralFlow):
             raise TypeError(f"leave-one-out has a closed form for SquaredError only, got {type(cost).__name__}: refit")
         if not cost.p_in.uniform:
             raise ValueError(
                 "leave-one-out has a closed form for equal weights only: those of the other points would change with "
                 "each point left out; use EmpiricalMeasure(x) without weights, or refit"
             )
-        inverse = regular_inverse(solver.spectrum, self.ridge, "ridge", "leave-one-out has no closed form")
-        residual = left_out_residual(
-            self.kernel.kind, solver.spectrum.vectors, inverse, solver._coordinates, cost.y.shape[1]
-        )
+        solution = self.solver.solution
+        solution.factor.refuse_singular("ridge", "leave-one-out has no closed form")
+        residual = left_out_residual(solution.problem, solution.factor, solution.coordinates)
         return LeaveOneOut(cost.shaped(cost.y - residual), cost.shaped(residual))
 
-    def _regularized(self, ridge: float) -> "GradientFlow":
-        """The same flow of the squared error with another ridge, from the same spectrum."""
+    def with_ridge(self, ridge: float) -> "GradientFlow":
+        """The same flow with another ridge, from the same kernel matrix or eigendecomposition."""
         other = copy.copy(self)
-        other._solver = copy.copy(self._solver)
-        other.ridge = other._solver.ridge = ridge
+        other.solver = self.solver.with_ridge(ridge)
         return other
 
     def _checked(self, start: FlowState | None) -> FlowState | None:

@@ -22,33 +22,34 @@ Model = TypeVar("Model", GaussianProcess, GradientFlow)
 Bounds = Mapping[str, tuple[float, float]]
 
 GRID_STEP = 1.0
-"""Between the logarithms of noises that are looked at first. A criterion depends on them through s + noise for
-eigenvalues s, each of which takes a few units of log noise to go from s to noise."""
+"""The distance between the logarithms of the noises that are tried first. A criterion depends on the noise through
+s + noise for the eigenvalues s. As log noise grows, each of these sums goes from s to the noise within a few units, so
+that a minimum is wider than this distance."""
 
 
 @dataclass(frozen=True)
 class Selection(Generic[Model]):
-    """Chosen hyper-parameters, and how they were found.
+    """The hyper-parameters that were chosen, and how they were found.
 
     Attributes
     ----------
     model : GaussianProcess or GradientFlow
         With the chosen hyper-parameters.
     hyperparameters : dict
-        What was chosen, by name: "log_noise" or "log_ridge", and of "log_weight_std" and "log_bias_std" the logarithms
-        of the factors by which those of the kernel were multiplied.
+        The chosen values, by name: "log_noise" or "log_ridge" is the logarithm of the value itself, "log_weight_std"
+        and "log_bias_std" are logarithms of the factors by which those of the kernel were multiplied.
     value : float
         The criterion there: the log marginal likelihood, or the mean squared leave-one-out error.
     start : float
-        The criterion at the start; NaN where it does not exist, S being singular.
+        The criterion at the start; NaN if S is singular there, so that the criterion does not exist.
     at_bound : tuple of str
-        Those that sit at a bound: the criterion would go on improving beyond, or rounding hides whether it does.
+        The names whose values lie at a bound. The criterion would improve beyond it, or rounding hides whether it does.
     converged : bool
         Whether the optimizer met its tolerance.
     kernels : int
         How many kernel matrices were diagonalized.
     evaluations : int
-        How often the criterion was evaluated, for all noises of all kernels.
+        How many times the criterion was evaluated, for all noises of all kernels.
     """
 
     model: Model
@@ -70,10 +71,11 @@ def select_hyperparameters(
 ) -> Selection[Model]:
     """The hyper-parameters of a Gaussian process, or the ridge of kernel regression, that a criterion prefers.
 
-    One eigendecomposition serves all noises (or ridges), so that the best one for a kernel is looked for all over its
-    bounds: on a grid, then refined. Factors of weight_std and bias_std are looked for by L-BFGS-B from the given kernel
-    on, with derivatives in closed form and the best noise for each kernel tried; where the noise is best the criterion
-    does not change with it, so that its derivatives are those at this noise. They end in a local optimum.
+    One eigendecomposition serves all noises (or ridges). The best noise for a kernel is therefore searched over all of
+    its bounds: on a grid, then refined. Factors of weight_std and bias_std are searched by L-BFGS-B, which starts at
+    the given kernel and ends in a local optimum. It takes derivatives in closed form, at the best noise for each kernel
+    that it tries: there the criterion does not change with the noise, so that these are the derivatives of the best
+    value.
 
     Parameters
     ----------
@@ -88,18 +90,18 @@ def select_hyperparameters(
         Of a Gaussian process some of "log_weight_std", "log_bias_std" and "log_noise"; all that there are unless given.
         Of a flow "log_ridge".
     bounds : dict, optional
-        (low, high) for some of these names. Those of "log_weight_std" and "log_bias_std" are logarithms of the factor
-        times the start, and contain 0; (-log 10, log 10) unless given. Those of "log_noise" and "log_ridge" are
-        logarithms of its value: unless given from 10 times the cut-off of the spectrum to 100 times the largest
-        eigenvalue, or the mean square of the targets if that is more. Noise below twice the cut-off, where S might be
-        singular, is never tried.
+        (low, high) for some of these names. Bounds of "log_weight_std" and "log_bias_std" are logarithms of the factor
+        and contain 0, the start; (-log 10, log 10) unless given. Bounds of "log_noise" and "log_ridge" are logarithms
+        of the value itself. Unless given, they reach from 10 times the cut-off of the spectrum to 100 times the largest
+        eigenvalue, or for the likelihood 100 times the mean square of the targets if that is more. Noise below twice
+        the cut-off is never tried, because S might be singular.
     progress : bool
         Show a progress bar of kernels tried.
 
     Returns
     -------
     Selection
-        The chosen model, and how it was found. The given one stays as it was.
+        The chosen model, and how it was found. The given model is not changed.
 
     Raises
     ------
@@ -146,7 +148,11 @@ def select_hyperparameters(
 
 
 class _Criterion:
-    """A criterion, and the loss that is minimized for it: of order 1 whatever the scale and the number of targets."""
+    """A criterion, and the loss that is minimized for it.
+
+    The loss changes by numbers of order 1, whatever the scale and the number of the targets, so that the tolerances of
+    the optimizers mean the same for all problems.
+    """
 
     def __init__(self, by: Criterion) -> None:
         self.by, self.evaluations = by, 0
@@ -158,14 +164,14 @@ class _Criterion:
         return float(to_host(value))
 
     def loss(self, model: Any) -> float:
-        """Minus the log marginal likelihood a number in y, or the logarithm of the error."""
+        """Minus the log marginal likelihood divided by the number of targets, or the logarithm of the error."""
         value = self.value(model)
         return math.log(max(value, 1e-300)) if self.by == "leave_one_out" else -value / math.prod(model.y.shape)
 
     def slopes(self, model: GaussianProcess, names: Sequence[str]) -> np.ndarray:
         """Derivatives of the loss in hyper-parameters of the kernel."""
         if self.by == "leave_one_out":
-            slopes, scale = model._leave_one_out_gradient(names), 1.0 / max(self.value(model), 1e-300)
+            slopes, scale = model.leave_one_out_gradient(names), 1.0 / max(self.value(model), 1e-300)
         else:
             slopes, scale = model.log_marginal_likelihood(gradient=names)[1], -1.0 / math.prod(model.y.shape)
         return scale * np.asarray([float(to_host(slopes[name])) for name in names])
@@ -179,26 +185,26 @@ class _Attempt(NamedTuple):
 
 
 class _Search:
-    """What may be chosen, within which bounds, and how."""
+    """The search: the names to choose, their bounds, and the two optimizers, one within the other."""
 
     def __init__(self, start: Any, criterion: _Criterion, wrt: str | Sequence[str] | None, bounds: Bounds) -> None:
         self.start, self.criterion = start, criterion
         flow = isinstance(start, GradientFlow)
-        self.ridge = "log_ridge" if flow else "log_noise"
-        known = (self.ridge,) if flow else HYPERPARAMETERS
+        self.ridge_name = "log_ridge" if flow else "log_noise"
+        known = (self.ridge_name,) if flow else HYPERPARAMETERS
         self.y = start.cost.y if flow else start.y
-        present = {self.ridge, *start.kernel.hyperparameters}
+        present = {self.ridge_name, *start.kernel.hyperparameters}
         if wrt is None:
             wrt = [name for name in known if name in present]
         self.names = tuple(one_of("wrt", name, known) for name in ((wrt,) if isinstance(wrt, str) else wrt))
-        self.factors = tuple(name for name in self.names if name != self.ridge)
+        self.factors = tuple(name for name in self.names if name != self.ridge_name)
         if not self.names:
             raise ValueError(f"wrt is empty: name some of {', '.join(known)}")
         if self.factors:
             start.kernel.gradient(start.x[:1, ...], wrt=self.factors)  # refuses those that do not exist
         self.bounds = {name: (-math.log(10.0), math.log(10.0)) for name in self.factors}
-        if self.ridge in self.names and self.ridge not in bounds:
-            self.bounds[self.ridge] = self._ridge_bounds()
+        if self.ridge_name in self.names and self.ridge_name not in bounds:
+            self.bounds[self.ridge_name] = self._ridge_bounds()
         self.bounds |= {name: self._checked(name, pair) for name, pair in bounds.items()}
 
     def _checked(self, name: str, pair: tuple[float, float]) -> tuple[float, float]:
@@ -206,7 +212,7 @@ class _Search:
         low, high = (float(end) for end in pair)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ValueError(f"bounds of {name} must be finite and in order, got {pair!r}")
-        if name != self.ridge and not low <= 0.0 <= high:
+        if name != self.ridge_name and not low <= 0.0 <= high:
             raise ValueError(f"bounds of {name} must contain 0, the logarithm of the factor at the start, got {pair!r}")
         return low, high
 
@@ -216,7 +222,7 @@ class _Search:
         if self.criterion.by == "marginal_likelihood":
             scale = max(scale, float(to_host(home(self.y).xp.mean(self.y**2))))
         if scale == 0.0:
-            raise ValueError(f"the kernel matrix is zero: no {self.ridge} is better than another")
+            raise ValueError(f"the kernel matrix is zero: no {self.ridge_name} is better than another")
         return math.log(10.0 * spectrum.cutoff or home(self.y).eps * scale), math.log(100.0 * scale)
 
     def run(self, progress: bool) -> tuple[_Attempt, bool, int]:
@@ -250,26 +256,32 @@ class _Search:
         at_bound = tuple(name for name, log in chosen.items() if log in self.bounds[name])
         try:
             factors = {name.removeprefix("log_"): math.exp(log) for name, log in chosen.items()}
-            model = self.start._rescaled(**factors) if any(logs) else self.start
-            if self.ridge in self.names:
-                chosen[self.ridge], bounded = self._best_ridge(model)
-                at_bound += (self.ridge,) if bounded else ()
-                model = model._regularized(math.exp(chosen[self.ridge]))
+            model = self.start.rescaled(**factors) if any(logs) else self.start
+            if self.ridge_name in self.names:
+                chosen[self.ridge_name], bounded = self._best_ridge(model)
+                at_bound += (self.ridge_name,) if bounded else ()
+                model = self._with_ridge(model, chosen[self.ridge_name])
             return _Attempt(self.criterion.loss(model), model, chosen, at_bound)
         except np.linalg.LinAlgError as error:
             raise np.linalg.LinAlgError(f"at {chosen}: {error}, choose it as well, or give closer bounds") from error
+
+    @staticmethod
+    def _with_ridge(model: Any, log: float) -> Any:
+        return model.with_ridge(math.exp(log)) if isinstance(model, GradientFlow) else model.with_noise(math.exp(log))
 
     def _best_ridge(self, model: Any) -> tuple[float, bool]:
         """The logarithm of the best noise for a kernel, and whether it sits at a bound."""
         from scipy.optimize import minimize_scalar
 
-        low, high = self.bounds[self.ridge]
+        low, high = self.bounds[self.ridge_name]
         low = max(low, math.log(2.0 * model.spectrum.cutoff)) if model.spectrum.cutoff else low
         if low >= high:
-            raise ValueError(f"bounds of {self.ridge} end at {high:.3g}; below {low:.3g} the matrix S may be singular")
+            raise ValueError(
+                f"bounds of {self.ridge_name} end at {high:.3g}; below {low:.3g} the matrix S may be singular"
+            )
 
         def loss(log: float) -> float:
-            return self.criterion.loss(model._regularized(math.exp(log)))
+            return self.criterion.loss(self._with_ridge(model, log))
 
         grid = np.linspace(low, high, 2 + int((high - low) / GRID_STEP)).tolist()
         losses = [loss(log) for log in grid]
@@ -277,7 +289,8 @@ class _Search:
         near = (grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)])
         inner = minimize_scalar(loss, bounds=near, method="bounded", options={"xatol": 1e-9})
         least = min(losses[k], float(inner.fun))
-        # A bound from which rounding cannot tell the best one: the criterion is flat up to there.
+        # Where the criterion is flat up to a bound, rounding decides where the optimizer ends. The bound itself is the
+        # answer then, and is reported as one.
         for end in (low, high):
             if losses[grid.index(end)] <= least + 100.0 * home(self.y).eps * max(1.0, abs(least)):
                 return end, True

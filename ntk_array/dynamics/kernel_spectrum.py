@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .._array.kinds import stack_block, stack_values
 from .._array.namespace import Array, home, to_host
 from .._array.validate import count as whole
 from .._array.validate import nonnegative, time_points
@@ -12,7 +11,7 @@ from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure, Function
 from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
-from .spectral import weight_root
+from .problem import KernelProblem
 
 __all__ = ["KernelSpectrum"]
 
@@ -75,32 +74,24 @@ class KernelSpectrum:
     """
 
     def __init__(self, kernel: Kernel, p_in: EmpiricalMeasure) -> None:
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
-        if not isinstance(p_in, EmpiricalMeasure):
-            raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
+        self._problem = KernelProblem(kernel, p_in)
         if kernel.kind == "classwise":
             raise ValueError('a class-wise kernel has a spectrum for each output: use outputs="full" or "trace"')
         self.kernel, self.p_in = kernel, p_in
-        block = kernel(p_in.x)
-        xp = home(block).xp
-        self._outputs = int(block.shape[1]) if kernel.kind == "full" else 1
-        gram = stack_block(kernel.kind, block)
-        self._root = weight_root(kernel.kind, p_in, self._outputs)
-        if self._root is not None:
-            gram = self._root * gram * xp.matrix_transpose(self._root)
-        spectrum = decompose(gram)
+        gram = self._problem.gram()
+        self._outputs = int(gram.shape[-1]) // len(p_in)  # of the eigenfunctions
+        xp, spectrum = home(gram).xp, decompose(gram)
         self.rank, self.condition = spectrum.rank, spectrum.condition
         resolved = slice(gram.shape[-1] - self.rank, None)
         self.eigenvalues = xp.flip(spectrum.values[0, resolved]) / len(p_in)
-        self._vectors = xp.flip(spectrum.vectors[0, :, resolved], axis=1)
+        self._vectors = xp.flip(spectrum.vectors[:, :, resolved], axis=-1)
         self._largest = spectrum.largest / len(p_in)
 
     def eigenfunctions(self, x_new: Array | None = None, count: int | None = None) -> Array:
         """e_1, ..., e_count at new inputs, or on the sample.
 
-        Off the sample it is the Nystrom extension e_k(x) = (1/mu_k) sum_j w_j K(x, x_j) e_k(x_j) (Rasmussen and
-        Williams 2006, section 4.3.2), which magnifies the rounding of the kernel by mu_1 / mu_k.
+        At new inputs it is the Nystrom extension e_k(x) = (1/mu_k) sum_j w_j K(x, x_j) e_k(x_j) (Rasmussen and
+        Williams 2006, section 4.3.2), which magnifies the rounding error of the kernel by mu_1 / mu_k.
 
         Parameters
         ----------
@@ -122,13 +113,13 @@ class KernelSpectrum:
         count = self.rank if count is None else whole("count", count)
         if count > self.rank:
             raise ValueError(f"count is {count}, and {self.rank} eigenvalues can be told from zero: ask for no more")
-        n, vectors, root = len(self.p_in), self._vectors[:, :count], self._root
+        # e_k(x_i) = v_ik / sqrt(w_i), for eigenvectors v_k of the matrix sqrt(w_i) K(x_i, x_j) sqrt(w_j).
+        root_n, vectors = math.sqrt(len(self.p_in)), self._vectors[:, :, :count]
         if x_new is None:
-            values = math.sqrt(n) * (vectors if root is None else vectors / root[0, ...])
+            values = root_n * self._problem.unweighted(vectors)[0, ...]
         else:
-            cross = stack_block(self.kernel.kind, self.kernel(x_new, self.p_in.x))[0, ...]
-            sources = vectors if root is None else root[0, ...] * vectors
-            values = cross @ sources / (math.sqrt(n) * self.eigenvalues[:count])
+            product = (self._problem.block(x_new) @ self._problem.weighted(vectors))[0, ...]
+            values = product / (root_n * self.eigenvalues[:count])
         if self.kernel.kind == "full":
             return home(values).xp.reshape(values, (values.shape[0] // self._outputs, self._outputs, count))
         return values
@@ -149,19 +140,18 @@ class KernelSpectrum:
         Raises
         ------
         ValueError
-            If f is no function on the sample, or has not the C outputs of a full kernel.
+            If f is not a function on the sample, or if it does not have the C outputs of a full kernel.
         """
         f = f(self.p_in.x) if callable(f) else f
         columns = self.p_in.values("f", f)
         if self.kernel.kind == "full" and columns.shape[1] != self._outputs:
             raise ValueError(f"f has {columns.shape[1]} outputs, the kernel has {self._outputs}; they must agree")
-        stacked = stack_values(self.kernel.kind, columns)
-        stacked = stacked if self._root is None else self._root * stacked
-        result = self._vectors.T @ stacked[0, ...] / math.sqrt(len(self.p_in))
+        stacked = self._problem.weighted(self._problem.stack(columns))
+        result = self._vectors[0, ...].T @ stacked[0, ...] / math.sqrt(len(self.p_in))
         return result[:, 0] if self.kernel.kind == "full" or f.ndim == 1 else result
 
     def explained(self, f: Function) -> Array:
-        """Which share of ||f||^2_{p^in} lies along each component, (R,).
+        """The share of ||f||^2_{p^in} that lies along each component, (R,).
 
         The shares sum to 1 unless part of f lies in null directions of the kernel, where nothing is learned.
 
@@ -235,7 +225,8 @@ class KernelSpectrum:
         xp, dtype, _ = home(self.eigenvalues)
         times, fastest = time_points(t), 2.0 * self._factor(cost) * self._largest
         relative = self.eigenvalues / self._largest
-        # Relative eigenvalues are at least eps, so that a time cut to this length is as good as infinite.
+        # mu_k t overflows at long times. Relative eigenvalues are at least eps, so that exp(-longest * relative) is
+        # exactly 0 for all of them: a time cut to this length has the limit t = inf.
         longest = float(xp.finfo(dtype).max)
         parts = [function(-min(fastest * time, longest) * relative) for time in times.ravel().tolist()]
         return xp.stack(parts) if times.ndim else parts[0]

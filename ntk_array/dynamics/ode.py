@@ -1,22 +1,22 @@
 """Gradient flow of any cost, by integration of N x C coefficients in time."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .._array.kinds import stack_block, stack_values, unstack_values
 from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
-from .problem import KernelDynamics
+from .problem import KernelProblem
 from .state import FlowState, not_reached
 
 __all__ = ["IntegratedFlow"]
 
 
-class IntegratedFlow(KernelDynamics):
+class IntegratedFlow:
     """f_t(x) = f_0(x) + K(x, X) c(t) with d/dt c = -w d|_{f_t} - (2 ridge / N) c and c(0) = 0.
 
     The coefficients (N, C) are integrated by LSODA (Petzold 1983; in SciPy), which changes between Adams and backward
@@ -26,9 +26,19 @@ class IntegratedFlow(KernelDynamics):
     """
 
     def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
-        super().__init__(kernel, cost, f0, ridge)
-        self._matrix = self._gram()
-        self._decay = 2.0 * cost.factor * self.ridge / len(cost.p_in)
+        self.problem, self.cost = KernelProblem.of(kernel, cost, f0, ridge), cost
+        self._matrix = self.problem.block()
+
+    @property
+    def ridge(self) -> float:
+        """The ridge, which makes the coefficients decay."""
+        return self.problem.ridge
+
+    def with_ridge(self, ridge: float) -> "IntegratedFlow":
+        """The same flow with another ridge, from the same kernel matrix."""
+        other = copy.copy(self)
+        other.problem = self.problem.with_ridge(ridge)
+        return other
 
     def path(self, times: Sequence[float], start: FlowState | None) -> list[FlowState]:
         """The states at times, in any order, by one integration from a state (from t = 0 if None)."""
@@ -41,6 +51,7 @@ class IntegratedFlow(KernelDynamics):
         if min(times) < start.time:
             raise ValueError(f"t must not lie before the state to start from, which is at {start.time:g}")
         wanted, index = np.unique(np.asarray([start.time, *times]), return_inverse=True)
+        # One integration serves all times, in ascending order, each one once; index puts them back in the order asked.
         states = [start]
         if len(wanted) > 1:
             run = self._integrate(start, wanted[-1], t_eval=wanted[1:])
@@ -58,6 +69,7 @@ class IntegratedFlow(KernelDynamics):
             def crossing(_: float, c: np.ndarray) -> float:
                 return self._excess(c, value)
 
+            # SciPy stops an integration at the first zero of a function that carries this attribute.
             crossing.terminal = True  # type: ignore[attr-defined]
             run = self._integrate(start, longest, events=crossing)
             if run.t_events[0].size:
@@ -67,14 +79,12 @@ class IntegratedFlow(KernelDynamics):
 
     def functions(self, x_new: Array | None, states: Sequence[FlowState]) -> list[Array]:
         """f_t at new inputs (the training points if None), one array a state."""
-        x = self.cost.p_in.x
-        start = self._initial if x_new is None else self._f0(x_new)
-        block = self._matrix if x_new is None else stack_block(self.kernel.kind, self.kernel(x_new, x))
+        start = self.problem.start(x_new)
+        block = self._matrix if x_new is None else self.problem.block(x_new)
         return [self.cost.shaped(self._expand(start, block, state.coefficients)) for state in states]
 
     def _expand(self, start: Array, block: Array, c: Array) -> Array:
-        kind = self.kernel.kind
-        return start + unstack_values(kind, block @ stack_values(kind, c), self.cost.y.shape[1])
+        return start + self.problem.unstack(block @ self.problem.stack(c))
 
     def _integrate(self, start: FlowState, end: float, **options: Any) -> Any:
         from scipy.integrate import solve_ivp
@@ -97,6 +107,10 @@ class IntegratedFlow(KernelDynamics):
             )
         return run
 
+    @property
+    def _decay(self) -> float:
+        return 2.0 * self.cost.factor * self.ridge / len(self.cost.p_in)
+
     def _velocity(self, _: float, flat: np.ndarray) -> np.ndarray:
         d = self.cost.representer(self._on_sample(flat))
         force = to_host(self.cost.p_in.column_weights * d).astype(np.float64).ravel()
@@ -105,13 +119,13 @@ class IntegratedFlow(KernelDynamics):
     def _jacobian(self, _: float, flat: np.ndarray) -> np.ndarray:
         """-w H K - decay, H the second derivative of the loss of each example: 2 C derivatives of the cost.
 
-        LSODA's own differences would take N C of them, with steps that float32 cannot see. Where examples interact in
-        the cost, H is an approximation, on which convergence depends and the result does not.
+        LSODA's own differences would take N C of them, with steps that float32 cannot see. H is an approximation where
+        examples interact in the cost. H decides how fast implicit steps converge, and not their result.
         """
         n, c = self.cost.y.shape
         hessian = to_host(self.cost.p_in.column_weights)[:, :, None] * self._curvature(self._on_sample(flat))
         matrix = to_host(self._matrix).astype(np.float64)
-        if self.kernel.kind == "full":
+        if self.problem.kind == "full":
             jacobian = np.einsum("ice,iejd->icjd", hessian, matrix.reshape(n, c, n, c), optimize=True)
         else:
             jacobian = np.einsum("icd,dij->icjd", hessian, np.broadcast_to(matrix, (c, n, n)))
@@ -131,16 +145,17 @@ class IntegratedFlow(KernelDynamics):
         return hessian
 
     def _on_sample(self, flat: np.ndarray) -> Array:
-        return self._expand(self._initial, self._matrix, self._device(flat))
+        return self._expand(self.problem.initial, self._matrix, self._device(flat))
 
     def _excess(self, flat: np.ndarray, value: float) -> float:
         return float(to_host(self.cost(self._on_sample(flat)))) - value
 
     def _scale(self) -> float:
-        """A size of c that moves f as much as the derivative at f_0 is large."""
+        """A typical size of c, for the absolute tolerance: K c is then no larger than the derivative at f_0."""
         xp = home(self._matrix).xp
+        # |K c| is at most the largest row sum of |K| times the largest |c|.
         reach = float(to_host(xp.max(xp.sum(xp.abs(self._matrix), axis=-1))))
-        largest = float(to_host(xp.max(xp.abs(self.cost.representer(self._initial)))))
+        largest = float(to_host(xp.max(xp.abs(self.cost.representer(self.problem.initial)))))
         return largest / reach if reach > 0 and largest > 0 else 1.0
 
     def _device(self, flat: np.ndarray) -> Array:

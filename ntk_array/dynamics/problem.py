@@ -1,50 +1,147 @@
-"""What all dynamics start from: a kernel, a cost, the function at t = 0 and a ridge."""
+"""The problem that all dynamics solve: a kernel on a sample, the function at t = 0 and a ridge."""
 
+import copy
 from collections.abc import Callable
 
-from .._array.kinds import stack_block, stack_values
+from .._array.kinds import stack_block, stack_values, unstack_values
 from .._array.namespace import Array, home
 from .._array.validate import nonnegative, real_array, same_home
 from ..function_space.cost import Cost
+from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
 
-__all__ = ["KernelDynamics"]
+__all__ = ["KernelProblem"]
 
 
-class KernelDynamics:
-    """A kernel and a cost, with f_0 on the sample, checked against each other."""
+class KernelProblem:
+    """A kernel on the sample of p^in, with f_0 and a ridge, checked against each other, as stacks of matrices.
 
-    def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
+    Kernels of every kind become B ordinary matrices with n rows (:mod:`ntk_array._array.kinds`), and values of
+    functions (B, n, k). With weights w_i the dynamics are symmetric in the variables sqrt(N w_i) f(x_i), so that
+    :meth:`gram`, :meth:`cross` and :meth:`residual` carry these factors. Equal weights make them 1, and nothing is
+    multiplied.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        K.
+    p_in : EmpiricalMeasure
+        The sample and its weights.
+    outputs : int, optional
+        C, the number of outputs of f_0 and of the targets. None where there are neither.
+    f0 : callable, optional
+        The function at t = 0; None is f_0 = 0.
+    ridge : float
+        Added to the diagonal of the weighted Gram matrix.
+
+    Attributes
+    ----------
+    kind : "scalar", "classwise" or "full"
+        Of the kernel.
+    initial : array (N, C)
+        f_0 on the sample.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        p_in: EmpiricalMeasure,
+        outputs: int | None = None,
+        f0: Callable[[Array], Array] | None = None,
+        ridge: float = 0.0,
+    ) -> None:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
-        if not isinstance(cost, Cost):
-            raise TypeError(f"cost must be a cost functional such as SquaredError(p_in, y), got {cost!r}")
+        if not isinstance(p_in, EmpiricalMeasure):
+            raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
         if f0 is not None and not callable(f0):
             raise TypeError("f0 must be a function of x, such as net.bind(params), or None for a centred network")
-        self.kernel, self.cost, self.f0 = kernel, cost, f0
+        self.kernel, self.kind, self.p_in = kernel, kernel.kind, p_in
+        self.outputs, self.f0 = outputs, f0
         self.ridge = nonnegative("ridge", ridge)
-        self._initial = self._f0(cost.p_in.x)
+        self.initial: Array = None if outputs is None else self.start(p_in.x)
+        # sqrt(N w_i) as a column (N, 1).
+        self._root = None if p_in.uniform else home(p_in.x).xp.sqrt(len(p_in) * p_in.column_weights)
 
-    def _gram(self) -> Array:
-        """The kernel matrix of the sample, as a stack (B, n, n)."""
-        kind, y = self.kernel.kind, self.cost.y
-        gram = stack_block(kind, self.kernel(self.cost.p_in.x))
-        if gram.shape[:2] != stack_values(kind, y).shape[:2]:
+    @classmethod
+    def of(cls, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> "KernelProblem":
+        """The problem on the sample of a cost, with as many outputs as its targets have."""
+        if not isinstance(cost, Cost):
+            raise TypeError(f"cost must be a cost functional such as SquaredError(p_in, y), got {cost!r}")
+        return cls(kernel, cost.p_in, int(cost.y.shape[1]), f0, ridge)
+
+    def with_ridge(self, ridge: float) -> "KernelProblem":
+        """The same problem with another ridge."""
+        other = copy.copy(self)
+        other.ridge = nonnegative("ridge", ridge)
+        return other
+
+    # ---- kernel values -----------------------------------------------------------------------------------------------
+
+    def block(self, x_new: Array | None = None) -> Array:
+        """K(x_new, X) without weights, (B, m, n); K(X, X) if x_new is None."""
+        x = self.p_in.x
+        if x_new is not None:
+            return stack_block(self.kind, self.kernel(x_new, x))
+        block = stack_block(self.kind, self.kernel(x))
+        if self.initial is not None and block.shape[:2] != stack_values(self.kind, self.initial).shape[:2]:
             raise ValueError(
-                f"the kernel and the targets disagree on the number of outputs: y is {tuple(y.shape)}, the kernel "
-                f"matrix {tuple(gram.shape)} (stack, rows, columns)"
+                f"the kernel and the targets disagree on the number of outputs: y is {tuple(self.initial.shape)}, the "
+                f"kernel matrix {tuple(block.shape)} (stack, rows, columns)"
             )
-        return gram
+        return block
 
-    def _f0(self, x: Array) -> Array:
-        """f_0 at inputs (M, ...), as (M, C)."""
-        xp, dtype, device = home(self.cost.y)
-        shape = (x.shape[0], self.cost.y.shape[1])
+    def gram(self) -> Array:
+        """sqrt(N w_i) K(x_i, x_j) sqrt(N w_j), (B, n, n)."""
+        return self._columns_weighted(self.weighted(self.block()))
+
+    def cross(self, x_new: Array) -> Array:
+        """K(x_new, x_j) sqrt(N w_j), (B, m, n)."""
+        return self._columns_weighted(self.block(x_new))
+
+    # ---- values of functions -----------------------------------------------------------------------------------------
+
+    def start(self, x_new: Array | None = None) -> Array:
+        """f_0 at new inputs (the sample if None), as (M, C)."""
+        if x_new is None:
+            return self.initial
+        xp, dtype, device = home(self.p_in.x)
+        shape = (x_new.shape[0], self.outputs)
         if self.f0 is None:
             return xp.zeros(shape, dtype=dtype, device=device)
-        values = real_array("f0(x)", self.f0(x))
+        values = real_array("f0(x)", self.f0(x_new))
         values = values[:, None] if values.ndim == 1 else values
-        same_home(**{"y": self.cost.y, "f0(x)": values})
+        same_home(**{"x": self.p_in.x, "f0(x)": values})
         if values.shape != shape:
             raise ValueError(f"f0(x) has shape {tuple(values.shape)}; expected {shape}")
         return values
+
+    def residual(self, y: Array) -> Array:
+        """sqrt(N w_i) (y_i - f_0(x_i)) for targets (N, C), as (B, n, k)."""
+        return self.weighted(self.stack(y - self.initial))
+
+    def stack(self, values: Array) -> Array:
+        """Values (N, C) of a function on the sample as (B, n, k), without weights."""
+        return stack_values(self.kind, values)
+
+    def unstack(self, stacked: Array) -> Array:
+        """Values (M, C) of a function, from (B, m, k) without weights."""
+        return unstack_values(self.kind, stacked, self.initial.shape[1])
+
+    def weighted(self, stacked: Array) -> Array:
+        """sqrt(N w_i) times the rows of (B, n, k)."""
+        return stacked if self._root is None else self._factors(stacked.shape[-2]) * stacked
+
+    def unweighted(self, stacked: Array) -> Array:
+        """The inverse of :meth:`weighted`."""
+        return stacked if self._root is None else stacked / self._factors(stacked.shape[-2])
+
+    def _columns_weighted(self, block: Array) -> Array:
+        return block if self._root is None else block * self._factors(block.shape[-1])[:, 0]
+
+    def _factors(self, rows: int) -> Array:
+        """sqrt(N w_i) as (n, 1): a full kernel has a row for each output of an input, in the order i * C + c."""
+        points = len(self.p_in)
+        return home(self._root).xp.reshape(
+            home(self._root).xp.broadcast_to(self._root, (points, rows // points)), (rows, 1)
+        )

@@ -1,87 +1,66 @@
-"""What gradient flow and gradient descent share: along each eigenvector of the kernel the residual decays by itself."""
+"""The part that gradient flow, gradient descent and ensembles share: each eigenvector of the kernel evolves alone."""
 
-from abc import ABC, abstractmethod
+import copy
 from collections.abc import Callable, Iterable
 
-from .._array.kinds import Kind, stack_block, stack_values, unstack_values
-from .._array.namespace import Array, home
+from .._array.namespace import Array
 from ..function_space.cost import Cost, SquaredError
-from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
 from ..solve.spectrum import decompose
-from .problem import KernelDynamics
+from .problem import KernelProblem
 
-__all__ = ["SpectralDynamics", "weight_root"]
+__all__ = ["SpectralSolution"]
 
 
-class SpectralDynamics(KernelDynamics, ABC):
-    """f(x) = f_0(x) + Theta(x, X) phi(S) (y - f_0(X)) for a function phi of the eigenvalues of S = Theta + ridge I.
+class SpectralSolution:
+    """f(x) = f_0(x) + Theta(x, X) phi(S) (y - f_0(X)) for any function phi of the eigenvalues of S = Theta + ridge I.
 
-    A subclass says what phi is at a time. S is diagonalized once, here, and never inverted.
+    S is diagonalized once, at construction, and never inverted. The flows say what phi is at a time, as
+    ``factor.filter(phi, bound)``.
+
+    Attributes
+    ----------
+    problem : KernelProblem
+    cost : SquaredError
+    factor : SpectralFactor
+        Of S, for the weighted Gram matrix.
+    coordinates : array (B, n, k)
+        The weighted residual y - f_0 along the eigenvectors.
+    rate : float
+        2 c / N, c the factor of the cost: the residual along an eigenvector of eigenvalue s decays as exp(-rate s t).
     """
 
     def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
-        super().__init__(kernel, cost, f0, ridge)
+        self.problem = KernelProblem.of(kernel, cost, f0, ridge)
         if not isinstance(cost, SquaredError):
             raise TypeError(f"the dynamics have a closed form for SquaredError only, got {type(cost).__name__}")
-        xp = home(cost.y).xp
-        residual = stack_values(kernel.kind, cost.y - self._initial)
-        gram = self._gram()
-        # With weights the dynamics are symmetric in the variables sqrt(N w_i) f(x_i).
-        self._root = weight_root(kernel.kind, cost.p_in, cost.y.shape[1])
-        if self._root is not None:
-            gram = self._root * gram * xp.matrix_transpose(self._root)
-            residual = self._root * residual
-        self._rate = 2.0 * cost.factor / len(cost.p_in)
-        self.spectrum = decompose(gram)
-        self._coordinates = xp.matrix_transpose(self.spectrum.vectors) @ residual
+        self.cost = cost
+        self.factor = decompose(self.problem.gram()).with_ridge(self.problem.ridge)
+        self.coordinates = self.factor.prepare(self.problem.residual(cost.y))
+        self.rate = 2.0 * cost.factor / len(cost.p_in)
 
-    @abstractmethod
-    def _phi(self, s: Array, time: float) -> Array:
-        """phi of eigenvalues s of S, at one time."""
+    def with_ridge(self, ridge: float) -> "SpectralSolution":
+        """The same problem with another ridge, from the same eigendecomposition."""
+        other = copy.copy(self)
+        other.problem, other.factor = self.problem.with_ridge(ridge), self.factor.with_ridge(ridge)
+        return other
 
-    @abstractmethod
-    def _speed(self, time: float) -> float:
-        """phi at s = 0, which is its largest value."""
-
-    def _evolve(self, x_new: Array | None, times: Iterable[float]) -> list[Array]:
-        """f at new inputs (the training points if None), one array a time."""
-        kind, outputs = self.kernel.kind, self.cost.y.shape[1]
-        features = self._features(x_new)
-        start = self._initial if x_new is None else self._f0(x_new)
+    def functions(self, x_new: Array | None, filters: Iterable[Array]) -> list[Array]:
+        """f at new inputs (the training points if None), one array for each filter (B, n, 1)."""
+        features, start = self.features(x_new), self.problem.start(x_new)
         return [
-            self.cost.shaped(start + unstack_values(kind, features @ (self._filter(time) * self._coordinates), outputs))
-            for time in times
+            self.cost.shaped(start + self.problem.unstack(features @ (filtered * self.coordinates)))
+            for filtered in filters
         ]
 
-    def _features(self, x_new: Array | None) -> Array:
-        """Theta(x, X) times the eigenvectors, (B, rows, n), x the training points if None."""
-        vectors, root = self.spectrum.vectors, self._root
+    def features(self, x_new: Array | None) -> Array:
+        """Theta(x, X) times the weighted eigenvectors, (B, rows, n), with x the training points if None."""
+        spectrum = self.factor.spectrum
         if x_new is None:
-            features = vectors * self.spectrum.values[:, None, :]
-            return features if root is None else features / root
-        cross = stack_block(self.kernel.kind, self.kernel(x_new, self.cost.p_in.x))
-        cross = cross if root is None else cross * home(cross).xp.matrix_transpose(root)
-        return cross @ vectors
+            return self.problem.unweighted(spectrum.vectors * spectrum.values[:, None, :])
+        return self.problem.cross(x_new) @ spectrum.vectors
 
-    def _filter(self, time: float) -> Array:
-        """phi (B, n, 1), without the directions that rounding leaves unresolved once they would matter.
-
-        Their share is noise of size eps lambda_max phi, and phi grows with time.
-        """
-        spectrum = self.spectrum
-        xp, eps = home(spectrum.values).xp, home(spectrum.values).eps
-        s = spectrum.values + self.ridge
-        phi = self._phi(s, time)
-        if self._speed(time) * max(spectrum.cutoff, 1e-300) > eps**0.5:
-            phi = xp.where(s > spectrum.cutoff, phi, 0.0)
-        return phi[..., None]
-
-
-def weight_root(kind: Kind, p_in: EmpiricalMeasure, outputs: int) -> Array | None:
-    """sqrt(N w_i) as (B, n, 1), None where all are 1."""
-    if p_in.uniform:
-        return None
-    xp = home(p_in.x).xp
-    columns = xp.broadcast_to(xp.sqrt(len(p_in) * p_in.column_weights), (len(p_in), outputs))
-    return stack_values(kind, columns)[..., :1]
+    def coefficients(self, filtered: Array) -> Array:
+        """c (N, C) of f(x) = f_0(x) + Theta(x, X) c, for one filter."""
+        stacked = self.factor.prepared_apply(filtered, self.coordinates)
+        return self.problem.unstack(self.problem.weighted(stacked))

@@ -1,4 +1,4 @@
-"""Where a flow has got to."""
+"""The state of a flow at one time."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ __all__ = ["FlowState", "not_reached"]
 
 @dataclass(frozen=True)
 class FlowState:
-    """f_t as the coefficients of f_t(x) = f_0(x) + K(x, X) c: all that a flow needs to go on from time t.
+    """f_t as the coefficients of f_t(x) = f_0(x) + K(x, X) c: all that a flow needs to continue from time t.
 
     Attributes
     ----------
@@ -18,7 +18,7 @@ class FlowState:
     coefficients : array (N, C)
         c.
     evaluations : int
-        How often its integration evaluated d/dt c, from t = 0; 0 for a closed form.
+        How many times d/dt c was evaluated in the integration from t = 0; 0 for a closed form.
     """
 
     time: float
@@ -27,7 +27,7 @@ class FlowState:
 
 
 def not_reached(value: float, cost: float, longest: float) -> ValueError:
-    """The error of a flow whose cost does not fall as far as was asked."""
+    """The error for a cost that has not fallen to ``value`` at the longest time allowed."""
     return ValueError(
         f"the cost does not fall to {value:g} by t = {longest:g}, where it is {cost:g}; allow a longer time or a "
         "larger cost"

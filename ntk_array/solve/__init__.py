@@ -1,1 +1,1 @@
-"""Linear systems and spectra of Gram matrices."""
+"""Factorisations of Gram matrices: linear systems, determinants and functions of the eigenvalues."""

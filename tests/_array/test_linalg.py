@@ -26,8 +26,29 @@ def test_eigh_of_a_stack(backend, rng):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_eigh_of_nonfinite_numbers_raises(backend, bad):
-    with pytest.raises((np.linalg.LinAlgError, ArithmeticError, RuntimeError)):
-        eigh(backend.array(np.asarray([[1.0, bad], [bad, 1.0]])))
+    matrix = np.asarray([[1.0, bad], [bad, 1.0]])
+    for a in (matrix, -matrix, matrix[None, ...], np.stack([np.eye(2), matrix])):
+        with pytest.raises(np.linalg.LinAlgError, match="NaN or infinity"):
+            eigh(backend.array(a))
+
+
+@pytest.mark.host
+def test_eigh_of_a_stack_of_one_matrix_calls_the_library_with_the_matrix(monkeypatch, rng):
+    """A stack takes a slower method on some libraries."""
+    a = rng.normal(size=(5, 5))
+    a, shapes, library = a + a.T, [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda a: shapes.append(a.shape) or library(a))
+    values, vectors = eigh(a[None, ...])
+    assert (shapes, values.shape, vectors.shape) == ([(5, 5)], (1, 5), (1, 5, 5))
+    np.testing.assert_array_equal(values[0], eigh(a)[0])
+
+
+@pytest.mark.host
+def test_eigh_that_does_not_converge_raises(monkeypatch):
+    """On libraries that return NaN then, as JAX and CuPy do."""
+    monkeypatch.setattr(np.linalg, "eigh", lambda a: (np.full(2, np.nan), a))
+    with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
+        eigh(np.eye(2))
 
 
 def test_mirror_is_exactly_symmetric(backend, rng):

@@ -279,6 +279,45 @@ def test_derivatives_that_do_not_exist():
         GaussianProcess(KERNEL, x, y, 0.1).log_marginal_likelihood(["noise"])
 
 
+def test_the_gradient_of_the_leave_one_out_error(backend):
+    x, _, y = (backend.array(part) for part in data())
+    slopes = GaussianProcess(KERNEL, x, y, 0.3).leave_one_out_gradient(NAMES[:2])
+    assert tuple(slopes) == NAMES[:2]
+    host_x, _, host_y = data()
+
+    def error(logs):
+        factors = np.exp(logs).tolist()
+        return float(GaussianProcess(KERNEL, host_x, host_y, 0.3).rescaled(*factors[:2]).leave_one_out().error)
+
+    for slope, expected in zip(slopes.values(), difference_quotients(error)[:2], strict=True):
+        assert_near(backend, slope, expected, 1e-8)
+
+
+# ---- the same process with another noise or kernel -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_another_noise_takes_no_other_decomposition(backend, vector, monkeypatch):
+    process, x_new = process_of(backend, 0.0, vector)
+    made, _ = process_of(backend, 0.3, vector)
+    monkeypatch.setattr("ntk_array.dynamics.gaussian_process.decompose", None)
+    other = process.with_noise(0.3)
+    assert (process.noise, other.noise, other.factor.ridge, other.factor.method) == (0.0, 0.3, 0.3, "spectrum")
+    backend.close(other.predict(x_new).covariance, made.predict(x_new).covariance, factor=0)
+    backend.close(other.log_marginal_likelihood(), made.log_marginal_likelihood(), factor=0)
+    backend.close(other.leave_one_out().mean, made.leave_one_out().mean, factor=0)
+    with pytest.raises(ValueError, match="noise must be finite and not negative"):
+        process.with_noise(-1.0)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_a_rescaled_process_is_one_of_the_rescaled_kernel(backend, vector):
+    process, x_new = process_of(backend, 0.3, vector)
+    made = GaussianProcess(KERNEL.rescaled(1.1, 0.9), *(backend.array(part) for part in data(vector)[::2]), 0.3)
+    mean = process.rescaled(weight_std=1.1, bias_std=0.9).predict(x_new).mean
+    backend.close(mean, made.predict(x_new).mean, factor=0)
+
+
 # ---- singular matrices -----------------------------------------------------------------------------------------------
 
 

@@ -200,3 +200,18 @@ def test_a_linearized_network_with_momentum_follows_the_closed_form(backend):
     trained = ntk.nn.train(lin, params, cost, step=0.1, steps=40, momentum=0.8)
     # Rounding of 40 steps, each of some dozens of eps.
     backend.close(lin(trained.params, x), descent.predict(k=40), factor=3e3)
+
+
+def test_it_says_its_spectrum(backend):
+    kernel, rows = diagonal(backend, 2.0, 1.0)
+    descent = GradientDescent(kernel, SquaredError(EmpiricalMeasure(rows), backend.array([1.0, 1.0])), 0.1, ridge=0.5)
+    assert (descent.spectrum.rank, descent.ridge) == (2, 0.5)
+    backend.close(descent.spectrum.values, [[1.0, 2.0]])
+
+
+def test_a_kernel_and_a_cost_of_other_outputs_have_no_step(backend):
+    x, y = backend.array(np.eye(3)), backend.array(np.ones((3, 3)))
+    net = ntk.nn.mlp((4,), 2)
+    kernel = ntk.EmpiricalNTK(net, net.init(0, like=x))
+    with pytest.raises(ValueError, match="disagree on the number of outputs"):
+        max_step(kernel, SquaredError(EmpiricalMeasure(x), y))

@@ -8,6 +8,7 @@ from ntk_array.dynamics import GaussianProcess, GradientFlow
 from ntk_array.dynamics.leave_one_out import error_derivative
 from ntk_array.function_space import EmpiricalMeasure, Huber, SquaredError
 
+from ..backends import backend_named
 from .test_gaussian_process import assert_near
 from .test_gradient_flow import WEIGHTS, N, as_full, data, kernel_of_kind, start, start_vector
 
@@ -118,6 +119,19 @@ def test_the_derivative_of_the_error_is_its_difference_quotient(backend, rng):
     got = error_derivative(*(backend.array(part) for part in parts))
     assert got.shape == ()
     assert_near(backend, got, (4 * slope(1e-3) - slope(2e-3)) / 3, 1e-8)
+
+
+@pytest.mark.host
+def test_a_flow_with_another_ridge_is_one_made_with_it(monkeypatch):
+    flow = flow_of(backend_named("numpy"), "full", 0.0, True, False)
+    made = flow_of(backend_named("numpy"), "full", 0.3, True, False)
+    monkeypatch.setattr("ntk_array.dynamics.spectral.decompose", None)
+    other = flow.with_ridge(0.3)
+    assert (flow.ridge, other.ridge, other.spectrum) == (0.0, 0.3, flow.spectrum)
+    np.testing.assert_array_equal(other.predict(t=[0.5, 20.0]), made.predict(t=[0.5, 20.0]))
+    np.testing.assert_array_equal(other.leave_one_out().mean, made.leave_one_out().mean)
+    with pytest.raises(ValueError, match="ridge must be finite and not negative"):
+        flow.with_ridge(-0.1)
 
 
 @pytest.mark.host

@@ -75,6 +75,32 @@ def test_singular_kernels_integrated_are_the_closed_form(rank):
     np.testing.assert_allclose(f, GradientFlow(kernel, cost).predict(t=[0.1, 10.0, 1e4]), rtol=0, atol=1e-8)
 
 
+@pytest.mark.host
+def test_another_ridge_takes_no_other_kernel_matrix():
+    p_in = measure_on_host()
+    kernel = CountedKernel(X @ X.T + np.eye(N))
+    flow = GradientFlow(kernel, Huber(p_in, Y), ridge=0.5)
+    other = flow.with_ridge(2.0)
+    assert (flow.ridge, other.ridge, kernel.calls) == (0.5, 2.0, 1)
+    expected = GradientFlow(kernel, Huber(p_in, Y), ridge=2.0).predict(t=1.5)
+    np.testing.assert_array_equal(other.predict(t=1.5), expected)
+    assert np.abs(flow.predict(t=1.5) - expected).max() > 1e-3
+
+
+class CountedKernel(ntk.Precomputed):
+    """A precomputed kernel that counts its calls."""
+
+    calls = 0
+
+    def __call__(self, *inputs):
+        self.calls += 1
+        return super().__call__(*inputs)
+
+
+def measure_on_host():
+    return EmpiricalMeasure(np.arange(float(N))[:, None])
+
+
 def quartic(p_in, y):
     return ExpectedLoss(p_in, y, lambda xp, f, y: xp.sum((f - y) ** 4, axis=1), lambda xp, f, y: 4.0 * (f - y) ** 3)
 

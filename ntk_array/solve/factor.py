@@ -1,0 +1,103 @@
+"""The questions that a factorisation of a regularized Gram matrix answers, whichever method made it."""
+
+from abc import ABC, abstractmethod
+
+from .._array.namespace import Array, home
+
+__all__ = ["Factorization"]
+
+
+class Factorization(ABC):
+    """A factorisation of S = K + ridge I, for a stack K of B Gram matrices (B, n, n).
+
+    Regression, likelihoods and leave-one-out ask these questions only, so that a method is one subclass in one file.
+    Right-hand sides b are stacks (B, n, k). S is never inverted. The determinant and parts of S^{-1} are those of a
+    regular S: callers ask :meth:`refuse_singular` first.
+
+    A right-hand side that is used again, with this ridge or another, is prepared once: :meth:`prepare` does the work
+    that does not depend on the ridge, and the methods named ``prepared_...`` do the rest.
+
+    Attributes
+    ----------
+    method : str
+        The name of the method, such as "spectrum".
+    ridge : float
+        The number added to the diagonal of K.
+    rank : int
+        How many directions of S can be told from null directions, in the matrix of the stack that has the fewest.
+    singular : bool
+        Whether the rank is less than n. The solutions are then those of minimum norm, where the method has them.
+    """
+
+    method: str
+    ridge: float
+    rank: int
+    singular: bool
+
+    @property
+    @abstractmethod
+    def condition(self) -> float:
+        """The largest eigenvalue of S over the smallest one that can be told from 0, or an estimate of it."""
+
+    @abstractmethod
+    def refuse_singular(self, name: str, consequence: str) -> None:
+        """Raise numpy.linalg.LinAlgError if S is singular.
+
+        ``name`` is the word that the caller has for the ridge, and ``consequence`` says what does not exist.
+        """
+
+    def prepare(self, b: Array) -> Array:
+        """The part of the work on b that does not depend on the ridge; b itself unless a method has such a part."""
+        return b
+
+    @abstractmethod
+    def prepared_solve(self, prepared: Array) -> Array:
+        """S^{-1} b for b that was prepared."""
+
+    @abstractmethod
+    def prepared_half(self, prepared: Array) -> Array:
+        """half(b) for b that was prepared."""
+
+    def solve(self, b: Array) -> Array:
+        """S^{-1} b, (B, n, k)."""
+        return self.prepared_solve(self.prepare(b))
+
+    def half(self, b: Array) -> Array:
+        """One half of the quadratic form of S^{-1}: half(a)^T half(b) = a^T S^{-1} b, (B, n, k).
+
+        A Gaussian process explains half(c)^T half(c) of the variance at a point whose kernel values with the sample are
+        c. The half itself depends on the method: L^{-1} b for a Cholesky factor L, S^{-1/2} b up to a rotation for a
+        spectrum.
+        """
+        return self.prepared_half(self.prepare(b))
+
+    @abstractmethod
+    def half_of_gram(self) -> Array:
+        """half(K), (B, n, n), for predictions on the sample.
+
+        K is the matrix that was factored, so that a method may know its half without a product of n x n matrices.
+        """
+
+    @abstractmethod
+    def log_determinant(self) -> Array:
+        """log det S, (B,)."""
+
+    @abstractmethod
+    def inverse_diagonal(self) -> Array:
+        """The diagonals of S^{-1}, (B, n)."""
+
+    @abstractmethod
+    def inverse_blocks(self, size: int) -> Array:
+        """The diagonal blocks of S^{-1}, (B, n / size, size, size).
+
+        A full kernel with C outputs has a block of size C for each input.
+        """
+
+    def inverse_trace(self) -> Array:
+        """tr S^{-1}, (B,)."""
+        diagonal = self.inverse_diagonal()
+        return home(diagonal).xp.sum(diagonal, axis=-1)
+
+    @abstractmethod
+    def trace_of(self, change: Array) -> Array:
+        """tr(S^{-1} dS), (B,), for a change dS (B, n, n) of S: the derivative of log det S."""

@@ -1,0 +1,124 @@
+"""What every factorisation answers, against dense inverses; a new method joins by a line in FACTORIZATIONS."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ntk_array.solve.factor import Factorization
+from ntk_array.solve.spectrum import decompose
+
+FACTORIZATIONS = {"spectrum": lambda gram, ridge: decompose(gram).with_ridge(ridge)}
+
+B, N, K, SIZE = 2, 6, 3, 2
+
+
+@pytest.fixture(params=FACTORIZATIONS)
+def method(request):
+    return request.param
+
+
+@pytest.fixture
+def problem(backend, method, rng):
+    """A factorisation of a stack, S on the host in float64 as the library sees it, and two right-hand sides."""
+    root = rng.normal(size=(B, N, 2 * N)) / N**0.5
+    gram = backend.array(root @ np.swapaxes(root, 1, 2))
+    a, b = (rng.normal(size=(B, N, K)) for _ in range(2))
+    s = backend.host(gram).astype(float) + 0.3 * np.eye(N)
+    return FACTORIZATIONS[method](gram, 0.3), s, a, b
+
+
+def transposed(backend, a):
+    return np.swapaxes(backend.host(a).astype(float), 1, 2)
+
+
+def test_it_says_what_it_is(backend, method, problem):
+    factor, s, _, _ = problem
+    assert (factor.method, factor.ridge, factor.rank, factor.singular) == (method, 0.3, N, False)
+    eigenvalues = np.linalg.eigvalsh(s)
+    # An estimate suffices, within a factor of 10.
+    assert 0.1 < factor.condition / (eigenvalues.max() / eigenvalues.min()) < 10
+    factor.refuse_singular("ridge", "nothing exists")
+
+
+def test_solutions_and_halves(backend, problem):
+    factor, s, a, b = problem
+    left, right = backend.array(a), backend.array(b)
+    backend.close(factor.solve(right), np.linalg.solve(s, b))
+    form = np.swapaxes(a, 1, 2) @ np.linalg.solve(s, b)
+    backend.close(transposed(backend, factor.half(left)) @ backend.host(factor.half(right)), form)
+    backend.close(factor.prepared_solve(factor.prepare(right)), factor.solve(right), factor=0)
+    backend.close(factor.prepared_half(factor.prepare(right)), factor.half(right), factor=0)
+    assert Factorization.prepare(factor, right) is right  # unless a method has work to do
+
+
+def test_the_half_of_the_gram_matrix(backend, problem):
+    factor, s, a, _ = problem
+    form = (s - 0.3 * np.eye(N)) @ np.linalg.solve(s, a)
+    backend.close(transposed(backend, factor.half_of_gram()) @ backend.host(factor.half(backend.array(a))), form)
+
+
+def test_determinants_and_parts_of_the_inverse(backend, rng, problem):
+    factor, s, _, _ = problem
+    inverse = np.linalg.inv(s)
+    backend.close(factor.log_determinant(), np.linalg.slogdet(s)[1])
+    backend.close(factor.inverse_diagonal(), np.diagonal(inverse, axis1=1, axis2=2))
+    backend.close(factor.inverse_trace(), np.trace(inverse, axis1=1, axis2=2))
+    backend.close(Factorization.inverse_trace(factor), factor.inverse_trace())
+    blocks = [[one[i : i + SIZE, i : i + SIZE] for i in range(0, N, SIZE)] for one in inverse]
+    backend.close(factor.inverse_blocks(SIZE), np.asarray(blocks))
+    change = rng.normal(size=(B, N, N))
+    change = change + np.swapaxes(change, 1, 2)
+    backend.close(factor.trace_of(backend.array(change)), np.trace(inverse @ change, axis1=1, axis2=2))
+
+
+# ---- functions of the eigenvalues, other ridges, and singular matrices: of a spectrum only ---------------------------
+
+
+def test_functions_of_the_matrix(backend, problem):
+    factor, s, _, b = problem
+    values, vectors = np.linalg.eigh(s)
+    expected = vectors * np.exp(-values)[:, None, :] @ np.swapaxes(vectors, 1, 2) @ b
+    backend.close(factor.apply(lambda s: backend.xp.exp(-s), 1.0, backend.array(b)), expected)
+
+
+def test_another_ridge_takes_no_other_decomposition(backend, problem, monkeypatch):
+    factor, s, _, b = problem
+    monkeypatch.setattr("ntk_array.solve.spectrum.eigh", None)
+    other = factor.with_ridge(2.0)
+    assert (other.ridge, factor.ridge) == (2.0, 0.3)
+    expected = np.linalg.solve(s + 1.7 * np.eye(N), b)
+    backend.close(other.solve(backend.array(b)), expected)
+    backend.close(other.prepared_solve(factor.prepare(backend.array(b))), expected)
+
+
+def test_singular_matrices(backend, rng):
+    """Solutions of minimum norm, and a refusal of what does not exist."""
+    root, b = rng.normal(size=(1, N, 4)), rng.normal(size=(1, N, K))
+    gram = root @ np.swapaxes(root, 1, 2)
+    factor = decompose(backend.array(gram)).with_ridge(0.0)
+    assert (factor.rank, factor.singular) == (4, True)
+    eigenvalues = np.linalg.eigvalsh(gram)[0]
+    assert math.isclose(factor.condition, eigenvalues[-1] / eigenvalues[2], rel_tol=1e5 * backend.eps)
+    condition = factor.condition
+    backend.close(factor.solve(backend.array(b)), np.linalg.pinv(gram, 1e-10) @ b, factor=30 * condition)
+    with pytest.raises(np.linalg.LinAlgError, match=r"6 rows has rank 4, and the noise 0 is not above.*: no density"):
+        factor.refuse_singular("noise", "no density")
+    assert not factor.with_ridge(0.1).singular
+
+
+def test_unresolved_directions_are_left_out_once_they_matter(backend):
+    """Of diag(0, 1): phi = bound at s = 0 is kept while bound * cutoff is below sqrt(eps)."""
+    factor = decompose(backend.array(np.diag([0.0, 1.0])[None, ...])).with_ridge(0.0)
+    limit = backend.eps**0.5 / factor.spectrum.cutoff
+    for bound, kept in ((0.5 * limit, 0.5 * limit), (2.0 * limit, 0.0)):
+        filtered = factor.filter(lambda s, bound=bound: backend.xp.where(s > 0, s, bound), bound)
+        assert filtered.shape == (1, 2, 1)
+        backend.close(filtered[0, :, 0], [kept, 1.0], factor=10)
+
+
+def test_the_zero_matrix(backend):
+    factor = decompose(backend.array(np.zeros((1, 3, 3)))).with_ridge(0.0)
+    assert (factor.rank, factor.condition) == (0, math.inf)
+    backend.close(factor.solve(backend.array(np.ones((1, 3, 1)))), np.zeros((1, 3, 1)), factor=0)
+    assert factor.with_ridge(2.0).condition == 1.0
