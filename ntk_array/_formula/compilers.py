@@ -1,40 +1,36 @@
-"""One formula, several compilers: elementwise code in one pass over its arrays, where something can compile it."""
+"""One formula, several compilers: elementwise code becomes one pass over its arrays where a compiler is installed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from .._array.libraries import LIBRARIES
 from .._array.namespace import Array, home
 from . import cupy_kernels, numba_loops
 from .formula import COLUMN, ROW, Formula, NotElementwise, trace
 
-__all__ = ["Compiler", "apply", "compiled", "compiler_for", "descriptions"]
+__all__ = ["COMPILERS", "Compiler", "apply", "compiled", "compiler_for", "descriptions"]
 
+INTERPRETED = "operation by operation"
 
 Compiler = Callable[[Formula, Any], Callable[..., Sequence[Array]]]
 """Makes a function from arrays (N1, N2), (N1, 1) and (1, N2) of a dtype to the results of a formula."""
 
 
 def compiler_for(x: Array) -> Compiler | None:
-    """What compiles for the library of a matrix (N1, N2); None where nothing does, or where it is too small."""
+    """The compiler for the library of a matrix (N1, N2); None if there is none, or if it does not pay."""
     if x.ndim != 2 or min(x.shape) < 2 or x.shape[0] * x.shape[1] < numba_loops.ENOUGH:
         return None
-    if isinstance(x, np.ndarray):
-        return numba_loops.loop_of if numba_loops.available() else None
-    name = home(x).xp.__name__
-    if name.startswith("jax"):
-        return _jax_function
-    return cupy_kernels.kernels_of if name.endswith("cupy") else None
+    entry = COMPILERS.get(home(x).library.compiler or "")
+    return entry.compile if entry is not None and entry.installed() else None
 
 
 def compiled(
     function: Callable[..., Sequence[Array]], axes: Sequence[int], compiler: Compiler, dtype: Any
 ) -> Callable[..., Sequence[Array]] | None:
-    """A function from arrays with these axes to a sequence of arrays, in one pass; None where it is not elementwise."""
+    """The function in one pass over arrays with these axes; None if it does more than elementwise arithmetic."""
     try:
         return compiler(trace(function, axes, dtype), dtype)
     except NotElementwise:
@@ -66,13 +62,30 @@ def _jax_function(formula: Formula, dtype: Any) -> Callable[..., Sequence[Array]
     return jax.jit(lambda *arrays: formula.evaluate(jax.numpy, *arrays))  # type: ignore[no-any-return]
 
 
+def _numba_description() -> str:
+    version = numba_loops.available()
+    if version is None:
+        return f"{INTERPRETED}; pip install 'ntk_array[cpu]' for loops compiled by Numba"
+    return f"loops compiled by Numba {version}"
+
+
+class Entry(NamedTuple):
+    """A compiler: how it compiles, whether it is installed, and a line about it for ``ntk-array info``."""
+
+    compile: Compiler
+    installed: Callable[[], bool]
+    description: Callable[[], str]
+
+
+COMPILERS = {
+    "numba": Entry(numba_loops.loop_of, lambda: numba_loops.available() is not None, _numba_description),
+    "jax.jit": Entry(_jax_function, lambda: True, lambda: "one function compiled by jax.jit"),
+    "cupy": Entry(cupy_kernels.kernels_of, lambda: True, lambda: "one kernel compiled by cupy.ElementwiseKernel"),
+}
+"""Compilers by the word that stands for them in the entries of libraries, ``Library.compiler``."""
+
+
 def descriptions() -> dict[str, str]:
     """How formulas are computed on each library, in words."""
-    numba = numba_loops.available()
-    missing = "operation by operation; pip install 'ntk_array[cpu]' for loops compiled by Numba"
-    return {
-        "numpy": f"loops compiled by Numba {numba}" if numba else missing,
-        "torch": "operation by operation",
-        "jax": "one function compiled by jax.jit",
-        "cupy": "one kernel compiled by cupy.ElementwiseKernel",
-    }
+    words = {name: library.compiler for name, library in LIBRARIES.items()}
+    return {name: COMPILERS[word].description() if word else INTERPRETED for name, word in words.items()}

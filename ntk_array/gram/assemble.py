@@ -8,8 +8,7 @@ from functools import partial
 from threading import Lock, Thread
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._support.progress import progress_sum
 from .memory import keep_what_is_freed
@@ -89,7 +88,7 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
     """Kernel values for validated inputs, (N1, N2), (C, N1, N2) or (N1, C, N2, C): in tiles if there are many."""
     kernel = kernel.restricted(x1, x2)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    if n1 * n2 > (SMALL // 4 if isinstance(x1, np.ndarray) else SMALL):
+    if n1 * n2 > (SMALL // 4 if is_numpy(x1) else SMALL):
         plan, place = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
             plan.check_room(place, result=True)

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, Home, home
 from .._array.validate import count
 from .._formula.numba_loops import ENOUGH
@@ -154,7 +153,7 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     keeps = 2 * kept <= budget and kept + least <= budget
     kept = kept if keeps else 0
     least = -(-ENOUGH // numbers)
-    if on_accelerator(place) or place.xp.__name__.startswith("jax"):  # JAX compiles anew for each shape of a tile
+    if on_accelerator(place) or place.library.compiles_each_shape:
         wanted = ACCELERATOR_ENTRIES // numbers
     elif keeps:
         fair = n1 * n2 // (TILES_A_THREAD * threads * (2 if x2 is None else 1))
@@ -244,10 +243,10 @@ def _threads(x: Array, threads: Any) -> int:
     """As many as NumPy's matrix products use, unless given; other libraries have threads of their own."""
     if threads is not None:
         number = count("threads", threads)
-        if number > 1 and not isinstance(x, np.ndarray):
+        if number > 1 and not is_numpy(x):
             raise ValueError(f"threads={number} is for NumPy arrays; leave threads=None: the library has its own")
         return number
-    if not isinstance(x, np.ndarray):
+    if not is_numpy(x):
         return 1
     used: list[int] = [pool["num_threads"] for pool in thread_pools().info() if pool["user_api"] == "blas"]
     return max(used, default=os.cpu_count() or 1)

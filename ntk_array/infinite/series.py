@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._formula import numba_loops
 from .._formula.compilers import apply
@@ -75,7 +76,7 @@ def sum_from_end(first: float, coefficients: np.ndarray, u: Array) -> Array:
 
     A function on [-1, 1] as a function of u = 1 + y, with all digits of u where it is small.
     """
-    if isinstance(u, np.ndarray):
+    if is_numpy(u):
         return _sum_on_host(first, coefficients.astype(u.dtype), u)
     return apply(_Clenshaw(first, tuple(coefficients.tolist())), u)
 

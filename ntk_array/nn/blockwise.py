@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._formula import numba_loops
 
@@ -34,7 +35,7 @@ def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
     The total is used up.
     """
     (m, n), (p, q) = a.shape, b.shape
-    if isinstance(total, np.ndarray) and np.count_nonzero(b) <= max(p, q):
+    if is_numpy(total) and np.count_nonzero(b) <= max(p, q):
         # An identity, say: few entries of the total change.
         if numba_loops.compiles(total):
             _compiled_kronecker()(total, a, b)
