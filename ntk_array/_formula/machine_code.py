@@ -64,8 +64,9 @@ class _Loop:
     def _call_again(self, *arguments: Any) -> None:
         # A second call is enough where code could not be written, since it is compiled by then, or where another
         # thread has mended the loop. Code that cannot be read has to go before the third.
-        for mend in (lambda: None, lambda: _remove_files(self._run)):
-            mend()
+        for damaged in (False, True):
+            if damaged:
+                _remove_files(self._run)
             try:
                 self._run(*arguments)
                 return
