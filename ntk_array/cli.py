@@ -8,6 +8,7 @@ from importlib import metadata, util
 from pathlib import Path
 
 from . import __version__
+from ._array.libraries import LIBRARIES
 from ._formula.compilers import descriptions
 from .nn.activations import NAMED
 from .study import StudySettings, load_dataset, run_study
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         study.add_argument(
             f"--{name.replace('_', '-')}", type=int if value is None else type(value), default=value, help=text
         )
-    study.add_argument("--library", choices=("numpy", "torch", "jax", "cupy"), default="numpy", help="where to compute")
+    study.add_argument("--library", choices=tuple(LIBRARIES), default="numpy", help="where to compute")
     study.add_argument("--out", default="ntk-study", help="folder for report.html, results.json, arrays.npz and runs")
     study.add_argument("--quiet", action="store_true", help="no progress bars")
     study.set_defaults(command=_study)
@@ -104,7 +105,8 @@ def _study(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     del options
     print(f"ntk_array {__version__}, Python {sys.version.split()[0]}")
-    for name in ("numpy", "scipy", "array_api_compat", "numba", "torch", "jax", "cupy", "scikit-learn", "matplotlib"):
+    others = [name for name in LIBRARIES if name != "numpy"]
+    for name in ("numpy", "scipy", "array_api_compat", "numba", *others, "scikit-learn", "matplotlib"):
         try:
             print(f"{name:<18}{metadata.version(name)}")
         except metadata.PackageNotFoundError:

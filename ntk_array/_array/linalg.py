@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .libraries import is_numpy
 from .namespace import Array, home, to_host
 
 __all__ = ["eigh", "inner", "mirror", "with_diagonal"]
@@ -35,17 +36,17 @@ def mirror(a: Array) -> Array:
 def inner(a: Array, b: Array) -> Array:
     """A B^T of (..., m, k) and (..., n, k), a new array; exactly symmetric where b is a."""
     symmetric = b is a
-    if symmetric and isinstance(a, np.ndarray):
+    if symmetric and is_numpy(a):
         # NumPy computes one triangle of A A^T (SYRK) and copies it, unless it has to copy A first.
         a = b = np.ascontiguousarray(a)
     product = a @ (b.T if b.ndim == 2 else home(b).xp.matrix_transpose(b))
-    return mirror(product) if symmetric and not isinstance(a, np.ndarray) else product
+    return mirror(product) if symmetric and not is_numpy(a) else product
 
 
 def with_diagonal(a: Array, diagonal: Array) -> Array:
     """A matrix (n, n) with this diagonal (n,); a is used up."""
-    if isinstance(a, np.ndarray):
+    if is_numpy(a):
         np.fill_diagonal(a, diagonal)
         return a
-    place = home(a)
-    return place.xp.where(place.eye(a.shape[0]) == 1, diagonal, a)
+    its_home = home(a)
+    return its_home.xp.where(its_home.eye(a.shape[0]) == 1, diagonal, a)

@@ -1,13 +1,14 @@
-"""Which library, device and dtype arrays belong to, and the two ways across to the host.
+"""Which library, device and dtype arrays belong to, and how numbers get from the host and back to it.
 
 This is the only module that imports array-api-compat.
 """
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
 import numpy as np
+
+from .libraries import Library, library_of
 
 __all__ = [
     "Array",
@@ -16,7 +17,7 @@ __all__ = [
     "home",
     "is_array",
     "itemsize",
-    "library",
+    "namespace_of",
     "standard_namespace",
     "to_host",
     "true_indices",
@@ -50,6 +51,11 @@ class Home(NamedTuple):
         return self.xp.eye(n, dtype=self.dtype, device=self.device)
 
     @property
+    def library(self) -> Library:
+        """The entry of the library: what the standard leaves open."""
+        return library_of(self.xp)
+
+    @property
     def eps(self) -> float:
         """The spacing of this dtype at 1."""
         return float(self.xp.finfo(self.dtype).eps)
@@ -60,9 +66,10 @@ def is_array(x: object) -> bool:
     return bool(compat.is_array_api_obj(x))
 
 
-def library(*arrays: Array) -> Any:
+def namespace_of(*arrays: Array) -> Any:
     """The array API namespace that all arrays share; arrays of two libraries are a TypeError."""
-    if all(type(a) is np.ndarray for a in arrays):  # asked for several times a tile: the library's own search is slow
+    if all(type(a) is np.ndarray for a in arrays):
+        # This is asked several times for each tile, and the search of array-api-compat is slow.
         return _numpy()
     try:
         return compat.array_namespace(*arrays)
@@ -73,9 +80,10 @@ def library(*arrays: Array) -> Any:
         ) from error
 
 
-@cache
 def _numpy() -> Any:
-    return compat.array_namespace(np.zeros(0))
+    from array_api_compat import numpy  # quick once it is loaded
+
+    return numpy
 
 
 def standard_namespace(xp: Any) -> Any:
@@ -89,7 +97,9 @@ def standard_namespace(xp: Any) -> Any:
 def home(*arrays: Array) -> Home:
     """The library of all arrays, and the dtype and device of the first."""
     first = arrays[0]
-    return Home(library(*arrays), first.dtype, "cpu" if type(first) is np.ndarray else compat.device(first))
+    if type(first) is np.ndarray:
+        return Home(_numpy() if len(arrays) == 1 else namespace_of(*arrays), first.dtype, "cpu")
+    return Home(namespace_of(*arrays), first.dtype, compat.device(first))
 
 
 def itemsize(home: Home) -> int:
@@ -98,34 +108,23 @@ def itemsize(home: Home) -> int:
 
 
 def default_dtype(xp: Any, device: Any = None) -> Any:
-    """The widest floating-point dtype this library offers on this device by default.
+    """The floating-point dtype that this library makes on this device unless told otherwise.
 
-    NumPy and CuPy answer float64, PyTorch float32, JAX what its x64 switch says.
+    NumPy and CuPy answer float64, PyTorch float32, and JAX what its x64 switch says.
     """
     return xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
 
 
 def to_host(x: Array) -> np.ndarray:
-    """A NumPy copy of x. On a GPU this waits for the device: for scalars that decide, and for files."""
-    if compat.is_torch_array(x):
-        x = x.detach().cpu()
-    elif compat.is_cupy_array(x):
-        return np.asarray(x.get())
-    elif not (compat.is_numpy_array(x) or compat.is_jax_array(x)):
-        x = x.to_device(_host_device(compat.array_namespace(x)))
-    return np.asarray(x)
+    """The numbers of x as a NumPy array.
 
-
-def _host_device(xp: Any) -> Any:
-    return next(d for d in xp.__array_namespace_info__().devices() if "cpu" in str(d).lower())
+    On a GPU this waits for the device: it is for files, and for single numbers that decide how to go on.
+    """
+    xp = namespace_of(x)
+    return library_of(xp).to_host(xp, x)
 
 
 def true_indices(mask: Array) -> Array:
-    """Where a mask (n,) is true.
-
-    On JAX, which compiles for every new shape, padded with zeros to a power of two.
-    """
-    if not compat.is_jax_array(mask):
-        return library(mask).nonzero(mask)[0]
-    number = int(mask.sum())
-    return library(mask).nonzero(mask, size=1 << max(number - 1, 0).bit_length(), fill_value=0)[0]
+    """The indices at which a mask (n,) is true. On JAX, zeros follow them: see the entry of JAX."""
+    xp = namespace_of(mask)
+    return library_of(xp).true_indices(xp, mask)

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .namespace import Array, default_dtype, home, is_array, library, to_host
+from .libraries import is_numpy, library_of
+from .namespace import Array, default_dtype, home, is_array, namespace_of, to_host
 
 __all__ = [
     "count",
@@ -30,7 +31,7 @@ def real_array(name: str, x: Any) -> Array:
     """x as an array of finite or infinite real floats; integers and booleans are promoted."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill the masked entries first, e.g. {name}.filled(0.0)")
-    if isinstance(x, np.ndarray) and x.dtype.kind not in "fiub":
+    if is_numpy(x) and x.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} has dtype {x.dtype}; give real numbers, e.g. {name}.astype(float) for numbers stored as "
             "text or objects; complex numbers are not supported"
@@ -40,9 +41,10 @@ def real_array(name: str, x: Any) -> Array:
             f"{name} is a {type(x).__name__}, not an array; convert it, e.g. numpy.asarray({name}), "
             "or pass an array of CuPy, PyTorch or JAX"
         )
-    x = x.detach() if hasattr(x, "detach") else x
-    if type(x).__name__.endswith("Tracer"):
-        raise TypeError(f"{name} is a JAX tracer; call ntk_array outside jax.jit, jax.grad and jax.vmap")
+    library = library_of(namespace_of(x))
+    if advice := library.without_values(x):
+        raise TypeError(f"{name} is {advice}")
+    x = library.detach(x)
     xp, dtype, device = home(x)
     if not xp.isdtype(dtype, "real floating"):
         if not xp.isdtype(dtype, ("integral", "bool")):
@@ -79,7 +81,7 @@ def targets(name: str, y: Any, n: int) -> Array:
 def same_home(**arrays: Array | None) -> None:
     """All arrays share library, device and dtype."""
     given = {name: a for name, a in arrays.items() if a is not None}
-    library(*given.values())
+    namespace_of(*given.values())
     (first, a), *rest = given.items()
     for name, b in rest:
         one, two = home(a), home(b)
@@ -90,7 +92,7 @@ def same_home(**arrays: Array | None) -> None:
 
 
 def _refuse_nonfinite(name: str, x: Array) -> None:
-    xp = library(x)
+    xp = namespace_of(x)
     finite = xp.isfinite(x)
     if not to_host(xp.all(finite)):
         bad = np.argwhere(~to_host(finite))

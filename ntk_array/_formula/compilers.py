@@ -1,4 +1,4 @@
-"""One formula, several compilers: elementwise code in one pass over its arrays, where something can compile it."""
+"""One formula, several compilers: elementwise code becomes one pass over its arrays where a compiler is installed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from .._array.libraries import LIBRARIES
 from .._array.namespace import Array, home
 from . import cupy_kernels, numba_loops
 from .formula import COLUMN, ROW, Formula, NotElementwise, trace
 
-__all__ = ["Compiler", "apply", "compiled", "compiler_for", "descriptions"]
+__all__ = ["COMPILERS", "Compiler", "apply", "compiled", "compiler_for", "descriptions"]
+
+INTERPRETED = "operation by operation"
 
 
 @dataclass(frozen=True)
@@ -27,28 +28,30 @@ class Compiler:
     together : int
         How many layers of a network are worth one function. On a GPU each saves a trip of whole arrays through memory.
         On the host, tiles stay in the cache between layers, and a loop over several of them runs out of registers.
+    installed : callable
+        Whether it can be used.
+    description : callable
+        A line about it for ``ntk-array info``.
     """
 
     compile: Callable[[Formula, Any], Callable[..., Sequence[Array]]]
     together: int
+    installed: Callable[[], bool]
+    description: Callable[[], str]
 
 
 def compiler_for(x: Array) -> Compiler | None:
-    """What compiles for the library of a matrix (N1, N2); None where nothing does, or where it is too small."""
+    """The compiler for the library of a matrix (N1, N2); None if there is none, or if it does not pay."""
     if x.ndim != 2 or min(x.shape) < 2 or x.shape[0] * x.shape[1] < numba_loops.ENOUGH:
         return None
-    if isinstance(x, np.ndarray):
-        return NUMBA if numba_loops.available() else None
-    name = home(x).xp.__name__
-    if name.startswith("jax"):
-        return JAX
-    return CUPY if name.endswith("cupy") else None
+    compiler = COMPILERS.get(home(x).library.compiler or "")
+    return compiler if compiler is not None and compiler.installed() else None
 
 
 def compiled(
     function: Callable[..., Sequence[Array]], axes: Sequence[int], compiler: Compiler, dtype: Any
 ) -> Callable[..., Sequence[Array]] | None:
-    """A function from arrays with these axes to a sequence of arrays, in one pass; None where it is not elementwise."""
+    """The function in one pass over arrays with these axes; None if it does more than elementwise arithmetic."""
     try:
         return compiler.compile(trace(function, axes, dtype), dtype)
     except NotElementwise:
@@ -66,6 +69,7 @@ def apply(function: Callable[..., Array], first: Array, *rest: Array) -> Array:
     return function(first, *rest)
 
 
+# For the whole process, because these functions are: module-level ones, and descriptions that compare by value.
 @lru_cache(maxsize=64)
 def _compiled_function(
     function: Callable[..., Array], axes: tuple[int, ...], compiler: Compiler, dtype: Any
@@ -80,18 +84,24 @@ def _jax_function(formula: Formula, dtype: Any) -> Callable[..., Sequence[Array]
     return jax.jit(lambda *arrays: formula.evaluate(jax.numpy, *arrays))  # type: ignore[no-any-return]
 
 
-NUMBA = Compiler(numba_loops.loop_of, together=1)
-CUPY = Compiler(cupy_kernels.kernels_of, together=64)
-JAX = Compiler(_jax_function, together=64)
+def _numba_description() -> str:
+    version = numba_loops.available()
+    if version is None:
+        return f"{INTERPRETED}; pip install 'ntk_array[cpu]' for loops compiled by Numba"
+    return f"loops compiled by Numba {version}"
+
+
+COMPILERS = {
+    "numba": Compiler(numba_loops.loop_of, 1, lambda: numba_loops.available() is not None, _numba_description),
+    "jax.jit": Compiler(_jax_function, 64, lambda: True, lambda: "one function compiled by jax.jit"),
+    "cupy": Compiler(
+        cupy_kernels.kernels_of, 64, lambda: True, lambda: "one kernel compiled by cupy.ElementwiseKernel"
+    ),
+}
+"""Compilers by the word that stands for them in the entries of libraries, ``Library.compiler``."""
 
 
 def descriptions() -> dict[str, str]:
     """How formulas are computed on each library, in words."""
-    numba = numba_loops.available()
-    missing = "operation by operation; pip install 'ntk_array[cpu]' for loops compiled by Numba"
-    return {
-        "numpy": f"loops compiled by Numba {numba}" if numba else missing,
-        "torch": "operation by operation",
-        "jax": "one function compiled by jax.jit",
-        "cupy": "one kernel compiled by cupy.ElementwiseKernel",
-    }
+    words = {name: library.compiler for name, library in LIBRARIES.items()}
+    return {name: COMPILERS[word].description() if word else INTERPRETED for name, word in words.items()}

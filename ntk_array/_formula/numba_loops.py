@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
-import threading
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
-from .._support.atomic import write_whole
+from .._array.libraries import is_numpy
 from .formula import ARITHMETIC, COLUMN, ENTRY, NUMBER, ROW, Formula, NotElementwise
+from .machine_code import OPTIONS, jit, loop_from
 
 __all__ = ["available", "compiles", "jit", "loop_of"]
 
 ENOUGH = 2**15
-"""Fewer numbers are done before a compiled loop is loaded."""
+"""From this many numbers on, a compiled loop pays. NumPy is done with fewer before the loop is loaded."""
 
 HEAD = """from math import *
 from numpy import empty, {dtype} as number
@@ -27,9 +21,6 @@ from numba import njit
 
 compiled = njit(**{options})
 """
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract": True, "nsz": True}}
-"""Rounding may differ from NumPy's where a product and a sum become one instruction, and nowhere else."""
-
 EXPRESSIONS = {
     **ARITHMETIC,
     "abs": "fabs({0})",
@@ -42,13 +33,9 @@ EXPRESSIONS = {
 """Operations that are not functions of the same name in :mod:`math`; those get their arguments in brackets."""
 
 
-_LOADING = threading.Lock()  # threads that need one loop share it
-
-
-@cache
 def available() -> str | None:
     """The version of Numba, or None where it is not installed."""
-    try:
+    try:  # quick once it is loaded
         import numba
     except ImportError:
         return None
@@ -57,24 +44,14 @@ def available() -> str | None:
 
 def compiles(x: object) -> bool:
     """Whether x is an array that loops are compiled for: of NumPy, real, and large enough."""
-    if not isinstance(x, np.ndarray) or x.dtype.char not in "fd":
-        return False
-    return x.size >= ENOUGH and available() is not None
-
-
-def jit(function: Callable[..., None]) -> Callable[..., None]:
-    """A loop over arrays, compiled."""
-    from numba import njit
-
-    compiled: Callable[..., None] = njit(**OPTIONS)(function)
-    return compiled
+    return is_numpy(x) and x.dtype.char in "fd" and x.size >= ENOUGH and available() is not None
 
 
 def loop_of(formula: Formula, dtype: np.dtype) -> Callable[..., list[np.ndarray]]:
     """A function from arrays (N1, N2), (N1, 1) and (1, N2) to the results of a formula, of those shapes too."""
     if any(formula.operations[place].axes == NUMBER for place in formula.results):
         raise NotElementwise("a result depends on no array")
-    loop = _load(source(formula, dtype))
+    loop = loop_from(source(formula, dtype))
     constants, inputs = np.asarray(formula.constants, dtype=dtype), formula.inputs
     axes = [formula.operations[place].axes for place in formula.results]
 
@@ -151,7 +128,6 @@ def _names(formula: Formula, axes: int) -> list[str]:
     return [name(place) for place in range(len(formula.operations))]
 
 
-@cache
 def _angle(dtype: str) -> str:
     """Source of atan2 that runs on several numbers at once: a + a z p(z) for a = tan t <= 1, z = a^2.
 
@@ -185,42 +161,3 @@ def _angle(dtype: str) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _load(text: str) -> Callable[..., None]:
-    """The loop of a source, which Numba compiles at its first call, or loads if an earlier process compiled it."""
-    with _LOADING:
-        return _module(text).loop  # type: ignore[no-any-return]
-
-
-@cache
-def _module(text: str) -> ModuleType:
-    import hashlib
-
-    name = f"ntk_array_loop_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    path = _folder() / f"{name}.py"
-    if not path.exists():
-        write_whole(path, text.encode())
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # Numba looks the module of kept machine code up by its name
-    spec.loader.exec_module(module)
-    return module
-
-
-@cache
-def _folder() -> Path:
-    """Where generated sources and their machine code are kept: the user's cache, or a folder of this process."""
-    given = os.environ.get("NTK_ARRAY_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    try:
-        folder = Path(given or Path.home() / ".cache") / "ntk_array"
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except (OSError, RuntimeError):  # there may be no home
-        pass
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="ntk_array-"))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .._array.namespace import Array, home, is_array, library, to_host
+from .._array.namespace import Array, home, is_array, namespace_of, to_host
 from .._array.validate import count, real_array, same_home, targets
 from .expected_loss import ExpectedLoss
 from .measure import EmpiricalMeasure
@@ -130,12 +130,12 @@ def _at_home(p_in: EmpiricalMeasure, y: Array) -> Array:
         raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
     whole = _is_whole(y)
     labels = targets("y", y, len(p_in))
-    xp = library(p_in.x, labels)
+    xp = namespace_of(p_in.x, labels)
     return xp.astype(labels, p_in.x.dtype) if whole else labels
 
 
 def _is_whole(y: Any) -> bool:
-    return is_array(y) and bool(library(y).isdtype(y.dtype, ("integral", "bool")))
+    return is_array(y) and bool(namespace_of(y).isdtype(y.dtype, ("integral", "bool")))
 
 
 def _one_hot(p_in: EmpiricalMeasure, y: Array, classes: int | None) -> Array:

@@ -4,9 +4,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from .._array.kinds import as_block
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._support.progress import progress_sum
 from .plan import Plan, plan_for, validated
@@ -102,7 +101,7 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
         return kernel.averaged(lambda own: in_tiles(own, x1, x2), x1)
     kernel = kernel.specialized(x1, x2)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    if n1 * n2 > (SMALL // 4 if isinstance(x1, np.ndarray) else SMALL):
+    if n1 * n2 > (SMALL // 4 if is_numpy(x1) else SMALL):
         plan = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
             plan.check_room(result=True)

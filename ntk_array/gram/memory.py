@@ -3,7 +3,6 @@
 import numbers
 import os
 import re
-import sys
 from typing import Any
 
 import numpy as np
@@ -45,28 +44,18 @@ def readable(n: int) -> str:
     return f"{size:.3g} {unit}"
 
 
-def on_accelerator(place: Home) -> bool:
+def on_accelerator(home: Home) -> bool:
     """Whether arrays live on a device with memory of its own."""
-    return any(word in str(place.device).lower() for word in ("cuda", "rocm", "gpu", "mps", "xpu"))
+    return home.library.on_accelerator(home.device)
 
 
-def available(place: Home) -> int | None:
-    """Bytes that new arrays may take where these live; None where nobody says."""
-    if not on_accelerator(place):
-        return _host_memory()
-    if place.xp.__name__.endswith("torch") and "cuda" in str(place.device):
-        cuda = sys.modules["torch"].cuda
-        pooled = cuda.memory_reserved(place.device) - cuda.memory_allocated(place.device)
-        return int(cuda.mem_get_info(place.device)[0] + pooled)
-    if place.xp.__name__.endswith("cupy"):
-        cupy = sys.modules["cupy"]
-        with place.device:
-            return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
-    return None
+def available(home: Home) -> int | None:
+    """Bytes that new arrays may take where these live; None where that is not known."""
+    return home.library.free_memory(home.device) if on_accelerator(home) else _host_memory()
 
 
 def _host_memory() -> int | None:
-    """What is free and what caches would give up; all that there is where only that is known."""
+    """What is free and what caches would give up; all memory of the machine where only that is known."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             entries = dict(line.split(":", 1) for line in file)

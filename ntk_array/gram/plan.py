@@ -153,8 +153,7 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     keeps = 2 * kept <= budget and kept + least <= budget
     kept = kept if keeps else 0
     least = -(-ENOUGH // numbers_a_pair)
-    # JAX compiles for each shape of a tile.
-    if on_accelerator(stated.home) or stated.home.xp.__name__.startswith("jax"):
+    if on_accelerator(stated.home) or stated.home.library.compiles_each_shape:
         wanted = ACCELERATOR_ENTRIES // numbers_a_pair
     elif keeps:
         fair = n1 * n2 // (TILES_A_THREAD * threads * (2 if x2 is None else 1))

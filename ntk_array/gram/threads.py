@@ -9,8 +9,7 @@ from functools import lru_cache, partial
 from threading import Lock, Thread
 from typing import Any
 
-import numpy as np
-
+from .._array.libraries import is_numpy
 from .._array.namespace import Array
 from .._array.validate import count
 
@@ -128,10 +127,10 @@ def thread_count(x: Array, threads: Any) -> int:
     """As many as NumPy's matrix products use, unless given; other libraries have threads of their own."""
     if threads is not None:
         number = count("threads", threads)
-        if number > 1 and not isinstance(x, np.ndarray):
+        if number > 1 and not is_numpy(x):
             raise ValueError(f"threads={number} is for NumPy arrays; leave threads=None: the library has its own")
         return number
-    if not isinstance(x, np.ndarray):
+    if not is_numpy(x):
         return 1
     used: list[int] = [pool["num_threads"] for pool in _pools().info() if pool["user_api"] == "blas"]
     return max(used, default=os.cpu_count() or 1)
@@ -141,9 +140,10 @@ def _pools() -> Any:
     return _thread_pools(len(sys.modules))
 
 
+# For the whole process, because the pools are. To find them takes as long as a tile, and new ones come with modules.
 @lru_cache(maxsize=1)
 def _thread_pools(modules: int) -> Any:
-    """The thread pools of BLAS libraries. To find them takes as long as a tile, and new ones come with new modules."""
+    """The thread pools of BLAS libraries, while so many modules are loaded."""
     from threadpoolctl import ThreadpoolController
 
     del modules

@@ -101,7 +101,7 @@ class Covariance:
         if self.sine is not None:
             full_like = home(self.k12).xp.full_like
             constant = Term(full_like(self.k11, other), full_like(self.k22, other), 1.0)
-            sine = sine_of_sum([self._term(), constant], [], k12, k11, k22)
+            sine = sine_of_sum([self.term(), constant], [], k12, k11, k22)
         return Covariance(k12, k11, k22, self.ntk, sine)
 
     def learned(self, share: Array) -> Covariance:
@@ -127,7 +127,7 @@ class Covariance:
             k22 = k22 + _cross([(m, m) for _, m in means])
         sine = None
         if all(state.sine is not None for state in states):
-            sine = sine_of_sum([state._term() for state in states], means, k12, k11, k22)
+            sine = sine_of_sum([state.term() for state in states], means, k12, k11, k22)
             # A zero row is orthogonal to everything.
             sine = home(sine).xp.where(k11 * k22 > 0, sine, 1.0)
         return Covariance(k12, k11, k22, ntk, sine)
@@ -185,7 +185,7 @@ class Covariance:
         ntk, mean1, mean2 = (None if a is None else zeros(a) for a in (self.ntk, self.mean1, self.mean2))
         return Covariance(zeros(self.k12), zeros(self.k11), zeros(self.k22), ntk, None, mean1, mean2)
 
-    def _term(self) -> Term:
+    def term(self) -> Term:
         """What :func:`.angle.sine_of_sum` needs of a term."""
         return Term(self.k11, self.k22, *self.direction())
 

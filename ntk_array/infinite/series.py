@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._formula import numba_loops
 from .._formula.compilers import apply
@@ -75,7 +75,7 @@ def sum_from_end(first: float, coefficients: np.ndarray, u: Array) -> Array:
 
     A function on [-1, 1] as a function of u = 1 + y, with all digits of u where it is small.
     """
-    if isinstance(u, np.ndarray):
+    if is_numpy(u):
         return _sum_on_host(first, coefficients.astype(u.dtype), u)
     return apply(_Clenshaw(first, tuple(coefficients.tolist())), u)
 
@@ -100,7 +100,7 @@ def _sum_on_host(first: float, c: np.ndarray, u: np.ndarray) -> np.ndarray:
     flat, out = u.reshape(-1), np.empty(u.size, dtype=u.dtype)
     if numba_loops.compiles(u):
         padding = np.zeros((1 - c.size) % 4, dtype=u.dtype)  # four terms are summed at once
-        _compiled_sum()(c.dtype.type(first), np.concatenate([c, padding]), flat, out)
+        _sum_loop(c.dtype.type(first), np.concatenate([c, padding]), flat, out)
     else:
         _sum_in_tiles(first, c, flat, out)
     return out.reshape(u.shape)
@@ -128,28 +128,25 @@ def _sum_in_tiles(first: float, c: np.ndarray, u: np.ndarray, out: np.ndarray) -
         result += first
 
 
-@cache
-def _compiled_sum() -> Callable[..., None]:
-    def loop(first: float, c: np.ndarray, u: np.ndarray, out: np.ndarray) -> None:
-        twice, newer, older = np.empty(LANES, u.dtype), np.empty(LANES, u.dtype), np.empty(LANES, u.dtype)
-        for start in range(0, u.size, LANES):
-            n = min(LANES, u.size - start)
+@numba_loops.jit
+def _sum_loop(first: float, c: np.ndarray, u: np.ndarray, out: np.ndarray) -> None:
+    twice, newer, older = np.empty(LANES, u.dtype), np.empty(LANES, u.dtype), np.empty(LANES, u.dtype)
+    for start in range(0, u.size, LANES):
+        n = min(LANES, u.size - start)
+        for j in range(n):
+            twice[j], newer[j], older[j] = 2 * (u[start + j] - 1), 0, 0
+        k = c.size - 1
+        while k >= 4:
+            c0, c1, c2, c3 = c[k], c[k - 1], c[k - 2], c[k - 3]
             for j in range(n):
-                twice[j], newer[j], older[j] = 2 * (u[start + j] - 1), 0, 0
-            k = c.size - 1
-            while k >= 4:
-                c0, c1, c2, c3 = c[k], c[k - 1], c[k - 2], c[k - 3]
-                for j in range(n):
-                    t, a, b = twice[j], newer[j], older[j]
-                    b = t * a - (b - c0)
-                    a = t * b - (a - c1)
-                    b = t * a - (b - c2)
-                    newer[j], older[j] = t * b - (a - c3), b
-                k -= 4
-            for j in range(n):
-                out[start + j] = first + u[start + j] * ((u[start + j] - 1) * newer[j] - (older[j] - c[0]))
-
-    return numba_loops.jit(loop)
+                t, a, b = twice[j], newer[j], older[j]
+                b = t * a - (b - c0)
+                a = t * b - (a - c1)
+                b = t * a - (b - c2)
+                newer[j], older[j] = t * b - (a - c3), b
+            k -= 4
+        for j in range(n):
+            out[start + j] = first + u[start + j] * ((u[start + j] - 1) * newer[j] - (older[j] - c[0]))
 
 
 def sum_mixed(series: np.ndarray, left: Array, right: Array, y: Array) -> Array:
@@ -194,36 +191,33 @@ def _sum_mixed_on_host(shares: list[np.ndarray], left: np.ndarray, right: np.nda
     columns = np.zeros((int(np.max(counts)), y.shape[1]), dtype=y.dtype)
     columns[: right.shape[1]] = right.T[: len(columns)]
     out = np.empty_like(y)
-    _compiled_mixed_sum()(counts, mixed, columns, y, out)
+    _mixed_sum_loop(counts, mixed, columns, y, out)
     return out
 
 
-@cache
-def _compiled_mixed_sum() -> Callable[..., None]:
-    def loop(counts: np.ndarray, mixed: np.ndarray, columns: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-        twice, newer, older = np.empty(LANES, y.dtype), np.empty(LANES, y.dtype), np.empty(LANES, y.dtype)
-        for start in range(0, y.shape[1], LANES):
-            n = min(LANES, y.shape[1] - start)
-            for i in range(y.shape[0]):
+@numba_loops.jit
+def _mixed_sum_loop(counts: np.ndarray, mixed: np.ndarray, columns: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+    twice, newer, older = np.empty(LANES, y.dtype), np.empty(LANES, y.dtype), np.empty(LANES, y.dtype)
+    for start in range(0, y.shape[1], LANES):
+        n = min(LANES, y.shape[1] - start)
+        for i in range(y.shape[0]):
+            for j in range(n):
+                twice[j], newer[j], older[j] = 2 * y[i, start + j], 0, 0
+            at = mixed.shape[1]
+            for k in range(counts.size - 1, -1, -1):
                 for j in range(n):
-                    twice[j], newer[j], older[j] = 2 * y[i, start + j], 0, 0
-                at = mixed.shape[1]
-                for k in range(counts.size - 1, -1, -1):
+                    newer[j], older[j] = twice[j] * newer[j] - older[j], newer[j]
+                at -= counts[k]
+                for b in range(0, counts[k], 4):
+                    m0, m1, m2, m3 = (
+                        mixed[i, at + b],
+                        mixed[i, at + b + 1],
+                        mixed[i, at + b + 2],
+                        mixed[i, at + b + 3],
+                    )
+                    c0, c1 = columns[b, start : start + n], columns[b + 1, start : start + n]
+                    c2, c3 = columns[b + 2, start : start + n], columns[b + 3, start : start + n]
                     for j in range(n):
-                        newer[j], older[j] = twice[j] * newer[j] - older[j], newer[j]
-                    at -= counts[k]
-                    for b in range(0, counts[k], 4):
-                        m0, m1, m2, m3 = (
-                            mixed[i, at + b],
-                            mixed[i, at + b + 1],
-                            mixed[i, at + b + 2],
-                            mixed[i, at + b + 3],
-                        )
-                        c0, c1 = columns[b, start : start + n], columns[b + 1, start : start + n]
-                        c2, c3 = columns[b + 2, start : start + n], columns[b + 3, start : start + n]
-                        for j in range(n):
-                            newer[j] += (m0 * c0[j] + m1 * c1[j]) + (m2 * c2[j] + m3 * c3[j])
-                for j in range(n):
-                    out[i, start + j] = newer[j] - y[i, start + j] * older[j]
-
-    return numba_loops.jit(loop)
+                        newer[j] += (m0 * c0[j] + m1 * c1[j]) + (m2 * c2[j] + m3 * c3[j])
+            for j in range(n):
+                out[i, start + j] = newer[j] - y[i, start + j] * older[j]

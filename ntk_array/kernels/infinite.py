@@ -51,7 +51,8 @@ class _Infinite(Kernel):
             raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
 
     @cached_property
-    def _kept(self) -> Kept:
+    def kept(self) -> Kept:
+        """Empty at first."""
         return Kept({}, {}, {})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class _Infinite(Kernel):
 
     def program(self, shape: tuple[int, ...]) -> Program:
         """The network as steps, for inputs of this shape."""
-        programs = self._kept.programs
+        programs = self.kept.programs
         shape = tuple(shape)
         if shape not in programs:
             programs[shape] = Program.of(self.net, shape)
@@ -78,11 +79,11 @@ class _Infinite(Kernel):
             return program
         concat = home(batches[0].scaled).xp.concat
         both = Inputs(*(concat(parts) for parts in zip(*batches, strict=True)))
-        return program.fitted(both, self._kept.tables, margin)
+        return program.fitted(both, self.kept.tables, margin)
 
     def specialized(self, x1: Array, x2: Array | None) -> Kernel:
         """One series in the angle, where the kernel is a function of it; else the kernel with its tables."""
-        program, kept = self.program(x1.shape[1:]), self._kept
+        program, kept = self.program(x1.shape[1:]), self.kept
         series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
         if series is not None:
             return Zonal(self, series)
@@ -125,7 +126,7 @@ class _Infinite(Kernel):
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> _Infinite:
         """The kernel of the rescaled network. It shares the tables of activations, which do not depend on weights."""
         other = type(self)(self.net.rescaled(weight_std, bias_std))
-        other._kept.tables.update(self._kept.tables)
+        other.kept.tables.update(self.kept.tables)
         return other
 
     def block_diagonal(self, x: Array) -> Array:

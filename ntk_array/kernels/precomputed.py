@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .._array.namespace import Array, home, itemsize, library, to_host
+from .._array.namespace import Array, home, itemsize, namespace_of, to_host
 from .._array.validate import inputs
 from ..gram.tiled import Costs
 from .base import Kernel
@@ -50,7 +50,7 @@ class Precomputed(Kernel):
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """Row numbers, validated."""
-        library(x1, self.matrix)
+        namespace_of(x1, self.matrix)
         x1, x2 = super().validated(x1, x2)
         for name, x in (("x1", x1), ("x2", x2)):
             if x is None:

@@ -1,10 +1,8 @@
 """Matrices of m x n blocks (p, q), held as (m, p, n q), and one number for each block."""
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
 
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._formula import numba_loops
 
@@ -19,7 +17,7 @@ def add_multiple(total: Array | None, blocks: Array, factors: Array) -> Array:
     # Repeated once a row of blocks: long inner loops.
     repeated = home(blocks).xp.repeat(factors, blocks.shape[2] // factors.shape[1], axis=1)
     if total is not None and numba_loops.compiles(blocks):
-        _compiled_sum()(total, blocks, repeated)
+        _sum_loop(total, blocks, repeated)
         return total
     blocks *= repeated[:, None, :]
     if total is None:
@@ -34,10 +32,10 @@ def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
     The total is used up.
     """
     (m, n), (p, q) = a.shape, b.shape
-    if isinstance(total, np.ndarray) and np.count_nonzero(b) <= max(p, q):
+    if is_numpy(total) and np.count_nonzero(b) <= max(p, q):
         # An identity, say: few entries of the total change.
         if numba_loops.compiles(total):
-            _compiled_kronecker()(total, a, b)
+            _kronecker_loop(total, a, b)
             return total
         entries = total.reshape((m, p, n, q))
         for i, j in zip(*np.nonzero(b), strict=True):
@@ -51,26 +49,20 @@ def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
     return product
 
 
-@cache
-def _compiled_sum() -> Callable[..., None]:
-    def loop(total: np.ndarray, blocks: np.ndarray, factors: np.ndarray) -> None:
-        for i in range(blocks.shape[0]):
-            for j in range(blocks.shape[1]):
-                for k in range(blocks.shape[2]):
-                    total[i, j, k] += blocks[i, j, k] * factors[i, k]
-
-    return numba_loops.jit(loop)
+@numba_loops.jit
+def _sum_loop(total: np.ndarray, blocks: np.ndarray, factors: np.ndarray) -> None:
+    for i in range(blocks.shape[0]):
+        for j in range(blocks.shape[1]):
+            for k in range(blocks.shape[2]):
+                total[i, j, k] += blocks[i, j, k] * factors[i, k]
 
 
-@cache
-def _compiled_kronecker() -> Callable[..., None]:
-    def loop(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-        (m, n), (p, q) = a.shape, b.shape
-        for i in range(m):
-            for j in range(p):
-                for k in range(q):
-                    if b[j, k] != 0:
-                        for other in range(n):
-                            total[i, j, other * q + k] += b[j, k] * a[i, other]
-
-    return numba_loops.jit(loop)
+@numba_loops.jit
+def _kronecker_loop(total: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    (m, n), (p, q) = a.shape, b.shape
+    for i in range(m):
+        for j in range(p):
+            for k in range(q):
+                if b[j, k] != 0:
+                    for other in range(n):
+                        total[i, j, other * q + k] += b[j, k] * a[i, other]

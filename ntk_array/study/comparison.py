@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from .._array.libraries import LIBRARIES
 from .._array.namespace import Array, Home, default_dtype, standard_namespace, to_host
 from .._support.progress import progress_bar
 from ..dynamics import GradientDescent, GradientFlow, KernelSpectrum, max_step
@@ -79,16 +80,15 @@ def _bands(rank: int) -> np.ndarray:
 
 
 def home_of(library: str) -> Home:
-    names = {"numpy": "numpy", "torch": "torch", "jax": "jax.numpy", "cupy": "cupy"}
-    if library not in names:
-        raise ValueError(f"library must be one of {', '.join(names)}, got {library!r}")
+    if library not in LIBRARIES:
+        raise ValueError(f"library must be one of {', '.join(LIBRARIES)}, got {library!r}")
     try:
-        xp = standard_namespace(import_module(names[library]))
+        xp = standard_namespace(import_module(LIBRARIES[library].module))
     except ImportError as error:
         raise ImportError(f"{library} is not installed; install it or choose --library numpy") from error
-    if library == "jax":
-        return Home(xp, default_dtype(xp), None)
-    return Home(xp, xp.float64, None)
+    # JAX has float64 only once its x64 switch is on.
+    offered = xp.__array_namespace_info__().dtypes(kind="real floating")
+    return Home(xp, offered.get("float64", default_dtype(xp)), None)
 
 
 class Plan(NamedTuple):

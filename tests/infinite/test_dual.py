@@ -158,7 +158,7 @@ def test_blocks_and_pairs_agree(name):
     k12 = s1[:, None] * s2 * np.cos(t)
     state = Covariance(k12, k11, k22)
     fitted = NUMERICAL[name].fitted(*std_range(k11, k22))
-    assert isinstance(fitted._table, DirectDual if name == "hard_tanh" else DualTable)
+    assert isinstance(fitted.table, DirectDual if name == "hard_tanh" else DualTable)
     one, two = (k.ravel() for k in np.broadcast_arrays(k11, k22))
     of_pairs = fitted.dual(state.to(k12=k12.ravel(), k11=one, k22=two))
     for block, pairs in zip(fitted.dual(state)[:2], of_pairs[:2], strict=True):

@@ -40,7 +40,8 @@ class Activation(Layer):
     """Whether phi(-x) = -phi(x): the mean of its values at infinite width is then zero."""
 
     numerical = True
-    _table: ClassVar[DualTable | DirectDual | None] = None  # an instance that was fitted has its own
+    table: ClassVar[DualTable | DirectDual | None] = None
+    """The dual activation for the standard deviations of one problem, in an instance that was fitted to it."""
 
     @property
     def breakpoints(self) -> tuple[float, ...]:
@@ -129,9 +130,9 @@ class Activation(Layer):
 
     def _table_for(self, state: Covariance) -> DualTable | DirectDual:
         """The table that was made for a problem, or else one for the variances of this state."""
-        fitted = self if self._table else self.fitted(*std_range(state.k11, state.k22))
-        assert fitted._table is not None
-        return fitted._table
+        fitted = self if self.table else self.fitted(*std_range(state.k11, state.k22))
+        assert fitted.table is not None
+        return fitted.table
 
     def fitted(self, smallest: float, largest: float) -> Activation:
         """The activation with its dual tabulated for standard deviations in a range."""
@@ -144,7 +145,7 @@ class Activation(Layer):
                 stacklevel=2,
             )
         fitted = copy(self)
-        object.__setattr__(fitted, "_table", table)
+        object.__setattr__(fitted, "table", table)
         object.__setattr__(fitted, "quadrature_error", table.error)
         return fitted
 

@@ -1,0 +1,210 @@
+"""One entry for each array library: all that the array API standard leaves open.
+
+No other module asks which library an array belongs to. A library without an entry gets ``STANDARD``, whose answers use
+nothing but the standard. Libraries are imported by the functions below at their first call, never with this module.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+import numpy as np
+
+__all__ = ["LIBRARIES", "STANDARD", "Library", "is_numpy", "library_of"]
+
+Array = Any
+
+
+def is_numpy(x: object) -> TypeGuard[np.ndarray]:
+    """Whether x is a NumPy array, for which a path of its own may be quicker."""
+    return isinstance(x, np.ndarray)
+
+
+def _standard_to_host(xp: Any, x: Array) -> np.ndarray:
+    devices = xp.__array_namespace_info__().devices()
+    x = x.to_device(next(device for device in devices if "cpu" in str(device).lower()))
+    # The standard promises DLPack only; NumPy's own protocols also take what DLPack cannot express.
+    return np.asarray(x) if hasattr(x, "__array__") or hasattr(x, "__buffer__") else np.from_dlpack(x)
+
+
+def _standard_true_indices(xp: Any, mask: Array) -> Array:
+    return xp.nonzero(mask)[0]
+
+
+def _write_in_place(result: Array, tile: Array, row: int, column: int) -> Array:
+    rows, columns = tile.shape[-2:]
+    result[..., row : row + rows, column : column + columns] = tile
+    return result
+
+
+def _named_like_an_accelerator(device: Any) -> bool:
+    return any(word in str(device).lower() for word in ("cuda", "rocm", "gpu", "tpu", "mps", "xpu"))
+
+
+@dataclass(frozen=True)
+class Library:
+    """The answers of one array library; the defaults are those of a library that has only the standard.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    module : str
+        Import this to get the functions of the library.
+    to_host : callable
+        (namespace, array) to a NumPy array. Waits for the device.
+    erf : callable or None
+        The error function of an array; None where the library has none, and it is computed by quadrature.
+    writable : bool
+        Whether arrays can be written in place, and so given as ``out=``.
+    write : callable
+        (result, tile, row, column) to the result with this tile, or stack of tiles, from (row, column) on. Where arrays
+        are not writable this is another array, and the old one is used up.
+    detach : callable
+        The same numbers, not recorded by automatic differentiation.
+    without_values : callable
+        For an array that stands for values which are not there yet: what it is, and what the user should do. For all
+        other arrays the empty string.
+    on_accelerator : callable
+        Whether a device has memory of its own.
+    free_memory : callable
+        Bytes that new arrays may take on an accelerator; None where the library does not say.
+    compiler : str or None
+        What compiles formulas for these arrays: a word of the table in ``_formula/compilers.py``.
+    compiles_each_shape : bool
+        Whether a new shape costs a compilation: tiles are then few and of one size.
+    true_indices : callable
+        (namespace, mask (n,)) to the indices of its true entries.
+    """
+
+    name: str
+    module: str
+    to_host: Callable[[Any, Array], np.ndarray] = _standard_to_host
+    erf: Callable[[Array], Array] | None = None
+    writable: bool = True
+    write: Callable[[Array, Array, int, int], Array] = _write_in_place
+    detach: Callable[[Array], Array] = lambda x: x
+    without_values: Callable[[Array], str] = lambda x: ""
+    on_accelerator: Callable[[Any], bool] = _named_like_an_accelerator
+    free_memory: Callable[[Any], int | None] = lambda device: None
+    compiler: str | None = None
+    compiles_each_shape: bool = False
+    true_indices: Callable[[Any, Array], Array] = _standard_true_indices
+
+
+def _numpy_erf(x: Array) -> Array:
+    from scipy.special import erf
+
+    return erf(x)
+
+
+def _torch_erf(x: Array) -> Array:
+    import torch
+
+    return torch.special.erf(x)
+
+
+def _torch_write(result: Array, tile: Array, row: int, column: int) -> Array:
+    return _write_in_place(result, tile.detach(), row, column)
+
+
+def _torch_free_memory(device: Any) -> int | None:
+    """What the driver has, and what PyTorch took from it earlier and does not use now."""
+    import torch
+
+    if "cuda" not in str(device):
+        return None
+    pooled = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + pooled)
+
+
+def _jax_erf(x: Array) -> Array:
+    from jax.scipy.special import erf
+
+    return erf(x)
+
+
+def _jax_write(result: Array, tile: Array, row: int, column: int) -> Array:
+    """An update that takes over the buffer of the result: the array is never there twice."""
+    import jax
+
+    # JAX itself remembers what it compiled for this function.
+    update = jax.jit(jax.lax.dynamic_update_slice, donate_argnums=0)
+    return update(result, tile, (*[0] * (tile.ndim - 2), row, column))
+
+
+def _jax_without_values(x: Array) -> str:
+    import jax
+
+    traced = isinstance(x, jax.core.Tracer)
+    return "a JAX tracer; call ntk_array outside jax.jit, jax.grad and jax.vmap" if traced else ""
+
+
+def _jax_true_indices(xp: Any, mask: Array) -> Array:
+    """Padded with zeros to a power of two, so that few shapes are compiled for."""
+    number = int(mask.sum())
+    return xp.nonzero(mask, size=1 << max(number - 1, 0).bit_length(), fill_value=0)[0]
+
+
+def _cupy_erf(x: Array) -> Array:
+    from cupyx.scipy.special import erf
+
+    return erf(x)
+
+
+def _cupy_free_memory(device: Any) -> int:
+    """What the driver has, and what CuPy took from it earlier and does not use now."""
+    import cupy
+
+    with device:
+        return int(cupy.cuda.runtime.memGetInfo()[0] + cupy.get_default_memory_pool().free_bytes())
+
+
+STANDARD = Library("a library that speaks the array API", "")
+"""For libraries without an entry."""
+
+LIBRARIES = {
+    "numpy": Library(
+        "NumPy",
+        "numpy",
+        to_host=lambda xp, x: np.asarray(x),
+        erf=_numpy_erf,
+        on_accelerator=lambda device: False,
+        compiler="numba",
+    ),
+    "torch": Library(
+        "PyTorch",
+        "torch",
+        to_host=lambda xp, x: np.asarray(x.detach().cpu()),
+        erf=_torch_erf,
+        write=_torch_write,
+        detach=lambda x: x.detach(),
+        free_memory=_torch_free_memory,
+    ),
+    "jax": Library(
+        "JAX",
+        "jax.numpy",
+        to_host=lambda xp, x: np.asarray(x),
+        erf=_jax_erf,
+        writable=False,
+        write=_jax_write,
+        without_values=_jax_without_values,
+        compiler="jax.jit",
+        compiles_each_shape=True,
+        true_indices=_jax_true_indices,
+    ),
+    "cupy": Library(
+        "CuPy",
+        "cupy",
+        to_host=lambda xp, x: np.asarray(x.get()),
+        erf=_cupy_erf,
+        free_memory=_cupy_free_memory,
+        compiler="cupy",
+    ),
+}
+"""Entries by the name of the package. The command line and ``ntk-array info`` list the same names."""
+
+
+def library_of(xp: Any) -> Library:
+    """The entry of an array API namespace, found by its name: ``array_api_compat.torch`` and ``torch`` are one."""
+    return LIBRARIES.get(xp.__name__.removeprefix("array_api_compat.").partition(".")[0], STANDARD)

@@ -1,0 +1,249 @@
+"""What every compiler of formulas is held to. A new compiler joins by one line in COMPILERS, a formula in FORMULAS.
+
+The reference is the same code run by NumPy in float64, an operation at a time.
+"""
+
+import ctypes
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from ntk_array._array.libraries import library_of
+from ntk_array._array.namespace import home, standard_namespace
+from ntk_array._formula import cupy_kernels, numba_loops
+from ntk_array._formula.compilers import COMPILERS as TABLE
+from ntk_array._formula.formula import COLUMN, ENTRY, ROW, Formula
+
+
+@dataclass(frozen=True)
+class Case:
+    """Code on arrays with these axes, whose entries are between 0.1 and 0.9."""
+
+    name: str
+    code: Callable[..., Sequence[Any]]
+    axes: tuple[int, ...] = (ENTRY,)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _named(name: str) -> Case:
+    def code(*arrays):
+        return [getattr(home(arrays[0]).xp, name)(*arrays)]
+
+    return Case(name, code, (ENTRY, ENTRY) if name in ("atan2", "maximum", "minimum") else (ENTRY,))
+
+
+def mixed(entry, row, column):
+    """Every way in which rows, columns, entries and numbers meet."""
+    xp = home(entry).xp
+    root = xp.sqrt(row) * 0.5
+    size = xp.where(column > 0.3, column * column, xp.ones_like(column))
+    value = xp.clip(entry * root - size, min=-0.5, max=2.0)
+    return [value / (1.0 + row), root, size**3 - column, -entry + xp.zeros_like(row), xp.ones_like(entry), 2.0 / size]
+
+
+NAMED = (
+    *("abs", "acos", "asin", "atan", "atan2", "cos", "cosh", "exp", "expm1", "log", "log1p", "maximum", "minimum"),
+    *("sign", "sin", "sinh", "sqrt", "tan", "tanh"),
+)
+"""Operations that are functions of the array API. ``where`` and the operators are in the formulas below."""
+
+THREE = (ENTRY, ROW, COLUMN)
+FORMULAS = (
+    *map(_named, NAMED),
+    Case("arithmetic", lambda x, y: [x + y, x - y, x * y, x / y, -x], (ENTRY, ENTRY)),
+    Case("numbers on either side", lambda x: [x + 2, 2 - x, 3.0 * x, x * 3.0, 1 / x, x / 4]),
+    Case("comparisons", lambda x, y: [_where(c, x, 2.0 * y) for c in _comparisons(x, y)], (ENTRY, ENTRY)),
+    Case("comparisons with numbers", lambda x: [_where(c, x, -x) for c in _comparisons(x, 0.5)]),
+    Case("signs of both", lambda x: [home(x).xp.sign(x - 0.5), home(x).xp.abs(x - 0.5), home(x).xp.sign(x - x)]),
+    Case("all quadrants", lambda x, y: [home(x).xp.atan2(x - 0.5, y - 0.5)], (ENTRY, ENTRY)),
+    Case("powers", lambda x: [x**n for n in range(1, 9)]),
+    Case("clip", lambda x: [home(x).xp.clip(x, min=0.3), home(x).xp.clip(x, max=0.6), home(x).xp.clip(x, 0.3, 0.6)]),
+    Case("constants", lambda x: [home(x).xp.full_like(x, 2.5), home(x).xp.ones_like(x), home(x).xp.zeros_like(x)]),
+    Case("an input, and twice", lambda x: [x, x]),
+    Case("an input that is not used", lambda x, y: [2.0 * y], (ENTRY, ENTRY)),
+    Case("through one axis and back", lambda x: [home(x).xp.reshape(home(x).xp.reshape(x, (-1,)) + 1.0, x.shape)]),
+    Case("rows only", lambda e, r, c: [r, home(r).xp.sqrt(r) + 1.0, home(r).xp.ones_like(r)], THREE),
+    Case("columns only", lambda e, r, c: [c, home(c).xp.exp(c) * c, home(c).xp.zeros_like(c)], THREE),
+    Case("entries of rows and columns", lambda r, c: [r * c, r - home(c).xp.cos(c)], (ROW, COLUMN)),
+    Case("mixed", mixed, THREE),
+)
+
+
+def _where(condition, x, y):
+    return home(x).xp.where(condition, x, y)
+
+
+def _comparisons(x, y):
+    return [x < y, x <= y, x > y, x >= y, x == y, x != y, x == x, x != x]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A compiler, and how its arrays come and go.
+
+    ``missing`` says what this machine lacks for it, or nothing. ``moved`` takes arrays of NumPy to its library.
+    ``runs`` is False where results cannot be had here: sources are compiled only.
+    """
+
+    name: str
+    compile: Callable[[Formula, np.dtype], Callable[..., Sequence[Any]]]
+    missing: Callable[[], str] = lambda: ""
+    moved: Callable[[np.ndarray], Any] = lambda a: a
+    during: Callable[[], AbstractContextManager[Any]] = nullcontext
+    runs: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    def host(self, x: Any) -> np.ndarray:
+        xp = home(x).xp
+        return library_of(xp).to_host(xp, x)
+
+
+def installed(module: str) -> Callable[[], str]:
+    def missing() -> str:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            return f"{module} is not installed"
+        return ""
+
+    return missing
+
+
+def _jax(a: np.ndarray) -> Any:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    return jax.numpy.asarray(a)
+
+
+def _no_gpu() -> str:
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return f"CuPy has no GPU here: {type(error).__name__}"
+    return ""
+
+
+def _cupy(a: np.ndarray) -> Any:
+    import cupy
+
+    return cupy.asarray(a)
+
+
+class HostKernel:
+    """In place of cupy.ElementwiseKernel: the same body as C++ on the host, for arrays that broadcast."""
+
+    def __init__(self, inputs: str, outputs: str, body: str, name: str) -> None:
+        self.inputs, self.outputs = (
+            [word.split()[1] for word in text.split(",") if word] for text in (inputs, outputs)
+        )
+        self.body = body
+
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        dtype = arrays[0].dtype
+        copies = [np.ascontiguousarray(a) for a in np.broadcast_arrays(*arrays)]
+        results = [np.empty(copies[0].shape, dtype) for _ in self.outputs]
+        loads = "".join(f"const T {name} = in[{k}][n]; " for k, name in enumerate(self.inputs))
+        stores = "".join(f"out[{k}][n] = {name}; " for k, name in enumerate(self.outputs))
+        run = _c_function(
+            "#include <cmath>\nusing namespace std;\n"
+            f"using T = {'double' if dtype == np.float64 else 'float'};\n"
+            'extern "C" void run(long size, T** in, T** out) { for (long n = 0; n < size; n++) {\n'
+            f"{loads} T {', '.join(self.outputs)};\n{self.body}\n{stores} }} }}\n"
+        )
+        run(ctypes.c_long(copies[0].size), _pointers(copies), _pointers(results))
+        return results
+
+
+def _pointers(arrays: list[np.ndarray]) -> Any:
+    return (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
+
+
+@cache
+def _c_function(code: str) -> Any:
+    with TemporaryDirectory(dir=os.environ["NTK_ARRAY_CACHE"]) as folder:
+        library = Path(folder) / "body.so"
+        command = ["c++", "-x", "c++", "-shared", "-fPIC", "-ffp-contract=off", "-o", str(library), "-"]
+        subprocess.run(command, input=code.encode(), check=True)
+        return ctypes.CDLL(str(library)).run
+
+
+class CudaSource:
+    """In place of cupy.ElementwiseKernel: the body goes through NVIDIA's run-time compiler, which needs no GPU."""
+
+    def __init__(self, inputs: str, outputs: str, body: str, name: str) -> None:
+        parameters = ", ".join(word.strip().replace("T ", "const T* in_") for word in inputs.split(",") if word)
+        names = [word.split()[1] for word in outputs.split(",")]
+        loads = "".join(f"const T {word.split()[1]} = in_{word.split()[1]}[n]; " for word in inputs.split(",") if word)
+        for kind in ("float", "double"):
+            _compile_cuda(
+                f'typedef {kind} T; extern "C" __global__ void {name}({parameters}{", " * bool(parameters)}T* out) {{\n'
+                f"int n = blockIdx.x * blockDim.x + threadIdx.x; {loads} T {', '.join(names)};\n"
+                f"{body}\nout[n] = {' + '.join(names)}; }}"
+            )
+
+
+@cache
+def _nvrtc() -> Any:
+    folder = Path(next(iter(importlib.import_module("nvidia.cuda_nvrtc").__path__))) / "lib"
+    return ctypes.CDLL(str(next(folder.glob("libnvrtc.so*"))))
+
+
+def _compile_cuda(code: str) -> None:
+    library, program = _nvrtc(), ctypes.c_void_p()
+    assert library.nvrtcCreateProgram(ctypes.byref(program), code.encode(), b"formula.cu", 0, None, None) == 0
+    status = library.nvrtcCompileProgram(program, 0, None)
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    assert status == 0, log.value.decode() + code
+
+
+def _instead_of_cupy(kernel: type) -> Callable[[], AbstractContextManager[Any]]:
+    return lambda: mock.patch.dict(sys.modules, cupy=SimpleNamespace(ElementwiseKernel=kernel))
+
+
+def interpreted(formula: Formula, dtype: np.dtype) -> Callable[..., list[Any]]:
+    return lambda *arrays: formula.evaluate(standard_namespace(np), *arrays)
+
+
+COMPILERS = (
+    Way("array api", interpreted),
+    Way("numba", TABLE["numba"].compile, installed("numba")),
+    Way("jax.jit", TABLE["jax.jit"].compile, installed("jax"), _jax),
+    Way("cupy", TABLE["cupy"].compile, _no_gpu, _cupy),
+    Way(
+        "cupy's source as C++",
+        cupy_kernels.kernels_of,
+        lambda: "" if shutil.which("c++") else "there is no C++ compiler here",
+        during=_instead_of_cupy(HostKernel),
+    ),
+    Way(
+        "cupy's source by NVRTC",
+        cupy_kernels.kernels_of,
+        installed("nvidia.cuda_nvrtc"),
+        during=_instead_of_cupy(CudaSource),
+        runs=False,
+    ),
+)
+assert numba_loops.loop_of is TABLE["numba"].compile
