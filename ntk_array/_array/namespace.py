@@ -81,7 +81,7 @@ def namespace_of(*arrays: Array) -> Any:
 
 
 def _numpy() -> Any:
-    from array_api_compat import numpy  # quick once it is loaded
+    from array_api_compat import numpy  # takes as long as NumPy itself when first imported, and nothing later
 
     return numpy
 

@@ -9,17 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
+import pytest
 
 from ntk_array._array.libraries import library_of
 from ntk_array._array.namespace import home, standard_namespace
@@ -220,7 +220,16 @@ def _compile_cuda(code: str) -> None:
 
 
 def _instead_of_cupy(kernel: type) -> Callable[[], AbstractContextManager[Any]]:
-    return lambda: mock.patch.dict(sys.modules, cupy=SimpleNamespace(ElementwiseKernel=kernel))
+    # Not by mock.patch.dict: that forgets all modules that are imported for the first time meanwhile.
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(
+                sys.modules, "cupy", SimpleNamespace(ElementwiseKernel=kernel, ndarray=type("ndarray", (), {}))
+            )
+            yield
+
+    return patched
 
 
 def interpreted(formula: Formula, dtype: np.dtype) -> Callable[..., list[Any]]:
