@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 
 from ntk_array._array.libraries import library_of
 from ntk_array._array.namespace import home, standard_namespace
-from ntk_array._formula import cupy_kernels, numba_loops
+from ntk_array._formula import cupy_kernels
 from ntk_array._formula.compilers import COMPILERS as TABLE
 from ntk_array._formula.formula import COLUMN, ENTRY, ROW, Formula
 
@@ -104,7 +103,6 @@ class Way:
     compile: Callable[[Formula, np.dtype], Callable[..., Sequence[Any]]]
     missing: Callable[[], str] = lambda: ""
     moved: Callable[[np.ndarray], Any] = lambda a: a
-    during: Callable[[], AbstractContextManager[Any]] = nullcontext
     runs: bool = True
 
     def __str__(self) -> str:
@@ -219,8 +217,14 @@ def _compile_cuda(code: str) -> None:
     assert status == 0, log.value.decode() + code
 
 
-def _instead_of_cupy(kernel: type) -> Callable[[], AbstractContextManager[Any]]:
-    return lambda: mock.patch.dict(sys.modules, cupy=SimpleNamespace(ElementwiseKernel=kernel))
+def _for_cupy(kernel: type) -> Callable[[Formula, np.dtype], Callable[..., list[Any]]]:
+    """The compiler for CuPy with a stand-in for cupy.ElementwiseKernel."""
+
+    def compile(formula: Formula, dtype: np.dtype) -> Callable[..., list[Any]]:
+        with mock.patch.dict(sys.modules, cupy=SimpleNamespace(ElementwiseKernel=kernel)):
+            return cupy_kernels.kernels_of(formula, dtype)
+
+    return compile
 
 
 def interpreted(formula: Formula, dtype: np.dtype) -> Callable[..., list[Any]]:
@@ -234,16 +238,13 @@ COMPILERS = (
     Way("cupy", TABLE["cupy"].compile, _no_gpu, _cupy),
     Way(
         "cupy's source as C++",
-        cupy_kernels.kernels_of,
+        _for_cupy(HostKernel),
         lambda: "" if shutil.which("c++") else "there is no C++ compiler here",
-        during=_instead_of_cupy(HostKernel),
     ),
     Way(
         "cupy's source by NVRTC",
-        cupy_kernels.kernels_of,
+        _for_cupy(CudaSource),
         installed("nvidia.cuda_nvrtc"),
-        during=_instead_of_cupy(CudaSource),
         runs=False,
     ),
 )
-assert numba_loops.loop_of is TABLE["numba"].compile

@@ -21,8 +21,7 @@ def way(request):
     missing = request.param.missing()
     if missing:
         pytest.skip(missing)
-    with request.param.during():
-        yield request.param
+    return request.param
 
 
 def arrays_for(case, shape, dtype, rng):
