@@ -1,4 +1,4 @@
-"""Keys of caches that stand for one object."""
+"""Keys of caches that compare objects by identity."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ __all__ = ["Same"]
 
 
 class Same:
-    """Equal only to itself around the very same object: equality of a user's layers may mean less than sameness."""
+    """A cache key that compares by identity: two layers of a user's class may be equal and still behave differently."""
 
     def __init__(self, item: Any) -> None:
         self.item = item

@@ -16,7 +16,7 @@ __all__ = ["COMPILERS", "Compiler", "apply", "compiled", "compiler_for", "descri
 INTERPRETED = "operation by operation"
 
 Compiler = Callable[[Formula, Any], Callable[..., Sequence[Array]]]
-"""Makes a function from arrays (N1, N2), (N1, 1) and (1, N2) of a dtype to the results of a formula."""
+"""Takes a formula and a dtype, and returns a function from arrays (N1, N2), (N1, 1) and (1, N2) to the results."""
 
 
 def compiler_for(x: Array) -> Compiler | None:
