@@ -14,6 +14,8 @@ REQUIREMENTS = {
     "jax": ["jax"],
     "cupy": ["cupy-cuda12x"],
 }
+# Processes share the work, but not the memory of a GPU. More than eight would wait for one long test in the end.
+IN_PARALLEL = ["-n", "auto", "--maxprocesses", "8"]
 
 
 @nox.session
@@ -21,7 +23,8 @@ REQUIREMENTS = {
 def tests(session: nox.Session, backend: str) -> None:
     """The whole suite on one array library."""
     session.install(".[test]", *REQUIREMENTS.get(backend, []))
-    session.run("python", "-m", "pytest", "--backend", backend, *session.posargs)
+    parallel = [] if backend == "cupy" else IN_PARALLEL
+    session.run("python", "-m", "pytest", "--backend", backend, *parallel, *session.posargs)
 
 
 @nox.session

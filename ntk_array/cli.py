@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 from . import __version__
 from ._array.libraries import LIBRARIES
 from ._formula.compilers import descriptions
+from ._support.versions import installed_version
 from .nn.activations import NAMED
 from .study import StudySettings, load_dataset, run_study
 from .study.data import BUNDLED
@@ -105,12 +106,9 @@ def _study(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     del options
     print(f"ntk_array {__version__}, Python {sys.version.split()[0]}")
-    others = [name for name in LIBRARIES if name != "numpy"]
-    for name in ("numpy", "scipy", "array_api_compat", "numba", *others, "scikit-learn", "matplotlib"):
-        try:
-            print(f"{name:<18}{metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            print(f"{name:<18}not installed")
+    core = ("numpy", "scipy", "array_api_compat", "numba")
+    for name in dict.fromkeys([*core, *LIBRARIES, "scikit-learn", "matplotlib"]):
+        print(f"{name:<18}{installed_version(name) or 'not installed'}")
     print("\nformulas of infinite-width kernels on arrays of")
     for name, description in descriptions().items():
         print(f"{name:<18}{description}")

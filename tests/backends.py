@@ -1,14 +1,11 @@
-"""The array libraries that tests run on: how to reach each, and what tests ask of it."""
+"""The array libraries that tests run on: how to reach each, and what tests ask of it. A new one joins BACKENDS."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ntk_array._array.namespace import to_host
-
-NAMES = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32", "torch", "jax", "cupy")
-DEFAULT = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32")
+from ntk_array._array.namespace import standard_namespace, to_host
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,11 @@ class Backend:
             return host
         return self.xp.asarray(host, device=self.device) if self.device is not None else self.xp.asarray(host)
 
+    def zeros(self, shape: tuple[int, ...], dtype: Any = None, device: Any = None) -> Any:
+        """By the namespace of the array API: CuPy's own ``zeros`` knows no device."""
+        xp = standard_namespace(self.xp)
+        return xp.zeros(shape, dtype=dtype or self.dtype, device=device or self.device)
+
     def close(self, actual: Any, desired: Any, *, factor: float = 1e3, scale: float | None = None) -> None:
         """Largest difference at most factor * eps * scale; scale is the largest desired value unless given."""
         actual = self.host(actual)
@@ -51,30 +53,60 @@ class Backend:
         return x if isinstance(x, np.ndarray) else np.asarray(to_host(x)) if hasattr(x, "shape") else np.asarray(x)
 
 
+def _numpy_compiled() -> Backend:
+    import numba  # noqa: F401  # loops are compiled at any size: see conftest.py
+
+    return Backend("numpy-compiled", np, None)
+
+
+def _strict() -> Backend:
+    """A device that is not the host."""
+    import array_api_strict
+
+    return Backend("strict", array_api_strict, array_api_strict.Device("device1"))
+
+
+def _strict_float32() -> Backend:
+    """A device without float64."""
+    import array_api_strict
+
+    return Backend("strict-float32", array_api_strict, array_api_strict.Device("no_float64"), "float32")
+
+
+def _torch() -> Backend:
+    import torch
+
+    return Backend("torch", torch, torch.device("cpu"))
+
+
+def _jax() -> Backend:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    return Backend("jax", jax.numpy, jax.devices("cpu")[0])
+
+
+def _cupy() -> Backend:
+    import cupy
+
+    cupy.cuda.runtime.getDeviceCount()
+    return Backend("cupy", cupy, None)
+
+
+BACKENDS = {
+    "numpy": lambda: Backend("numpy", np, None),
+    "numpy-readonly": lambda: Backend("numpy-readonly", np, None),
+    "numpy-compiled": _numpy_compiled,
+    "strict": _strict,
+    "strict-float32": _strict_float32,
+    "torch": _torch,
+    "jax": _jax,
+    "cupy": _cupy,
+}
+NAMES = tuple(BACKENDS)
+DEFAULT = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32")
+
+
 def backend_named(name: str) -> Backend:
     """Import the library; a missing one is an error, never a skip."""
-    if name == "numpy-compiled":
-        import numba  # noqa: F401  # loops are compiled at any size: see conftest.py
-    if name.startswith("numpy"):
-        return Backend(name, np, None)
-    if name.startswith("strict"):
-        import array_api_strict
-
-        if name == "strict":
-            return Backend(name, array_api_strict, array_api_strict.Device("device1"))
-        return Backend(name, array_api_strict, array_api_strict.Device("no_float64"), "float32")
-    if name == "torch":
-        import torch
-
-        return Backend(name, torch, torch.device("cpu"))
-    if name == "jax":
-        import jax
-
-        jax.config.update("jax_enable_x64", True)
-        return Backend(name, jax.numpy, jax.devices("cpu")[0])
-    if name == "cupy":
-        import cupy
-
-        cupy.cuda.runtime.getDeviceCount()
-        return Backend(name, cupy, None)
-    raise ValueError(f"unknown backend {name!r}; choose from {', '.join(NAMES)}")
+    return BACKENDS[name]()

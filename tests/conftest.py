@@ -5,6 +5,10 @@ A test that takes the ``backend`` fixture runs once a backend; all others run on
 
 import os
 from collections import Counter
+from pathlib import Path
+
+# JAX would take most of a GPU's memory when it is imported, and leave too little for the other libraries.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import numpy as np
 import pytest
@@ -14,6 +18,10 @@ from ntk_array._formula import numba_loops
 from .backends import DEFAULT, NAMES, Backend, backend_named
 
 RAN: Counter[str] = Counter()
+"""Tests that ran on each backend, in all processes: counted from their reports, where the run was started."""
+ENOUGH_TESTS = 20
+"""A run of the whole suite has more than this many tests on each backend that was asked for."""
+TESTS = Path(__file__).parent
 COMPILED = ("_array", "_formula", "infinite", "nn", "gram", "kernels")
 """Where tests run on compiled formulas too: what stands on the kernels does not meet them again."""
 
@@ -52,15 +60,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", names, indirect=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The summary test comes last: it looks at what ran."""
-    items.sort(key=lambda item: item.name.startswith("test_every_requested_backend_ran"))
-
-
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
-    RAN[request.param] += 1
+    # Properties travel with the report of a test, from another process too.
+    request.node.user_properties.append(("backend", request.param))
     return backend_named(request.param)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and not report.skipped:
+        RAN.update(value for name, value in report.user_properties if name == "backend")
+
+
+def left_out(config: pytest.Config) -> list[str]:
+    """Backends that were asked for and hardly ran, in a run of the whole suite."""
+    partial = any(config.getoption(option, False) for option in ("keyword", "markexpr", "lf", "collectonly"))
+    if partial or list(config.args) not in ([str(path) for path in config.getini("testpaths")], [str(TESTS)]):
+        return []
+    return [name for name in requested(config) if RAN[name] <= ENOUGH_TESTS]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run that left a backend out. Workers of pytest-xdist have seen their own share only."""
+    if exitstatus == 0 and not hasattr(session.config, "workerinput") and left_out(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture
@@ -112,4 +135,5 @@ def no_hidden_reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     terminalreporter.section("backends")
     for name in requested(config):
-        terminalreporter.write_line(f"{name}: {RAN[name]} tests")
+        failed = "  ERROR: asked for, and left out" if name in left_out(config) else ""
+        terminalreporter.write_line(f"{name}: {RAN[name]} tests{failed}", red=bool(failed))

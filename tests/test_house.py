@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ FLOORS += ("experiments", "study")
 CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
 OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba"}
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public: the underscore keeps them apart from the fields
+NAMED = r"""["'](numpy|torch|jax|cupy)["']"""
+ASKS_FOR_LIBRARY = re.compile(
+    rf"(start|end)swith\({NAMED}|{NAMED} (not )?in |[!=]= {NAMED}|isinstance\(\w+, np\.ndarray\)|hasattr\(\w+, .detach"
+    rf"|\bis_(numpy|torch|jax|cupy)_array|sys\.modules\[{NAMED}|Tracer"
+)
 IMPORT_SECONDS = 0.1  # where NumPy takes NUMPY_SECONDS: a loaded or slow machine takes longer for both
 NUMPY_SECONDS = 0.075
 
@@ -163,6 +169,30 @@ def test_array_api_compat_is_imported_by_the_door_only(path):
     names = imported(parsed(path), dotted(path), path.name == "__init__.py")
     uses = any(name.split(".")[0] == "array_api_compat" for name in names)
     assert uses == (dotted(path) == "ntk_array._array.namespace")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_libraries_are_told_apart_in_one_place(path):
+    """All other modules ask the entry of a library, ``home(x).library``, or ``is_numpy(x)``."""
+    found = [line for line in path.read_text(encoding="utf-8").splitlines() if ASKS_FOR_LIBRARY.search(line)]
+    assert not found or dotted(path) == "ntk_array._array.libraries"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'if xp.__name__.startswith("jax"):',
+        'name.endswith("torch")',
+        'if "jax" in name:',
+        "isinstance(x, np.ndarray)",
+        'hasattr(x, "detach")',
+        "compat.is_torch_array(x)",
+        'sys.modules["torch"]',
+        'library == "jax"',
+    ],
+)
+def test_the_checker_catches_a_question(line):
+    assert ASKS_FOR_LIBRARY.search(line)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)

@@ -36,6 +36,7 @@ def mirror(a: Array) -> Array:
 def inner(a: Array, b: Array) -> Array:
     """A B^T of (..., m, k) and (..., n, k), a new array; exactly symmetric where b is a."""
     symmetric = b is a
+    # Libraries other than NumPy compute A A^T as any product, equal on both sides of the diagonal to rounding only.
     if symmetric and is_numpy(a):
         # NumPy computes one triangle of A A^T (SYRK) and copies it, unless it has to copy A first.
         a = b = np.ascontiguousarray(a)
@@ -44,7 +45,7 @@ def inner(a: Array, b: Array) -> Array:
 
 
 def with_diagonal(a: Array, diagonal: Array) -> Array:
-    """A matrix (n, n) with this diagonal (n,); a is used up."""
+    """A matrix (n, n) with this diagonal (n,). The matrix that is given may be overwritten."""
     if is_numpy(a):
         np.fill_diagonal(a, diagonal)
         return a

@@ -1,4 +1,4 @@
-"""What bad input gets: an error that names the argument and says what to do.
+"""Checks of arguments: bad input is refused with an error that names the argument and says what to do.
 
 Every public function passes its arguments through here once; the code below it is plain mathematics.
 Each check that looks at values reads one number back from the device.
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def real_array(name: str, x: Any) -> Array:
-    """x as an array of finite or infinite real floats; integers and booleans are promoted."""
+    """x as an array of real floats, which may be infinite or NaN; integers and booleans are promoted."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill the masked entries first, e.g. {name}.filled(0.0)")
     if is_numpy(x) and x.dtype.kind not in "fiub":
@@ -73,7 +73,7 @@ def targets(name: str, y: Any, n: int) -> Array:
     """Values on a sample of n inputs, (n,) or (n, C), every number finite."""
     y = real_array(name, y)
     if y.ndim not in (1, 2) or y.shape[0] != n or 0 in y.shape:
-        raise ValueError(f"{name} has shape {tuple(y.shape)}; expected ({n},) or ({n}, C), one row an input")
+        raise ValueError(f"{name} has shape {tuple(y.shape)}; expected ({n},) or ({n}, C), one row for each input")
     _refuse_nonfinite(name, y)
     return y
 

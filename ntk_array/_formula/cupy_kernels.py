@@ -30,6 +30,8 @@ def kernels_of(formula: Formula, dtype: Any) -> Callable[..., list[Any]]:
     operations = formula.operations
     if any(operations[place].axes == NUMBER for place in formula.results):
         raise NotElementwise("a result depends on no array")
+    # A kernel broadcasts its arrays and writes results of one shape. So results of rows, of columns and of entries have a
+    # kernel each, which takes only inputs that broadcast to that shape.
     kernels = []
     for axes in sorted({operations[place].axes for place in formula.results}):
         wanted = [i for i, place in enumerate(formula.results) if operations[place].axes == axes]
@@ -53,8 +55,9 @@ def kernels_of(formula: Formula, dtype: Any) -> Callable[..., list[Any]]:
 
 
 def body(formula: Formula, wanted: list[int]) -> str:
-    """Statements in CUDA C++ that compute some of the results, y0, y1 ..., for one entry of the inputs x0, x1 ..."""
+    """Statements in CUDA C++ that set the wanted results y0, y1 ... from one entry x0, x1 ... of each input."""
     operations = formula.operations
+    # The operations that the wanted results need, found backwards from these.
     needed = set()
     pending = [formula.results[i] for i in wanted]
     while pending:

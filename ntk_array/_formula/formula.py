@@ -1,8 +1,9 @@
 """Formulas as data: what elementwise code does to its arrays, recorded by running it once on symbols.
 
 Code written against the array API runs on symbols as it runs on arrays. What it does to them is then a list of
-operations on numbers, which :mod:`.compilers` turns into one loop: the code itself does not know. Arrays are (N1, N2),
-(N1, 1) or (1, N2): what depends on rows only, or on columns only, is found out on the way.
+operations on numbers, which :mod:`.compilers` turns into one loop. The code itself need not know. Arrays are (N1, N2),
+(N1, 1) or (1, N2). The record says which numbers depend on the row only or on the column only, so that a loop computes
+them once for each row or column.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ class NotElementwise(TypeError):
 
 
 class Operation(NamedTuple):
-    """One number of a formula: the result of an operation on earlier ones, which are given by their places.
+    """One number of a formula: the result of an operation on earlier numbers.
 
-    ``axes`` says what it depends on: ROW, COLUMN, both (ENTRY) or neither (NUMBER). An "input" has the place of its
-    array as its argument, a "constant" that of its value.
+    ``arguments`` are the places of these numbers in the list of operations. An "input" has the place of its array among
+    the arrays instead, and a "constant" the place of its value among the constants. ``axes`` says what the number
+    depends on: ROW, COLUMN, both (ENTRY) or neither (NUMBER).
     """
 
     name: str
@@ -50,7 +52,7 @@ class Operation(NamedTuple):
 
 @dataclass(frozen=True)
 class Formula:
-    """Operations in an order in which they can be done, the values of constants, and the places of the results."""
+    """Operations, each after those it needs, with the values of constants and the places of the results."""
 
     operations: tuple[Operation, ...]
     constants: tuple[float, ...]
@@ -76,6 +78,7 @@ class Formula:
         for place in self.results:
             axes, value = self.operations[place].axes, values[place]
             if isinstance(value, float):
+                # A result that is a constant, such as ones_like(x), still has the shape that its axes say.
                 full = (shape[0] if axes & ROW else 1, shape[1] if axes & COLUMN else 1)
                 value = xp.full(full, value, dtype=arrays[0].dtype, device=None)
             results.append(value)
@@ -94,7 +97,7 @@ def trace(function: Callable[..., Sequence[Any]], axes: Sequence[int], dtype: An
 
 
 class _Recorder:
-    """The operations so far. Each is recorded once, however often it is asked for."""
+    """The list of operations, while the code runs. An operation that the code repeats is recorded once."""
 
     def __init__(self, dtype: Any) -> None:
         self.operations: list[Operation] = []
@@ -115,7 +118,7 @@ class _Recorder:
         return self.record("constant", (self.constants.index(value),), axes)
 
     def place(self, x: Any) -> int:
-        """Of a symbol, or of a number that meets one."""
+        """The place of a symbol, or of a number that an operation combines with one."""
         if isinstance(x, _Symbol):
             return x.place
         if isinstance(x, int | float) and not isinstance(x, bool):
@@ -135,7 +138,7 @@ def _refuse(self: object, *arguments: object) -> NoReturn:
 
 
 class _Shape:
-    """The shape of all symbols: something to give back to reshape, without numbers in it."""
+    """The shape of every symbol. It holds no numbers: code can only hand it back to ``reshape``."""
 
     __getitem__ = __iter__ = __len__ = _refuse
 
@@ -153,7 +156,7 @@ def _operator(name: str, swapped: bool = False) -> Any:
 
 
 class _Symbol:
-    """An array of which only the origin is known."""
+    """Stands for an array: it knows the operation that makes the array, and no values."""
 
     def __init__(self, recorder: _Recorder, place: int) -> None:
         self.recorder, self.place = recorder, place
@@ -219,7 +222,7 @@ class _Namespace:
         return self.full_like(x, 0.0)
 
     def reshape(self, x: _Symbol, shape: Any) -> _Symbol:
-        """To one axis and back: the same numbers."""
+        """The same numbers: code may go to one axis, and back to the shape of a symbol."""
         if shape != (-1,) and shape is not _SHAPE:
             raise NotElementwise("shapes are not for formulas")
         return x

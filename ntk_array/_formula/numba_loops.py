@@ -74,6 +74,8 @@ def _plain(a: np.ndarray, axes: int) -> np.ndarray:
 
 def source(formula: Formula, dtype: np.dtype) -> str:
     """A module with the function ``loop(n1, n2, constants, *inputs, *results)``."""
+    # The loop runs over columns first, then over rows and, in each row, over entries. A number that depends on the column
+    # only is computed n2 times and kept in an array u. One of the row only is computed n1 times, in the outer loop.
     operations = formula.operations
     names = {axes: _names(formula, axes) for axes in (ROW, COLUMN, ENTRY)}
     kept = {
@@ -85,7 +87,7 @@ def source(formula: Formula, dtype: np.dtype) -> str:
     }
 
     def steps(axes: int, index: str) -> list[str]:
-        """What is done for each row, each column or each entry."""
+        """The lines of code for each row, each column or each entry."""
         lines = []
         for place, operation in enumerate(operations):
             if operation.axes == axes and operation.name == "input":
@@ -115,7 +117,7 @@ def source(formula: Formula, dtype: np.dtype) -> str:
 
 
 def _names(formula: Formula, axes: int) -> list[str]:
-    """How the code for these axes calls each number."""
+    """The name of each number in the code for these axes: a variable, a constant, or an entry of an array."""
 
     def name(place: int) -> str:
         operation = formula.operations[place]

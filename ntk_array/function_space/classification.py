@@ -13,8 +13,8 @@ __all__ = ["CrossEntropy", "Logistic"]
 class CrossEntropy(ExpectedLoss):
     """C(f) = -sum_i w_i sum_c y_ic log p_c(x_i) with p = softmax(f), and d|_f(x_i) = p(x_i) - y_i.
 
-    f has one output a class. Cost and derivative keep their relative accuracy where p is close to the label, however
-    late in training that is.
+    f has one output for each class. Cost and derivative keep their relative accuracy where p is close to the label, as
+    it is late in training.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class CrossEntropy(ExpectedLoss):
 class Logistic(ExpectedLoss):
     """C(f) = sum_i w_i sum_c log(1 + exp(-s_ic f_c(x_i))) with signs s, and d|_f(x_i) = -s_i / (1 + exp(s_i f(x_i))).
 
-    One output a binary label; several outputs are several binary labels of an example. A two-class
+    Each output has a binary label of its own, so that an example may have several. A two-class
     :class:`CrossEntropy` is this cost of the difference of its logits, f = f_1 - f_0. That difference has twice the
     kernel: the flow of this cost is at time 2 t where that of the cross-entropy is at time t.
 
@@ -106,7 +106,9 @@ def _cross_entropy_derivative(xp: Any, f: Array, y: Array) -> Array:
 
 
 def _log_softmax(xp: Any, f: Array) -> Array:
-    """log p, to full relative accuracy where p is close to 1: log1p of the terms other than the largest."""
+    """log p, to full relative accuracy where p is close to 1."""
+    # With the largest output subtracted, log p = f - log(sum_c exp(f_c)). The largest terms of that sum are exp(0) = 1.
+    # One of them is left to log1p, which keeps the digits of all the others where these are small.
     f = f - xp.max(f, axis=1, keepdims=True)
     others = xp.where(f < 0, xp.exp(f), 0.0)
     ties = xp.sum(xp.where(f < 0, xp.zeros_like(f), 1.0), axis=1, keepdims=True) - 1.0

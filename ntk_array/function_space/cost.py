@@ -10,7 +10,7 @@ from .measure import EmpiricalMeasure, Function, Functional
 __all__ = ["Cost", "SquaredError"]
 
 Convention = Literal["mean", "half_sum", "half_mean"]
-"""Which multiple of the squared error: (1/N) sum, (1/2) sum, or 1/(2 N C) sum."""
+"""The multiple of the squared error: (1/N) sum, (1/2) sum, or 1/(2 N C) sum."""
 
 
 class Cost(ABC):
@@ -25,7 +25,7 @@ class Cost(ABC):
     vector : bool
         Whether the targets were given as (N,), so that predictions are (M,).
     factor : float
-        How many times the default form of this cost it is: 1 but for conventions of :class:`SquaredError`.
+        This cost is so many times its default form: 1, except for conventions of :class:`SquaredError`.
     """
 
     factor: float = 1.0
@@ -83,7 +83,7 @@ class SquaredError(Cost):
     y : array (N, C) or (N,)
         Targets.
     convention : "mean", "half_sum" or "half_mean"
-        Which multiple of the squared error is minimized.
+        The multiple of the squared error that is minimized.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ class ExpectedLoss(Cost):
     Raises
     ------
     ValueError
-        If a function returns another shape than it should; from the call that uses it.
+        If a function returns another shape than it should. The call that uses it raises.
 
     Examples
     --------

@@ -11,7 +11,7 @@ __all__ = ["KernelGradient", "kernel_gradient"]
 
 
 class LinearOperator(Protocol):
-    """What the kernel gradient needs of a kernel."""
+    """A kernel, as far as the kernel gradient needs it."""
 
     def matvec(self, x1: Array, x2: Array, v: Array) -> Array:
         """K(x1, x2) v."""

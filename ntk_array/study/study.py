@@ -19,6 +19,7 @@ import numpy as np
 
 from .._array.namespace import to_host
 from .._support.progress import progress_bar
+from .._support.versions import installed_version
 from ..experiments.concentration import kernel_concentration
 from ..experiments.ensembles import TrainedEnsemble, trained_ensemble
 from ..experiments.journal import Journal, fingerprint
@@ -280,13 +281,6 @@ def _laws(arrays: dict[str, np.ndarray]) -> dict[str, PowerLaw]:
 
 
 def _environment(library: str) -> dict[str, Any]:
-    from importlib import metadata
-
-    packages = ["ntk_array", "numpy", "scipy", *([] if library == "numpy" else [library])]
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "unknown"
+    packages = dict.fromkeys(["ntk_array", "numpy", "scipy", library])
+    versions = {package: installed_version(package) or "unknown" for package in packages}
     return {"python": platform.python_version(), "machine": platform.machine(), "cpus": os.cpu_count(), **versions}

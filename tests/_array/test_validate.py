@@ -5,7 +5,18 @@ import pytest
 
 from ntk_array import InfiniteNTK, nn
 from ntk_array._array.namespace import home
-from ntk_array._array.validate import count, inputs, nonnegative, one_of, positive, real_array, same_home, targets
+from ntk_array._array.validate import (
+    count,
+    inputs,
+    momentum_below_one,
+    nonnegative,
+    one_of,
+    positive,
+    real_array,
+    same_home,
+    targets,
+    time_points,
+)
 
 KERNEL = InfiniteNTK(nn.mlp((4,), 1))
 
@@ -197,3 +208,18 @@ def test_words_are_listed_in_the_error():
     assert one_of("kind", "a", ("a", "b")) == "a"
     with pytest.raises(ValueError, match=r"^kind must be one of 'a', 'b', got 'c'"):
         one_of("kind", "c", ("a", "b"))
+
+
+def test_momentum_is_below_one():
+    assert momentum_below_one(0.9) == 0.9
+    with pytest.raises(ValueError, match=r"^momentum must be below 1, got 1\.0"):
+        momentum_below_one(1.0)
+
+
+def test_times_go_from_zero_to_infinity(backend):
+    assert time_points(2).tolist() == 2.0
+    assert time_points([0, np.inf]).tolist() == [0.0, np.inf]
+    np.testing.assert_array_equal(time_points(backend.array([0.5, 1.0])), [0.5, 1.0])
+    for bad in (-1.0, [0.0, np.nan], [], [[1.0]]):
+        with pytest.raises(ValueError, match=r"^t must be a time or a sequence of times, from 0 to inf, got"):
+            time_points(bad)

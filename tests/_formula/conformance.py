@@ -4,13 +4,12 @@ The reference is the same code run by NumPy in float64, an operation at a time.
 """
 
 import ctypes
-import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ import pytest
 
 from ntk_array._array.libraries import library_of
 from ntk_array._array.namespace import home, standard_namespace
-from ntk_array._formula import cupy_kernels, numba_loops
+from ntk_array._formula import cupy_kernels
 from ntk_array._formula.compilers import COMPILERS as TABLE
 from ntk_array._formula.formula import COLUMN, ENTRY, ROW, Formula
 
@@ -104,7 +103,6 @@ class Way:
     compile: Callable[[Formula, np.dtype], Callable[..., Sequence[Any]]]
     missing: Callable[[], str] = lambda: ""
     moved: Callable[[np.ndarray], Any] = lambda a: a
-    during: Callable[[], AbstractContextManager[Any]] = nullcontext
     runs: bool = True
 
     def __str__(self) -> str:
@@ -117,11 +115,9 @@ class Way:
 
 def installed(module: str) -> Callable[[], str]:
     def missing() -> str:
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            return f"{module} is not installed"
-        return ""
+        # Looked up, not imported: this is asked while tests are collected.
+        there = importlib.util.find_spec(module.split(".")[0]) and importlib.util.find_spec(module)
+        return "" if there else f"{module} is not installed"
 
     return missing
 
@@ -219,17 +215,16 @@ def _compile_cuda(code: str) -> None:
     assert status == 0, log.value.decode() + code
 
 
-def _instead_of_cupy(kernel: type) -> Callable[[], AbstractContextManager[Any]]:
-    # Not by mock.patch.dict: that forgets all modules that are imported for the first time meanwhile.
-    @contextmanager
-    def patched() -> Iterator[None]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(
-                sys.modules, "cupy", SimpleNamespace(ElementwiseKernel=kernel, ndarray=type("ndarray", (), {}))
-            )
-            yield
+def _for_cupy(kernel: type) -> Callable[[Formula, np.dtype], Callable[..., list[Any]]]:
+    """The compiler for CuPy with a stand-in for cupy.ElementwiseKernel."""
 
-    return patched
+    def compile(formula: Formula, dtype: np.dtype) -> Callable[..., list[Any]]:
+        # Not by mock.patch.dict: that forgets all modules that are imported for the first time meanwhile.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, "cupy", SimpleNamespace(ElementwiseKernel=kernel))
+            return cupy_kernels.kernels_of(formula, dtype)
+
+    return compile
 
 
 def interpreted(formula: Formula, dtype: np.dtype) -> Callable[..., list[Any]]:
@@ -243,16 +238,13 @@ COMPILERS = (
     Way("cupy", TABLE["cupy"].compile, _no_gpu, _cupy),
     Way(
         "cupy's source as C++",
-        cupy_kernels.kernels_of,
+        _for_cupy(HostKernel),
         lambda: "" if shutil.which("c++") else "there is no C++ compiler here",
-        during=_instead_of_cupy(HostKernel),
     ),
     Way(
         "cupy's source by NVRTC",
-        cupy_kernels.kernels_of,
+        _for_cupy(CudaSource),
         installed("nvidia.cuda_nvrtc"),
-        during=_instead_of_cupy(CudaSource),
         runs=False,
     ),
 )
-assert numba_loops.loop_of is TABLE["numba"].compile

@@ -165,7 +165,7 @@ def test_out_is_written_in_place(backend, x, x2):
     for name in ("ntk", "full", "classwise"):
         kernel = kernels(x)[name]
         expected = backend.host(assemble(kernel, x, x2))
-        out = backend.array(np.zeros(expected.shape))
+        out = backend.zeros(expected.shape)
         if backend.name == "jax":
             with pytest.raises(TypeError, match=r"^JAX arrays cannot be written in place"):
                 assemble(kernel, x, x2, out=out)
