@@ -30,8 +30,8 @@ def kernels_of(formula: Formula, dtype: Any) -> Callable[..., list[Any]]:
     operations = formula.operations
     if any(operations[place].axes == NUMBER for place in formula.results):
         raise NotElementwise("a result depends on no array")
-    # A kernel broadcasts its arrays and writes results of one shape. So results of rows, of columns and of entries have a
-    # kernel each, which takes only inputs that broadcast to that shape.
+    # A kernel broadcasts its arrays and writes results of one shape. So results of rows, of columns and of entries
+    # have a kernel each, which takes only inputs that broadcast to that shape.
     kernels = []
     for axes in sorted({operations[place].axes for place in formula.results}):
         wanted = [i for i, place in enumerate(formula.results) if operations[place].axes == axes]

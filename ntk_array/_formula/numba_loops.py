@@ -74,8 +74,9 @@ def _plain(a: np.ndarray, axes: int) -> np.ndarray:
 
 def source(formula: Formula, dtype: np.dtype) -> str:
     """A module with the function ``loop(n1, n2, constants, *inputs, *results)``."""
-    # The loop runs over columns first, then over rows and, in each row, over entries. A number that depends on the column
-    # only is computed n2 times and kept in an array u. One of the row only is computed n1 times, in the outer loop.
+    # The loop runs over columns first, then over rows and, in each row, over entries. A number that depends on the
+    # column only is computed n2 times and kept in an array u. One of the row only is computed n1 times, in the outer
+    # loop.
     operations = formula.operations
     names = {axes: _names(formula, axes) for axes in (ROW, COLUMN, ENTRY)}
     kept = {
