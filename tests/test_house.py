@@ -287,6 +287,7 @@ def test_import_is_quick(tmp_path):
         "import time; a = time.thread_time(); import numpy; b = time.thread_time(); import ntk_array;"
         "print(b - a, time.thread_time() - b)"
     )
-    of_numpy, added = np.min([[float(word) for word in fresh_process(code, **bytecode).split()] for _ in range(7)], axis=0)
+    runs = [fresh_process(code, **bytecode).split() for _ in range(7)]
+    of_numpy, added = np.min(np.asarray(runs, dtype=float), axis=0)
     limit = IMPORT_SECONDS * max(1.0, of_numpy / NUMPY_SECONDS)
     assert added <= limit, f"import ntk_array adds {added:.3f} s to import numpy, which takes {of_numpy:.3f} s"
