@@ -22,11 +22,11 @@ print(len(loops), sum(sum(loop.stats.cache_hits.values()) for loop in loops), re
 """
 
 
-def run(folder, **options):
-    """How many loops a process used, how many of them it found, and what it computed."""
+def run(folder, first=""):
+    """How many loops a process used, how many of them it found, and what it computed, after a statement of its own."""
     environment = {**os.environ, "NTK_ARRAY_CACHE": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", CODE], env=environment, check=True, capture_output=True, text=True, **options
+        [sys.executable, "-c", first + CODE], env=environment, check=True, capture_output=True, text=True
     )
     assert done.stderr == ""
     loops, found, total = done.stdout.split()
@@ -86,8 +86,8 @@ def test_a_read_only_folder(kept, tmp_path):
 @pytest.mark.parametrize("room", [0, 9000], ids=["none", "for the source"])
 def test_a_full_disk(kept, tmp_path, room):
     """A limit on the size of files: writing beyond it is an OSError, as on a full disk, in temporary folders too."""
-    resource = pytest.importorskip("resource", reason="limits on files are of POSIX systems")
-    done = run(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
+    pytest.importorskip("resource", reason="limits on files are of POSIX systems")
+    done = run(tmp_path, f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))")
     assert done == (kept[1][0], 0, kept[1][2])
     assert not list(tmp_path.rglob("*.partial"))
 

@@ -22,6 +22,10 @@ from ntk_array.nn.activations.base import Activation
 from ntk_array.nn.composite import Composite
 from ntk_array.nn.parameters import flatten, tree_map
 
+from .strangers.difference import Difference
+from .strangers.gain import Gain
+from .strangers.square import Square
+
 OUTPUTS = ("full", "trace", "classwise", "sum_of_logits")
 KINKED = {"relu", "leaky_relu", "abs", "elu"}
 ANALYTIC = {"identity", "sin", "cos", "tanh", "sigmoid", "silu"}
@@ -121,6 +125,16 @@ def _mixed(width: int, outputs: int) -> nn.Layer:
     return nn.Sequential(first, nn.Dense(width, 1.1, 0.2), residual, nn.Dense(outputs))
 
 
+def _around(layer: nn.Layer) -> Callable[[int, int], nn.Layer]:
+    """A network with the layer in its middle."""
+    return lambda width, outputs: nn.Sequential(nn.Dense(width, 1.2, 0.3), layer, nn.Dense(outputs, 1.1, 0.2))
+
+
+def _difference(width: int, outputs: int) -> nn.Layer:
+    deep = nn.Sequential(_block(width, nn.Sin()), nn.Dense(width, 1.1))
+    return nn.Sequential(Difference(deep, nn.Dense(width, 0.8)), nn.Tanh(), nn.Dense(outputs))
+
+
 CASES = (
     *(
         Case(
@@ -152,6 +166,9 @@ CASES = (
     Case("product, homogeneous", _homogeneous_product, smooth=False, width=512),
     Case("concatenate", _concatenate, smooth=False, width=256),
     Case("mixed", _mixed, smooth=False, width=256),
+    Case("stranger's layer", _around(Gain()), analytic=True, width=512),
+    Case("stranger's combinator", _difference, analytic=True, width=512),
+    Case("stranger's activation", _around(Square()), analytic=True, width=512),
     Case("mlp, three layers", _mlp(3, activation="sin", weight_std=1.2, bias_std=0.3), analytic=True, width=256),
 )
 
