@@ -122,7 +122,7 @@ class Sum(Branches):
     >>> branch = ntk.nn.Sequential(ntk.nn.Dense(64), ntk.nn.ReLU(), ntk.nn.Dense(64))
     >>> net = ntk.nn.Sequential(ntk.nn.Dense(64), ntk.nn.Sum(branch, ntk.nn.Identity()), ntk.nn.Dense(1))
     >>> ntk.InfiniteNTK(net).diag(np.eye(2)).round(6)
-    array([2.5, 2.5])
+    array([2., 2.])
     """
 
     def join(self, outputs: Sequence[Array]) -> Array:
