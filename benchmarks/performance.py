@@ -7,6 +7,8 @@ Run from the checkout, on a machine that does nothing else:
 DIR holds a virtual environment for each peer and is filled where it does not; ``nox -s peers`` does the same.
 ``--quick`` runs small cases of ours only; ``--only TEXT`` the jobs that have the text in their name or the name of
 their peer, and leaves the other results as they are; ``--report`` writes the page from the results again.
+
+``--against FOLDER`` compares with a checkout of another commit, and does nothing else: see commits.py.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from .commits import commit, compare
 from .peers.jobs import JOBS, Job
 from .peers.memory import MEMORY_JOBS, peak
 from .peers.oracle import error
@@ -69,7 +72,7 @@ def measure(job: Job, python: Path | str) -> dict[str, Any]:
         "n": [job.case.n, job.against.n],
         "dtype": job.case.dtype,
         "threads": job.threads,
-        "commit": commit(),
+        "commit": commit(ROOT),
         "seconds": {way: statistics.median(times) for way, times in mine.items()},
         "other_seconds": {way: statistics.median(times) for way, times in theirs.items()},
         "ratio": {way: statistics.median(r) for way, r in ratios.items()},
@@ -107,14 +110,6 @@ def rates(threads: int) -> dict[str, float]:
     return found
 
 
-def commit() -> str | None:
-    """Of the checkout."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or None
-
-
 def machine() -> dict[str, Any]:
     """Where and when."""
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -132,8 +127,12 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, help="folder of the peers' environments")
     parser.add_argument("--quick", action="store_true", help="small cases of ours only; writes nothing")
     parser.add_argument("--only", default="", help="only jobs with this text in their name or their peer's")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="only compare with another checkout of ours")
     parser.add_argument("--report", action="store_true", help="only write the page again")
     options = parser.parse_args()
+    if options.against:
+        compare(options.against.absolute())
+        return
     jobs = [job for job in JOBS if options.only in f"{job.table}: {job.name}, {job.other}"]
     if options.quick:
         list(run([job.quick() for job in jobs], None))
