@@ -59,10 +59,12 @@ class GradientFlow:
 
     Notes
     -----
-    A direction whose eigenvalue of S is below the cut-off n eps lambda_max cannot be told from a null direction. In a
-    null direction a positive semidefinite kernel changes no prediction, on the sample or off it. At short times, while
-    2 t / N times the cut-off is below sqrt(eps), such a direction is kept, because its error is small. At long times it
-    is left out, so that the limit is the solution of minimum norm.
+    A direction whose eigenvalue is below the cut-off of the spectrum, 4 eps lambda_max, cannot be told from a null
+    direction. In a null direction a positive semidefinite kernel changes no prediction, on the sample or off it. At
+    short times such a direction is kept, because its error is small. It is left out once 2 t / N times the cut-off is
+    above sqrt(eps), or above 1 / 4 where eigenvalues fall to the cut-off without a gap, so that the limit is the
+    solution of minimum norm. A ridge above eps lambda_max / 16 resolves all directions; with a smaller
+    one the limit comes with a RuntimeWarning.
 
     The integration is by LSODA (Petzold 1983, in SciPy), stiff or not, with a relative tolerance of eps^(2/3): 4e-11 in
     float64. Coefficients lie on the host in float64; kernel products and derivatives of the cost are computed where the
@@ -144,6 +146,8 @@ class GradientFlow:
             For t = inf where the cost is not the squared error: its limit need not exist.
         """
         times = time_points(t)
+        if isinstance(self.solver, SpectralFlow) and not math.isfinite(times.max(initial=0.0)):
+            self.solver.solution.factor.warn_below_rounding("ridge")
         states = self.solver.path(times.ravel().tolist(), self._checked(start))
         flows = self.solver.functions(x_new, states)
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]

@@ -47,11 +47,15 @@ class SpectralSolution:
 
     def functions(self, x_new: Array | None, filters: Iterable[Array]) -> list[Array]:
         """f at new inputs (the training points if None), one array for each filter (B, n, 1)."""
-        features, start = self.features(x_new), self.problem.start(x_new)
-        return [
-            self.cost.shaped(start + self.problem.unstack(features @ (filtered * self.coordinates)))
-            for filtered in filters
-        ]
+        start = self.problem.start(x_new)
+        along = [filtered * self.coordinates for filtered in filters]
+        if x_new is None:
+            left, right = self.features(None), along
+        else:
+            # Theta(x, X) (V c), not (Theta(x, X) V) c: along directions of small eigenvalues the product with V is
+            # rounding, which the filter would multiply by up to the time.
+            left, right = self.problem.cross(x_new), [self.factor.spectrum.vectors @ one for one in along]
+        return [self.cost.shaped(start + self.problem.unstack(left @ one)) for one in right]
 
     def features(self, x_new: Array | None) -> Array:
         """Theta(x, X) times the weighted eigenvectors, (B, rows, n), with x the training points if None."""

@@ -1,5 +1,6 @@
 """The questions that a factorisation of a regularized Gram matrix answers, whichever method made it."""
 
+import warnings
 from abc import ABC, abstractmethod
 
 from .._array.namespace import Array, home
@@ -45,6 +46,19 @@ class Factorization(ABC):
 
         ``name`` is the word that the caller has for the ridge, and ``consequence`` says what does not exist.
         """
+
+    def warn_below_rounding(self, name: str) -> None:
+        """A RuntimeWarning if the ridge is positive and too small to make S regular in this dtype.
+
+        It is for the function that a user has called: the warning points to where that is called.
+        """
+        if self.ridge and self.singular:
+            warnings.warn(
+                f"the {name} {self.ridge:g} is below what rounding does to the kernel matrix: the answer is that of no "
+                f"{name} and of minimum norm; use float64 if the inputs are float32, or a larger {name}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def prepare(self, b: Array) -> Array:
         """The part of the work on b that does not depend on the ridge; b itself unless a method has such a part."""

@@ -107,14 +107,26 @@ def test_singular_matrices(backend, rng):
     assert not factor.with_ridge(0.1).singular
 
 
-def test_unresolved_directions_are_left_out_once_they_matter(backend):
-    """Of diag(0, 1): phi = bound at s = 0 is kept while bound * cutoff is below sqrt(eps)."""
-    factor = decompose(backend.array(np.diag([0.0, 1.0])[None, ...])).with_ridge(0.0)
-    limit = backend.eps**0.5 / factor.spectrum.cutoff
+@pytest.mark.parametrize("gap", [True, False])
+def test_unresolved_directions_are_left_out_once_they_matter(backend, gap):
+    """Of diag(0, 1): phi = bound at s = 0 is kept while bound * cutoff is below sqrt(eps); below 1 / 4 where another
+    eigenvalue close to the cut-off shows that the spectrum goes on."""
+    values = [0.0, 1.0] if gap else [0.0, 40 * backend.eps, 1.0]
+    factor = decompose(backend.array(np.diag(values)[None, ...])).with_ridge(0.0)
+    assert factor.spectrum.gap == gap
+    limit = (backend.eps**0.5 if gap else 0.25) / factor.spectrum.cutoff
     for bound, kept in ((0.5 * limit, 0.5 * limit), (2.0 * limit, 0.0)):
         filtered = factor.filter(lambda s, bound=bound: backend.xp.where(s > 0, s, bound), bound)
-        assert filtered.shape == (1, 2, 1)
-        backend.close(filtered[0, :, 0], [kept, 1.0], factor=10)
+        assert filtered.shape == (1, len(values), 1)
+        backend.close(filtered[0, :, 0], [kept, *values[1:]], factor=10 * limit)
+
+
+def test_a_ridge_above_rounding_resolves_everything(backend):
+    spectrum = decompose(backend.array(np.diag([0.0, 1.0])[None, ...]))
+    above, below = spectrum.with_ridge(backend.eps / 10), spectrum.with_ridge(backend.eps / 20)
+    assert (above.rank, above.singular) == (2, False)
+    assert (below.rank, below.singular) == (1, True)
+    assert math.isclose(above.condition, 10 / backend.eps, rel_tol=0.01)
 
 
 def test_the_zero_matrix(backend):
