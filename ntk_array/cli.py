@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("ntk-array: interrupted; the same command goes on from the runs that were finished", file=sys.stderr)
+        # 130 is 128 plus the number of the signal SIGINT, as shells report it.
         return 130
 
 
@@ -88,6 +89,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 def _study(options: argparse.Namespace) -> int:
     from .study.report import table, write
 
+    # Asked before the study: the pictures are drawn after all networks are trained.
     if util.find_spec("matplotlib") is None:
         raise ImportError("the report needs matplotlib: pip install 'ntk_array[study]'")
     settings = StudySettings(**{field.name: getattr(options, field.name) for field in fields(StudySettings)})

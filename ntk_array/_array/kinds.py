@@ -39,6 +39,7 @@ def as_matrix(kind: Kind, block: Array) -> Array:
     """A block as the part of the Gram matrix that it is."""
     if kind != "full":
         return block
+    # The axes (N1, C, N2, C) already have the order of rows n C + c and of columns n C + c.
     n1, c1, n2, c2 = block.shape
     return home(block).xp.reshape(block, (n1 * c1, n2 * c2))
 
@@ -80,6 +81,7 @@ def stack_values(kind: Kind, values: Array) -> Array:
     if kind == "scalar":
         return values[None, ...]
     if kind == "classwise":
+        # (N, C) to (C, N, 1): each output is one column, for the matrix of that output.
         return values.T[..., None]
     return home(values).xp.reshape(values, (1, math.prod(values.shape), 1))
 

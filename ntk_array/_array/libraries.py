@@ -105,6 +105,7 @@ def _torch_erf(x: Array) -> Array:
 
 
 def _torch_write(result: Array, tile: Array, row: int, column: int) -> Array:
+    # A tile may be recorded by autograd, through the parameters. Writing it would make autograd record the result too.
     return _write_in_place(result, tile.detach(), row, column)
 
 
@@ -143,6 +144,7 @@ def _jax_without_values(x: Array) -> str:
 def _jax_true_indices(xp: Any, mask: Array) -> Array:
     """Padded with zeros to a power of two, so that few shapes are compiled for."""
     number = int(mask.sum())
+    # The bit length of number - 1 is ceil(log2(number)). A mask without a true entry gets size 1.
     return xp.nonzero(mask, size=1 << max(number - 1, 0).bit_length(), fill_value=0)[0]
 
 

@@ -21,6 +21,7 @@ def eigh(a: Array) -> tuple[Array, Array]:
     # CuPy decomposes a stack by a batched Jacobi method, about 20 times slower than its method for one matrix.
     alone = a.ndim == 3 and a.shape[0] == 1
     values, vectors = xp.linalg.eigh(a[0, ...] if alone else a)
+    # A library that returns NaN where the method fails has to raise the same error as NumPy.
     if not to_host(xp.all(xp.isfinite(values))):
         raise np.linalg.LinAlgError("the eigendecomposition did not converge")
     return (values[None, ...], vectors[None, ...]) if alone else (values, vectors)
@@ -50,4 +51,5 @@ def with_diagonal(a: Array, diagonal: Array) -> Array:
         np.fill_diagonal(a, diagonal)
         return a
     its_home = home(a)
+    # A diagonal (n,) broadcasts along rows: column j of the array that is chosen from holds diagonal[j].
     return its_home.xp.where(its_home.eye(a.shape[0]) == 1, diagonal, a)

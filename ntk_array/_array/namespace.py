@@ -39,6 +39,7 @@ class Home(NamedTuple):
         # A copy: the result must not alias a buffer of the host, and PyTorch refuses read-only buffers.
         host = np.array(host, dtype=np.float64)
         array = self.xp.asarray(host, dtype=self.dtype, device=self.device)
+        # JAX without its x64 switch makes float32 where float64 was asked for, and raises no error.
         if array.dtype != self.dtype:
             raise ValueError(
                 f"{self.xp.__name__} made {array.dtype} where {self.dtype} was asked for; "

@@ -18,6 +18,7 @@ def seed_sequence(seed: Seed) -> np.random.SeedSequence:
         # A copy: spawning counts, and the same seed must give the same draws again.
         return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
     if isinstance(seed, np.random.Generator):
+        # Four words of 32 bits: the size of the pool of a SeedSequence.
         return np.random.SeedSequence([int(word) for word in seed.integers(2**32, size=4)])
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
         raise TypeError(f"seed must be a whole number of at least 0 or a numpy.random.Generator, got {seed!r}")

@@ -23,10 +23,13 @@ def _erf_by_quadrature(x: Array) -> Array:
     """
     xp = home(x).xp
     nodes, weights = np.polynomial.legendre.leggauss(16)
+    # Beyond 6 the nodes are too few for exp(-(x s)^2). The last line puts sign(x) there, and NaN for NaN.
     x = xp.clip(x, min=-6.0, max=6.0)
     total = xp.zeros_like(x)
     for start in (0.0, 0.5):
+        # A node u in [-1, 1] lies at s = start + (u + 1) / 4 in a panel of length 1/2, and ds = du / 4.
         for s, w in zip(start + (nodes + 1) / 4, weights / 4, strict=True):
+            # float(), because a float64 scalar of NumPy turns float32 arrays into float64.
             total = total + float(w) * xp.exp(-((x * float(s)) ** 2))
     return xp.where(xp.abs(x) < 6.0, (2.0 / math.sqrt(math.pi)) * x * total, xp.sign(x))
 

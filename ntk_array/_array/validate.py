@@ -29,6 +29,7 @@ __all__ = [
 
 def real_array(name: str, x: Any) -> Array:
     """x as an array of real floats, which may be infinite or NaN; integers and booleans are promoted."""
+    # A masked array is a numpy.ndarray too. The checks below would let it pass with the numbers under its mask.
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill the masked entries first, e.g. {name}.filled(0.0)")
     if is_numpy(x) and x.dtype.kind not in "fiub":
@@ -42,6 +43,7 @@ def real_array(name: str, x: Any) -> Array:
             "or pass an array of CuPy, PyTorch or JAX"
         )
     library = library_of(namespace_of(x))
+    # Asked before anything reads a number of x, because an array without values has none.
     if advice := library.without_values(x):
         raise TypeError(f"{name} is {advice}")
     x = library.detach(x)
@@ -95,6 +97,7 @@ def _refuse_nonfinite(name: str, x: Array) -> None:
     xp = namespace_of(x)
     finite = xp.isfinite(x)
     if not to_host(xp.all(finite)):
+        # The whole mask goes to the host only for the message. A valid array costs one number.
         bad = np.argwhere(~to_host(finite))
         rows = len(np.unique(bad[:, 0]))
         raise ValueError(
@@ -105,6 +108,7 @@ def _refuse_nonfinite(name: str, x: Array) -> None:
 
 def count(name: str, value: Any) -> int:
     """A whole number of at least 1."""
+    # In Python bool is a kind of int, and True would be the count 1.
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     return int(value)
@@ -146,6 +150,7 @@ def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
 def time_points(t: Any) -> np.ndarray:
     """A time or a sequence of times from 0 to inf, on the host, with 0 or 1 axes."""
     times = np.asarray(to_host(t) if is_array(t) else t, dtype=np.float64)
+    # Written as not (times >= 0), because this refuses NaN too: every comparison with NaN is false.
     if times.ndim > 1 or times.size == 0 or not (times >= 0).all():
         raise ValueError(f"t must be a time or a sequence of times, from 0 to inf, got {t!r}")
     return times

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,8 +33,6 @@ def jit(function: Callable[..., None]) -> Callable[..., None]:
     return _Loop(partial(_dispatcher, function))
 
 
-# For the whole process, because machine code is: networks that do the same arithmetic share their loops.
-@cache
 def loop_from(text: str) -> Callable[..., None]:
     """The function ``loop`` of a module in Python, given as text. It is kept in the user's cache folder."""
     return _Loop(lambda kept: _module(text, kept).loop)

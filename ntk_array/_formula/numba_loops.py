@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -51,7 +53,7 @@ def loop_of(formula: Formula, dtype: np.dtype) -> Callable[..., list[np.ndarray]
     """A function from arrays (N1, N2), (N1, 1) and (1, N2) to the results of a formula, of those shapes too."""
     if any(formula.operations[place].axes == NUMBER for place in formula.results):
         raise NotElementwise("a result depends on no array")
-    loop = loop_from(source(formula, dtype))
+    loop = _loop(replace(formula, constants=(0.0,) * len(formula.constants)), dtype)
     constants, inputs = np.asarray(formula.constants, dtype=dtype), formula.inputs
     axes = [formula.operations[place].axes for place in formula.results]
 
@@ -64,6 +66,13 @@ def loop_of(formula: Formula, dtype: np.dtype) -> Callable[..., list[np.ndarray]
         return results
 
     return call
+
+
+# For the whole process, because machine code is: networks that do the same arithmetic share their loops, whatever their
+# constants are. Formulas are compared, not their sources, because a source takes a millisecond to write.
+@cache
+def _loop(formula: Formula, dtype: np.dtype) -> Callable[..., None]:
+    return loop_from(source(formula, dtype))
 
 
 def _plain(a: np.ndarray, axes: int) -> np.ndarray:

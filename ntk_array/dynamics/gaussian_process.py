@@ -24,7 +24,7 @@ HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise")
 
 
 class GaussianProcess:
-    """Gaussian process regression, y_i = f(x_i) + N(0, noise) with f ~ GP(0, K), each output by itself.
+    """Gaussian process regression, y_i = f(x_i) + N(0, noise) with f ~ GP(0, K), the outputs independent.
 
     With S = K(X, X) + noise I, the values of f at new inputs have the distribution
 
@@ -88,13 +88,14 @@ class GaussianProcess:
 
     def __init__(self, kernel: Kernel, x: Array, y: Array, noise: float) -> None:
         scalar_kernel("kernel", kernel)
-        # The squared error is the likelihood of Gaussian noise. Here it holds the targets.
+        # A problem takes its sample and targets from a cost. Only these are used of it here, never its value.
         self._cost = SquaredError(EmpiricalMeasure(x), y)
-        self.problem = KernelProblem.of(kernel, self._cost, None, nonnegative("noise", noise))
+        self.problem = KernelProblem.of(kernel, self._cost, f0=None, ridge=nonnegative("noise", noise))
         self.kernel, self.x, self.y = kernel, self._cost.p_in.x, self._cost.y
         self._gram = self.problem.gram()
         self.factor = decompose(self._gram).with_ridge(self.problem.ridge)
-        self._targets = self.factor.prepare(self.problem.residual(self.y))
+        # The work on y that does not depend on the noise.
+        self._prepared_y = self.factor.prepare(self.problem.residual(self.y))
 
     @property
     def noise(self) -> float:
@@ -158,7 +159,7 @@ class GaussianProcess:
         In float64 an eigendecomposition is off by some ten times as much as a Cholesky factor. A solution for the
         residual mends that, for one product with K. It helps where rounding leaves most of the digits of a solution.
         """
-        alpha = self.factor.prepared_solve(self._targets)
+        alpha = self.factor.prepared_solve(self._prepared_y)
         if self.factor.condition * home(self.y).eps > 0.1:
             return alpha
         residual = self.problem.residual(self.y) - (self._gram @ alpha + self.noise * alpha)
@@ -221,12 +222,12 @@ class GaussianProcess:
         self.factor.refuse_singular("noise", "the targets have no density")
         xp = home(self.y).xp
         n, outputs = self.y.shape
-        fit = xp.sum(self.factor.prepared_half(self._targets) ** 2)
+        fit = xp.sum(self.factor.prepared_half(self._prepared_y) ** 2)
         value = -0.5 * (fit + outputs * self.factor.log_determinant()[0] + n * outputs * math.log(2.0 * math.pi))
         if gradient is False:
             return value
         names = self._differentiable if gradient is True else (gradient,) if isinstance(gradient, str) else gradient
-        alpha = self.factor.prepared_solve(self._targets)
+        alpha = self.factor.prepared_solve(self._prepared_y)
         return value, {name: self._slope(one_of("gradient", name, HYPERPARAMETERS), alpha) for name in names}
 
     def _slope(self, name: str, alpha: Array) -> Array:
@@ -251,7 +252,7 @@ class GaussianProcess:
             If S is singular: the formula would divide zero by zero.
         """
         self.factor.refuse_singular("noise", "leave-one-out has no closed form")
-        residual = left_out_residual(self.problem, self.factor, self._targets)
+        residual = left_out_residual(self.problem, self.factor, self._prepared_y)
         variance = 1.0 / self.factor.inverse_diagonal()[0, :]
         return LeaveOneOut(self._cost.shaped(self.y - residual), self._cost.shaped(residual), variance)
 
@@ -266,7 +267,7 @@ class GaussianProcess:
             If a derivative does not exist; see ``Kernel.gradient``.
         """
         self.factor.refuse_singular("noise", "leave-one-out has no closed form")
-        vectors, inverse, targets = self.spectrum.vectors[0, ...], self.factor.inverse[0, :], self._targets[0, ...]
+        vectors, inverse, targets = self.spectrum.vectors[0, ...], self.factor.inverse[0, :], self._prepared_y[0, ...]
         return {name: error_derivative(vectors, inverse, targets, self._gram_derivative(name)) for name in wrt}
 
     @property

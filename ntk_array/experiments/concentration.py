@@ -15,7 +15,7 @@ from ..kernels import EmpiricalNTK, InfiniteNTK
 from ..nn import Layer
 from .journal import Journal, fingerprint
 from .power_law import PowerLaw
-from .scaling import Folder, ScalingResult, checked_widths, family, first_rows, run_seed
+from .scaling import Folder, ScalingResult, checked_widths, first_rows, network_of_size, run_seed
 
 __all__ = ["kernel_concentration"]
 
@@ -91,7 +91,7 @@ def kernel_concentration(
     widths, draws, root = checked_widths(widths), count("draws", draws), seed_sequence(seed)
     deep: list[tuple[int, ...]] = [(count("depths", depth),) for depth in depths] if depths else [()]
     sizes = [(width, *depth) for depth in deep for width in widths]
-    nets = {size: family(network, *size) for size in sizes}
+    nets = {size: network_of_size(network, *size) for size in sizes}
     journal = Journal(
         folder,
         {
@@ -115,8 +115,10 @@ def kernel_concentration(
         for size, draw in progress_bar(jobs, "kernels at initialization", "net", progress)
     ]
     drawn = np.stack(kernels).astype(np.float64)  # (depths W R, C, P, P)
+    # The jobs go through depths first, then widths, then draws: so do the axes.
     drawn = drawn.reshape(-1, len(widths), draws, *drawn.shape[1:])
     limits = np.stack([to_host(InfiniteNTK(nets[size])(probed)) for size in sizes]).astype(np.float64)
+    # One limit for each size, (P, P). The axes of length 1 stand for draws and outputs, which share the limit.
     limits = limits.reshape(-1, len(widths), 1, 1, *limits.shape[1:])
     arrays: dict[str, np.ndarray] = {}
     laws: dict[str, PowerLaw] = {}
@@ -133,6 +135,7 @@ def _errors(drawn: np.ndarray, limit: np.ndarray) -> dict[str, np.ndarray]:
     """The errors of kernels (W, R, C, P, P) against limits (W, 1, 1, P, P), each (W, R)."""
     matrix = (-3, -2, -1)
     largest = np.max(np.diagonal(limit, axis1=-2, axis2=-1), axis=-1)[..., 0]
+    # The limit holds for each of the C outputs, so its squared norm counts C times.
     scale = np.sqrt(drawn.shape[2] * np.sum(limit**2, axis=matrix))
     averaged = np.cumsum(drawn, axis=1) / np.arange(1, drawn.shape[1] + 1)[:, None, None, None]
     return {

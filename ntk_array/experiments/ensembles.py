@@ -77,6 +77,7 @@ class TrainedEnsemble:
 
     def draw(self, axes: np.ndarray, outputs: Sequence[int]) -> None:
         """The same on matplotlib axes, with an output of its own for each input."""
+        # The time axis is logarithmic and has no place for t = 0.
         times = self.times[1:]
         for m, (axis, c) in enumerate(zip(axes, outputs, strict=True)):
             mean, two = self.mean[1:, m, c], 2.0 * self.standard_deviation[1:, m]
@@ -153,8 +154,11 @@ def trained_ensemble(
         raise ValueError("networks must be at least 2: one has no spread")
     recorded, root = recorded_steps(count("steps", steps)), seed_sequence(seed)
     step = checked_fraction(step_fraction) * max_step(InfiniteNTK(net), cost.p_in.x)
+    # The prediction is that of gradient flow, at the times which the steps have reached.
     times = step * recorded
     predicted = Ensemble.of(net, cost).predict(x_test, t=times.tolist())
+    # The number of networks is not in the spec. The seed of a run depends on its number only, so that a later call
+    # with more networks takes over those that are finished.
     journal = Journal(
         folder,
         {

@@ -41,6 +41,7 @@ class Journal:
         self.folder = None if folder is None else Path(folder)
         if self.folder is None:
             return
+        # JSON makes lists of tuples. So the spec passes through JSON before it is compared with the one on disk.
         text = json.dumps({"schema": SCHEMA, **spec}, indent=1)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "spec.json"
@@ -57,6 +58,7 @@ class Journal:
         arrays = _read(path)
         if arrays is None:
             arrays = run()
+            # The archive is made in memory, so that write_whole can put it on disk in full or not at all.
             buffer = io.BytesIO()
             np.savez(buffer, **arrays)  # type: ignore[arg-type]
             write_whole(path, buffer.getvalue())
@@ -68,6 +70,7 @@ def fingerprint(x: Array | None) -> str | None:
     if x is None:
         return None
     host = np.ascontiguousarray(to_host(x))
+    # Equal bytes may be arrays of another dtype or shape. So these two are part of the fingerprint.
     return f"{host.dtype} {host.shape} sha256 {hashlib.sha256(host.tobytes()).hexdigest()}"
 
 

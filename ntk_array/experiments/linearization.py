@@ -28,6 +28,7 @@ class LinearizationGap(HeldOut):
         super().__init__(start)
         kernel, f0 = EmpiricalNTK(start.net, start.params), start.net.bind(start.params)
         descent = GradientDescent(kernel, start.cost, start.step, f0=f0)
+        # All recorded steps at once, before training: they share one eigendecomposition of the kernel.
         self.predicted = to_host(descent.predict(start.x_test, start.recorded))
 
     def conclude(self, seen: list[Any]) -> dict[str, np.ndarray]:

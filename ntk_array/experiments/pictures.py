@@ -58,6 +58,7 @@ def scaling_panel(axis: Any, widths: np.ndarray, values: np.ndarray, law: PowerL
     """Every value (W, R) over its width, the law, and a slope of -1/2 to compare."""
     axis.set(xscale="log", xlabel="width", title=title)
     axis.plot(np.repeat(widths, values.shape[1]), values.ravel(), ".", color="#2e86c1", alpha=0.5)
+    # Without a law the values may be zero, which a logarithmic axis cannot show. The value axis stays linear then.
     if np.isfinite(law.exponent):
         axis.set_yscale("log")
         interval = "" if np.isnan(law.low) else f" [{law.low:.2f}, {law.high:.2f}]"

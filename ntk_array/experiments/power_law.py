@@ -92,13 +92,18 @@ class PowerLaw:
         if len(rows) < 2:
             return cls(math.nan, math.nan, math.nan, math.nan, float(confidence), points, excluded)
         at, runs = np.asarray([where for where, _ in rows]), np.asarray([len(logs) for _, logs in rows])
+        # Least squares over all runs, in logarithms. Runs of one width share x, so only the means m_w of widths count:
+        # slope = sum_w R_w (x_w - center) m_w / sum_w R_w (x_w - center)^2, with R_w runs at width w.
         center = np.average(at, weights=runs)
         weights = runs * (at - center) / np.sum(runs * (at - center) ** 2)
         means = np.asarray([logs.mean() for _, logs in rows])
         exponent = float(weights @ means)
         low = high = math.nan
+        # A width with a single run has no deviations to draw from.
         if runs.min() > 1:
             rng = np.random.default_rng(seed)
+            # The slope is linear in the means. So a resample is the fitted slope plus, for each width, its weight times
+            # the change of its mean.
             slopes = np.full(count("resamples", resamples), exponent)
             for weight, (_, logs) in zip(weights, rows, strict=True):
                 r = len(logs)
@@ -106,6 +111,7 @@ class PowerLaw:
                 slopes += weight * math.sqrt(r / (r - 1)) * drawn
             tail = (1.0 - confidence) / 2
             low, high = (float(edge) for edge in np.quantile(slopes, (tail, 1.0 - tail)))
+        # A least-squares line goes through the centre of all runs.
         prefactor = math.exp(np.average(means, weights=runs) - exponent * center)
         return cls(exponent, low, high, prefactor, float(confidence), points, excluded)
 

@@ -34,6 +34,7 @@ class RegressionGap(HeldOut):
             "infinite": InfiniteNTK(start.net),
         }
         f0 = start.net.bind(start.params)
+        # predict() without a time is the limit t = inf. It is kernel regression from the network's own f_0.
         self.predicted = {
             name: to_host(GradientFlow(kernel, start.cost, f0=f0).predict(start.x_test))
             for name, kernel in kernels.items()

@@ -97,6 +97,7 @@ def train_and_measure(
         progress=progress,
     )
     found = {"times": np.asarray(record.times), "cost": np.asarray(record.costs)}
+    # Observations are one list a step, with an entry a measure. The inner zip makes one sequence a measure of them.
     for measure, seen in zip(taking, zip(*record.observations, strict=True), strict=True):
         results = measure.conclude(list(seen))
         found |= {f"{measure.name}/{name}": np.asarray(value) for name, value in results.items()}
@@ -105,6 +106,7 @@ def train_and_measure(
 
 def recorded_steps(steps: int) -> np.ndarray:
     """0, and geometrically spaced numbers of steps up to all of them."""
+    # Among the first steps several of the 28 numbers round to the same one. np.unique keeps one of each.
     return np.unique(np.concatenate([[0], np.geomspace(1, steps, 28).round().astype(int)]))
 
 
@@ -116,6 +118,8 @@ def stable_step(net: Layer, params: Params, cost: SquaredError, iterations: int 
     kernel: Kernel = EmpiricalNTK(net, params)
     place, x = home(cost.y), cost.p_in.x
     v, size = place.asarray(normal(np.random.SeedSequence(0), *cost.y.shape)), 1.0
+    # After the first product v / size has norm 1. Then |K v / size| is at most lambda_max and grows towards it, so that
+    # N / size comes down to the largest stable step.
     for _ in range(iterations):
         v = kernel.matvec(x, None, v / size)
         size = float(to_host(place.xp.linalg.vector_norm(v)))

@@ -27,8 +27,8 @@ __all__ = [
     "ScalingResult",
     "checked_fraction",
     "checked_widths",
-    "family",
     "first_rows",
+    "network_of_size",
     "run_seed",
     "scaling_of_training",
     "training_sample",
@@ -110,7 +110,8 @@ def scaling_of_training(
     cost, x_test = training_sample(x, y, x_test)
     step_fraction = checked_fraction(step_fraction)
     widths, networks = checked_widths(widths), count("networks", networks)
-    nets = {width: family(network, width) for width in widths}
+    nets = {width: network_of_size(network, width) for width in widths}
+    # Arrays such as layers_over_time, with an axis of layers, are stacked over widths and need one shape.
     if len({net.factor_count for net in nets.values()}) > 1:
         raise ValueError("network(width) must have the same number of layers at every width")
     steps, probe = count("steps", steps), count("probe", probe)
@@ -136,6 +137,7 @@ def scaling_of_training(
     def train_network(width: int, run: int) -> dict[str, np.ndarray]:
         net = nets[width]
         params = net.init(run_seed(root, width, run), like=cost.p_in.x)
+        # Each network has a step of its own: its kernel at initialization, and so its largest stable step, is random.
         step = step_fraction * stable_step(net, params, cost)
         start = Start(net, params, cost, x_test, probed, step, recorded)
         return train_and_measure(start, measures, f"training width {width}" if progress else False)
@@ -145,6 +147,7 @@ def scaling_of_training(
         journal.keep(f"{width}-{run}", partial(train_network, width, run))
         for width, run in progress_bar(jobs, "networks", "net", progress)
     ]
+    # The jobs go through widths first, then runs: so do the two leading axes (W, R).
     arrays = {
         name: np.stack([run[name] for run in found]).reshape(len(widths), networks, *found[0][name].shape)
         for name in found[0]
@@ -193,8 +196,8 @@ def checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
     return checked
 
 
-def family(network: Callable[..., Layer], *size: int) -> Layer:
-    """The network of this width (and depth)."""
+def network_of_size(network: Callable[..., Layer], *size: int) -> Layer:
+    """The network that the user's function makes for a size: a width, or a width and a depth."""
     if not callable(network) or isinstance(network, Layer):
         raise TypeError(
             "network must be a function that makes a network of a width, such as "
@@ -202,7 +205,7 @@ def family(network: Callable[..., Layer], *size: int) -> Layer:
         )
     net = network(*size)
     if not isinstance(net, Layer):
-        raise TypeError(f"network{size} must return a network of ntk_array.nn, got {net!r}")
+        raise TypeError(f"network({', '.join(map(str, size))}) must return a network of ntk_array.nn, got {net!r}")
     return net
 
 
@@ -213,4 +216,5 @@ def first_rows(x: Array, rows: int) -> Array:
 
 def run_seed(root: np.random.SeedSequence, *run: int) -> np.random.SeedSequence:
     """The seed of one run, whatever other runs there are."""
+    # Not root.spawn(): its seeds depend on how many were spawned before, and finished runs are skipped.
     return np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, *run))

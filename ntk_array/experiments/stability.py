@@ -135,9 +135,12 @@ def _layers(params: Params) -> dict[str, np.ndarray]:
     """All parameters of each layer as one vector, on the host."""
     layers: dict[str, list[np.ndarray]] = {}
     for name, leaf in flatten(params).items():
+        # The name of a parameter is its place and its kind: 2.weight and 2.bias belong to layer 2.
         layers.setdefault(name.rpartition(".")[0], []).append(to_host(leaf).ravel())
     return {name: np.concatenate(leaves) for name, leaves in layers.items()}
 
 
 def _moved(now: np.ndarray, first: np.ndarray) -> float:
+    # numpy.linalg.norm without an order takes an array of any shape as one vector. So for a kernel (P, C, P, C) it is
+    # the Frobenius norm.
     return float(np.linalg.norm(now - first) / np.linalg.norm(first))

@@ -117,12 +117,14 @@ def _log_softmax(xp: Any, f: Array) -> Array:
 
 def _logistic(xp: Any, f: Array, s: Array) -> Array:
     margin = s * f
+    # log(1 + exp(-m)) = log1p(exp(-|m|)) - min(m, 0). The exponent is never positive, so that nothing overflows.
     return xp.sum(xp.log1p(xp.exp(-xp.abs(margin))) - xp.clip(margin, max=0.0), axis=1)
 
 
 def _logistic_derivative(xp: Any, f: Array, s: Array) -> Array:
     """-s / (1 + exp(s f)), without overflow."""
     margin = s * f
+    # 1 / (1 + exp(m)) = exp(-max(m, 0)) / (1 + exp(-|m|))
     return -s * xp.exp(-xp.clip(margin, min=0.0)) / (1.0 + xp.exp(-xp.abs(margin)))
 
 
@@ -130,6 +132,7 @@ def _at_home(p_in: EmpiricalMeasure, y: Array) -> Array:
     """Labels in the dtype of the inputs if they are integers or booleans."""
     if not isinstance(p_in, EmpiricalMeasure):
         raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
+    # Asked before targets(), which turns integers into the default float of the library. The dtype of x may be another.
     whole = _is_whole(y)
     labels = targets("y", y, len(p_in))
     xp = namespace_of(p_in.x, labels)
@@ -175,6 +178,7 @@ def _probabilities(p_in: EmpiricalMeasure, y: Array, classes: int | None) -> Arr
     if classes is not None and classes != c:
         raise ValueError(f"y has {c} columns and classes is {classes}; they must agree")
     host = to_host(y)
+    # Each of the C probabilities may be rounded, so that the tolerance for their sum grows with C.
     wrong = (host < 0).any(axis=1) | (abs(host.sum(axis=1) - 1.0) > 4 * c * home(y).eps)
     if wrong.any():
         raise ValueError(
@@ -186,6 +190,7 @@ def _probabilities(p_in: EmpiricalMeasure, y: Array, classes: int | None) -> Arr
 
 def _signs(y: Array) -> Array:
     xp = home(y).xp
+    # Labels that are all 1 belong to either convention, and both give the sign 1.
     if to_host(xp.all((y == 0) | (y == 1))):
         return 2.0 * y - 1.0
     if not to_host(xp.all((y == -1) | (y == 1))):

@@ -110,6 +110,7 @@ class SquaredError(Cost):
     def __init__(self, p_in: EmpiricalMeasure, y: Array, convention: Convention = "mean") -> None:
         super().__init__(p_in, y)
         self.convention = one_of("convention", convention, ("mean", "half_sum", "half_mean"))
+        # c times the weight w_i = 1/N is the multiple in front of the sum: 1/N, 1/2 or 1/(2 N C).
         factors = {"mean": 1.0, "half_sum": len(p_in) / 2, "half_mean": 1 / (2 * self.y.shape[1])}
         self.factor = factors[convention]
 

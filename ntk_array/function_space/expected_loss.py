@@ -72,6 +72,7 @@ class ExpectedLoss(Cost):
 
 
 def _of_shape(name: str, values: Array, shape: tuple[int, ...]) -> Array:
+    # Losses (N, 1) would broadcast against the weights (N,) to (N, N), and their sum would be wrong without an error.
     if tuple(values.shape) != shape:
         raise ValueError(f"{name} returned values of shape {tuple(values.shape)} instead of {shape}")
     return values

@@ -47,6 +47,7 @@ class EmpiricalMeasure:
         weights = targets("weights", weights, n)
         same_home(x=self.x, weights=weights)
         host = to_host(weights)
+        # n weights, each of them rounded, sum to 1 up to about n eps.
         if weights.ndim != 1 or not (host > 0).all() or abs(float(host.sum()) - 1.0) > n * home(weights).eps:
             raise ValueError("weights must be (N,), positive and sum to 1; divide them by their sum")
         self.column_weights = weights[:, None]

@@ -132,44 +132,45 @@ class Covariance:
             sine = home(sine).xp.where(k11 * k22 > 0, sine, 1.0)
         return Covariance(k12, k11, k22, ntk, sine)
 
-    def direction(self) -> tuple[Array, Array]:
+    def cosine_and_sine(self) -> tuple[Array, Array]:
         """The cosine and the sine of the angle t between the two inputs of each entry.
 
-        Where the sine did not come with the state it comes from the cosine; one within a few units of rounding of 1 or
-        -1 is then taken to be 1 or -1, as it is for equal and opposite inputs. A zero row is orthogonal to everything.
+        Where the state has no sine, it is computed from the cosine. A cosine within 8 eps of 1 or -1 is then set to 1
+        or -1, its exact value for equal inputs and for opposite ones. A zero row has the cosine 0 with everything.
         """
         cosine = cosine_of(self.k12, self.k11, self.k22)
         if self.sine is not None:
             return cosine, self.sine
-        where = home(cosine)
-        xp = where.xp
-        cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * where.eps, xp.sign(cosine), cosine)
+        here = home(cosine)
+        xp = here.xp
+        cosine = xp.where(xp.abs(cosine) > 1.0 - 8.0 * here.eps, xp.sign(cosine), cosine)
         return cosine, xp.sqrt((1.0 - cosine) * (1.0 + cosine))
 
     def versine(self) -> tuple[Array, Array]:
         """1 - |cos t|, without cancellation, and |cos t|."""
-        return versine(*self.direction())
+        return versine(*self.cosine_and_sine())
 
     def angle(self) -> Array:
         """The angle t between the two inputs of each entry, from 0 to pi."""
-        cosine, sine = self.direction()
+        cosine, sine = self.cosine_and_sine()
         return home(cosine).xp.atan2(sine, cosine)
 
     def angle_change(self, change: Covariance) -> tuple[Array, Array, Array]:
-        """How log s1, log s2 and the angle t change where the covariances change.
+        """The changes of log s1, log s2 and the angle t, for s1 = sqrt(k11), s2 = sqrt(k22) and a change of the state.
 
-        Equal and opposite inputs stay so, in every network: where t is 0 or pi it does not change. Nor do zero rows.
+        Equal inputs stay equal and opposite ones opposite in every network: where t is 0 or pi, its change is 0. For
+        zero rows all three are 0.
         """
         xp = home(self.k12).xp
-        cosine, sine = self.direction()
+        cosine, sine = self.cosine_and_sine()
 
-        def ratio(change: Array, size: Array) -> Array:
-            return xp.where(size > 0, change / xp.where(size > 0, size, 1.0), 0.0)
+        def ratio_or_zero(above: Array, below: Array) -> Array:
+            return xp.where(below > 0, above / xp.where(below > 0, below, 1.0), 0.0)
 
-        dlog_s1, dlog_s2 = ratio(change.k11, 2.0 * self.k11), ratio(change.k22, 2.0 * self.k22)
-        scale = xp.sqrt(self.k11) * xp.sqrt(self.k22)
-        dcosine = ratio(change.k12, scale) - cosine * (dlog_s1 + dlog_s2)
-        return dlog_s1, dlog_s2, -ratio(dcosine, sine)
+        dlog_s1, dlog_s2 = ratio_or_zero(change.k11, 2.0 * self.k11), ratio_or_zero(change.k22, 2.0 * self.k22)
+        scale = xp.sqrt(self.k11) * xp.sqrt(self.k22)  # the root of the product could overflow
+        dcosine = ratio_or_zero(change.k12, scale) - cosine * (dlog_s1 + dlog_s2)
+        return dlog_s1, dlog_s2, -ratio_or_zero(dcosine, sine)
 
     def facing(self, one: Rows, two: Rows) -> Covariance:
         """The same between batches with these rows, whose angles are known to agree: nothing else changes."""
@@ -187,7 +188,7 @@ class Covariance:
 
     def term(self) -> Term:
         """What :func:`.angle.sine_of_sum` needs of a term."""
-        return Term(self.k11, self.k22, *self.direction())
+        return Term(self.k11, self.k22, *self.cosine_and_sine())
 
 
 def _sum(arrays: Sequence[Array]) -> Array:

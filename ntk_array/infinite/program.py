@@ -141,7 +141,7 @@ class Program:
                     kept = tables[place, ends] = (step.layer, step.layer.fitted(*ends))
                 step = step._replace(layer=kept[1])
             steps.append(step)
-            states.append(self._paired(place, step, states))
+            states.append(self._paired_step(place, step, states))
         return replace(self, steps=tuple(steps))
 
     def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None) -> Walk:
@@ -157,16 +157,17 @@ class Program:
         """The states of inputs with themselves, (N,), at every place."""
         states = [start]
         for place, step in enumerate(self.steps, start=1):
-            states.append(self._paired(place, step, states))
+            states.append(self._paired_step(place, step, states))
         return states
 
-    def _paired(self, place: int, step: Step, states: Sequence[Covariance]) -> Covariance:
+    def _paired_step(self, place: int, step: Step, states: Sequence[Covariance]) -> Covariance:
+        """The state of inputs with themselves, (N,), at one place, from those at the places before it."""
         sources = [states[source] for source in step.sources]
-        after, mean = step.layer.limit(sources, step.signals), None
-        if self._has_mean(place):
-            mean = step.layer.limit_mean(sources, step.signals)
-        # A tabulated dual may give a zero row a variance of -1e-20.
+        after = step.layer.limit(sources, step.signals)
+        mean = step.layer.limit_mean(sources, step.signals) if self._has_mean(place) else None
+        # By rounding, a tabulated dual may give a zero row a slightly negative variance, such as -1e-20.
         k = home(after.k12).xp.clip(after.k12, min=0.0) if step.layer.numerical else after.k12
+        # The angle of an input with itself is 0 everywhere, so the zeros of the inputs serve as the sine.
         return Covariance.of_pairs(k, after.ntk, states[0].sine, mean)
 
     def _paired_changes(self, states: Sequence[Covariance], direction: Direction) -> list[Covariance]:
@@ -199,8 +200,8 @@ class Program:
                 states[place] = after.facing(one[place], two[place])
                 last = place
             else:
-                last = stretch.last
-                stretch.run(states, one, two)
+                last = place + stretch.count - 1
+                stretch.run(place, states, one, two)
             for done in range(place, last + 1):
                 for source in self._finished[done]:
                     states[source] = None  # its arrays are as large as the block
@@ -241,9 +242,15 @@ class Program:
         alive = [source for source in self._alive[place] if states[source] is not None]
         names = {source: tuple(n for n in AXES if getattr(states[source], n) is not None) for source in alive}
         dtype = states[alive[0]].k12.dtype
-        key = (place, *names.items(), compiler, dtype, read)
+        ahead = self.steps[place - 1 : place - 1 + compiler.together]
+        behind = place + len(ahead)
+        ends = behind > len(self.steps)
+        needed = () if ends else tuple(source - place for source in self._alive[behind] if source >= place)
+        # Steps that do the same with the same facts share a stretch, wherever they are: layers compare by value.
+        doing = tuple((step.layer, step.signals, *(source - place for source in step.sources)) for step in ahead)
+        given = tuple((source - place, *own) for source, own in names.items())
+        key = (doing, given, needed, ends, compiler, dtype, read)
         if key not in self.stretches:
-            ahead = self.steps[place - 1 : place - 1 + compiler.together]
             count = next((i for i, step in enumerate(ahead) if step.layer.numerical), len(ahead))
             self.stretches[key] = self._longest_stretch(place, place + count - 1, names, compiler, dtype, read)
         stretch: Stretch | None = self.stretches[key]
@@ -296,7 +303,14 @@ class Program:
 
         origins: dict[tuple[int, str], tuple[int, str]] = {}
         loop = compiled(function, [AXES[name] for _, name in places], compiler, dtype)
-        return None if loop is None or not computed else Stretch(last, places, computed, origins, loop)
+        if loop is None or not computed:
+            return None
+
+        def moved(named: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+            return [(place - first, name) for place, name in named]
+
+        handed_through = dict(zip(moved(list(origins)), moved(list(origins.values())), strict=True))
+        return Stretch(last - first + 1, moved(places), moved(computed), handed_through, loop)
 
     def _has_rows(self, place: int, name: str) -> bool:
         return not name.startswith("mean") or self._has_mean(place)
@@ -304,25 +318,29 @@ class Program:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive steps in one pass over arrays, which are named by their place and what they are there."""
+    """Consecutive steps in one pass over arrays, which are named by their place and what they are there.
 
-    last: int
+    Places are counted from that of the first of the ``count`` steps.
+    """
+
+    count: int
     inputs: list[tuple[int, str]]
     computed: list[tuple[int, str]]
     origins: dict[tuple[int, str], tuple[int, str]]
     loop: Callable[..., Sequence[Array]]
 
-    def run(self, states: list[Any], one: Sequence[Rows], two: Sequence[Rows]) -> None:
-        """Put the states that come out at their places."""
+    def run(self, first: int, states: list[Any], one: Sequence[Rows], two: Sequence[Rows]) -> None:
+        """Put the states that come out at their places, for steps from the place ``first`` on."""
         arrays = []
-        for place, name in self.inputs:
+        for offset, name in self.inputs:
+            place = first + offset
             state = states[place]
             arrays.append(getattr(state, name) if state is not None else _of_rows(name, one[place], two[place]))
         found: dict[int, dict[str, Array]] = {}
-        for (place, name), array in zip(self.computed, self.loop(*arrays), strict=True):
-            found.setdefault(place, {})[name] = array
-        for (place, name), (source, kept) in self.origins.items():
-            found.setdefault(place, {})[name] = getattr(states[source], kept)
+        for (offset, name), array in zip(self.computed, self.loop(*arrays), strict=True):
+            found.setdefault(first + offset, {})[name] = array
+        for (offset, name), (source, kept) in self.origins.items():
+            found.setdefault(first + offset, {})[name] = getattr(states[first + source], kept)
         for place, named in found.items():
             rows1, rows2 = one[place], two[place]
             entries = {"k12": None} | named

@@ -31,6 +31,8 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class _MonteCarlo(Kernel):
+    """A kernel averaged over random networks; ``_kernel`` makes the kernel of one from its parameters."""
+
     net: Layer
     draws: int
     seed: Seed
@@ -68,7 +70,11 @@ class _MonteCarlo(Kernel):
         return self._kernel(self.net.parameters(Signal(tuple(x1.shape[1:])))).costs(x1, x2)
 
     def averaged(self, matrix: Callable[[Kernel], Array], x: Array) -> Array:
-        """The mean over the draws: every network is drawn once, and not once a tile."""
+        """The mean over the draws of ``matrix(kernel)``, for networks that take inputs like x.
+
+        Each call draws every network once: given what makes a whole matrix, once a matrix instead of once a tile. The
+        mean is updated draw by draw, so that one draw is in memory at a time.
+        """
         mean: Array = None
         for draw, kernel in enumerate(self._drawn(x)):
             value = matrix(kernel)

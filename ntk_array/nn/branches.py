@@ -314,8 +314,13 @@ class Concatenate(Branches):
 
     def join_signals(self, signals: Sequence[Signal]) -> Signal:
         if len({signal.shape[:-1] for signal in signals}) > 1:
-            raise ValueError(f"the branches of Concatenate have different positions: {[s.shape for s in signals]}")
+            raise ValueError(
+                "the branches of Concatenate must have the same positions, which are all axes but the last; got outputs "
+                f"of shapes {[s.shape for s in signals]}"
+            )
         degrees = {signal.degree for signal in signals}
+        # Covariances are means over all features, whether or not branches depend on one another: there is no obstacle.
+        # But features of different branches are not copies of one process, even where each branch is Gaussian.
         return Signal(
             (*signals[0].shape[:-1], sum(signal.width for signal in signals)),
             gaussian=len(signals) == 1 and signals[0].gaussian,

@@ -41,10 +41,12 @@ class Sample:
         self.classes = split.y_train.shape[1] > 1
         self.outputs = split.y_train.shape[1]
         self.cost = SquaredError(EmpiricalMeasure(self.x), self.y)
+        # The infinite-width kernel is the same for all widths: any of the networks will do.
         kernel = InfiniteNTK(settings.network(settings.widths[0], self.outputs))
         everything = xp.concat([self.x, self.x_test], axis=0)
         n, total = self.x.shape[0], everything.shape[0]
         self.infinite = Precomputed(kernel(everything))
+        # Row numbers are floats of the same dtype as the targets: cost functionals ask inputs and targets to share it.
         self.rows = place.asarray(np.arange(n)[:, None])
         self.rows_test = place.asarray(np.arange(n, total)[:, None])
         self.spectrum = KernelSpectrum(self.infinite, EmpiricalMeasure(self.rows))
@@ -75,6 +77,7 @@ class Sample:
 
 def _bands(rank: int) -> np.ndarray:
     """Components from, and up to, for each band (B, 2): the first alone, then bands about four times as wide."""
+    # With 2 * edge <= rank the last band holds at least half of all components.
     edges = sorted({0, 1, *(edge for edge in (5, 20, 80) if 2 * edge <= rank), rank})
     return np.asarray(list(pairwise(edges)))
 
@@ -108,6 +111,7 @@ def plan_steps(
     """A step that is stable for every kernel: the narrow networks' eigenvalues reach above the limit's."""
     stable = max_step(sample.infinite, sample.rows)
     for net, own in zip(progress_bar(nets, "largest stable step", "net", progress), seeds, strict=True):
+        # The seed is only copied, so that compare() draws the same parameters from it again.
         stable = min(stable, stable_step(net, net.init(own, like=sample.x), sample.cost))
     return Plan(settings.step_fraction * stable, recorded_steps(settings.steps))
 
@@ -137,13 +141,19 @@ class Comparison(Measure):
         self.sample = sample
         kernel, f0 = EmpiricalNTK(start.net, start.params), start.net.bind(start.params)
         linearized = GradientDescent(kernel, start.cost, start.step, f0=f0)
+        # The precomputed kernel takes row numbers, and f_0 takes inputs. So f_0 is left to the end, with the formula
+        # f_k(x) = f_0(x) + A_k(x) (y - f_0(X)): the second term is the descent from 0 to the targets y - f_0(X).
         centred = GradientDescent(sample.infinite, sample.row_cost(sample.y - f0(sample.x)), start.step)
+        # The mean over outputs needs a matrix of N rows, the full kernel one of N C rows.
         regression = GradientFlow(EmpiricalNTK(start.net, start.params, outputs="trace"), start.cost)
+        # The limit is one more number of steps for the same descent, and needs no other eigendecomposition. The filter
+        # of k steps takes about log2(k) squarings, 50 for this number.
         every = [*start.recorded.tolist(), ALL_STEPS]
         *linear, self.linearized_limit = to_host(linearized.predict(start.x_test, every))
         *infinite, self.infinite_limit = to_host(f0(start.x_test) + centred.predict(sample.rows_test, every))
         self.linearized, self.infinite = np.stack(linear), np.stack(infinite)
         self.regression = to_host(regression.predict(start.x_test))
+        # A step multiplies the residual along component k by 1 - 2 step mu_k. Squares of it take twice the power.
         left = 1.0 - 2.0 * start.step * to_host(sample.spectrum.eigenvalues)
         self.components = sample.components(f0(sample.x) - sample.y) * left ** (2 * start.recorded[:, None])
 
@@ -157,6 +167,7 @@ class Comparison(Measure):
         sample = self.sample
         outputs, components = (np.stack(column) for column in zip(*seen, strict=True))
         start = sample.in_bands(self.components[0])
+        # The output of the true class, which has the largest target of its row; output 0 where there is only one.
         column = np.argmax(sample.y_test[:WATCHED], axis=1)
         watched = (slice(None), np.arange(len(column)), column)
         return {

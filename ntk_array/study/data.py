@@ -19,6 +19,7 @@ BUNDLED = {
     "breast_cancer": "classification",
     "diabetes": "regression",
 }
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,14 @@ class Dataset:
         rows_train, rows_test = order[:train], order[train : train + test]
         x_train = self.x[rows_train]
         center, spread = x_train.mean(axis=0), x_train.std(axis=0)
+        # The root of the mean variance: then the variances of the d features sum to d.
         if self.name == "digits":
             spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
+        # A feature that is constant in training is 0 once it is centred. Dividing it by 0 would make NaN.
         spread = np.where(spread > 0, spread, 1.0)
         if self.classes:
             c = len(self.classes)
+            # The mean square of a one-hot row less 1/c is ((1 - 1/c)^2 + (c - 1)/c^2) / c = (c - 1)/c^2.
             y = (np.eye(c)[self.target] - 1.0 / c) * c / (c - 1) ** 0.5
         else:
             y_train = self.target[rows_train]
@@ -155,50 +159,75 @@ def _with_task(name: str, x: np.ndarray, y: np.ndarray, task: str) -> Dataset:
         raise ValueError(f"the target has one class only, {values[0]!r}")
     if len(values) > 100:
         raise ValueError(f"the target has {len(values)} classes; with so many values it may be a regression target")
+    # np.unique has sorted the values, so the place of a value among them is its class number.
     return Dataset(name, x, np.searchsorted(values, y), tuple(str(v) for v in values))
 
 
 def _read_csv(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if len(rows) < 2:
-        raise ValueError(f"{path.name} needs a header line and rows of data")
-    header, body = [name.strip() for name in rows[0]], rows[1:]
+    header, body = _csv_table(path)
     if target not in header:
         raise ValueError(f"{path.name} has no column {target!r}; its columns are {', '.join(header)}")
-    for number, row in enumerate(body, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"line {number} of {path.name} has {len(row)} fields, the header has {len(header)}")
     column = header.index(target)
     if len(header) < 2:
         raise ValueError(f"{path.name} has no column besides the target {target!r}")
 
-    def parse(text: str, row: int, name: str) -> float:
+    def parse(text: str, line: int, name: str) -> float:
         try:
             return float(text)
         except ValueError:
             shown = "an empty field" if not text.strip() else repr(text)
             raise ValueError(
-                f"line {row} of {path.name} has {shown} in column {name!r}; inputs must be numbers: encode text "
+                f"line {line} of {path.name} has {shown} in column {name!r}; inputs must be numbers: encode text "
                 "columns and fill in missing values first"
             ) from None
 
     x = np.asarray(
-        [
-            [parse(row[j], i, name) for j, name in enumerate(header) if j != column]
-            for i, row in enumerate(body, start=2)
-        ]
+        [[parse(row[j], line, name) for j, name in enumerate(header) if j != column] for line, row in body.items()]
     )
-    texts = [row[column].strip() for row in body]
-    if any(not text for text in texts):
-        raise ValueError(f"line {texts.index('') + 2} of {path.name} has an empty target {target!r}")
+    texts = {line: row[column].strip() for line, row in body.items()}
+    for line, text in texts.items():
+        if not text:
+            raise ValueError(f"line {line} of {path.name} has an empty target {target!r}")
     try:
-        return x, np.asarray([float(text) for text in texts])
+        return x, np.asarray([float(text) for text in texts.values()])
     except ValueError:
-        return x, np.asarray(texts)
+        return x, np.asarray(list(texts.values()))
+
+
+def _csv_table(path: Path) -> tuple[list[str], dict[int, list[str]]]:
+    """The names of the columns, and the fields of each row by the number of its line; blank lines are left out."""
+    lines: dict[int, list[str]] = {}
+    try:
+        # utf-8-sig drops a byte-order mark. With plain utf-8 it would be part of the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            for row in reader:
+                if row:
+                    lines[reader.line_num] = row
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8 text ({error.reason}); save it in the encoding UTF-8") from None
+    if len(lines) < 2:
+        raise ValueError(f"{path.name} needs a header line and rows of data")
+    header = [name.strip() for name in lines.pop(min(lines))]
+    separator = next((name for mark, name in SEPARATORS.items() if mark in header[0]), None)
+    if len(header) == 1 and separator:
+        raise ValueError(f"{path.name} is separated by {separator}; save it with a comma between fields")
+    if "" in header:
+        raise ValueError(
+            f"column {header.index('') + 1} of {path.name} has no name; it may be the index of a table, which is no "
+            "input: leave it out, or name it"
+        )
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise ValueError(f"{path.name} has two columns {twice!r}; names of columns must differ")
+    for line, row in lines.items():
+        if len(row) != len(header):
+            raise ValueError(f"line {line} of {path.name} has {len(row)} fields, the header has {len(header)}")
+    return header, lines
 
 
 def _read_npz(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
+    # Pickled objects can run code when they are read, and the file may come from anywhere.
     with np.load(path, allow_pickle=False) as archive:
         arrays = dict(archive)
     if target not in arrays:

@@ -106,6 +106,7 @@ def _spectrum(study: Study, axes: np.ndarray) -> None:
     values.set(xscale="log", yscale="log", xlabel="component", title=r"eigenvalues of $\Theta$ on the training set")
     lowest = a["remaining_network"][-1, 0].min()
     left.set(yscale="log", title="what is left of the error, width " + str(study.settings.widths[-1]))
+    # The axis ends below the lowest value of the network. The prediction can fall by many more orders of magnitude.
     left.set_ylim(max(0.3 * lowest, 1e-8), 3)
     _time_axis(left)
     left.legend()
@@ -132,7 +133,9 @@ def _movement(study: Study, axes: np.ndarray) -> None:
 
 def _ensemble(study: Study, axes: np.ndarray) -> None:
     columns = np.argmax(study.ensemble.mean[-1], axis=-1)[: len(axes)]
-    study.ensemble.draw(axes, columns.tolist())
+    study.ensemble.draw(axes[: len(columns)], columns.tolist())
+    for unused in axes[len(columns) :]:  # fewer held-out inputs than panels
+        unused.set_axis_off()
 
 
 def _scaling(study: Study, axes: np.ndarray) -> None:

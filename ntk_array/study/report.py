@@ -68,6 +68,7 @@ def _page(study: Study) -> str:
         f"{settings.networks} of each width. Full-batch gradient descent, {settings.steps} steps of {data['step']:.4g} "
         f"({settings.step_fraction:g} of the largest stable step)."
     )
+    # The text is escaped before powers are raised: escaping afterwards would turn the tags into text.
     sections = "".join(
         f"<section><h2>{escape(title)}</h2><p>{_powers(escape(text))}</p>{_picture(name, study, title)}</section>"
         for name, title, text in _findings(study)
@@ -168,6 +169,7 @@ def _findings(study: Study) -> list[tuple[str, str, str]]:
 
 def _powers(text: str) -> str:
     """Raise what stands behind a caret: width^-1/2."""
+    # A number has to end in a digit, so that the full stop of a sentence is not raised with it.
     return re.sub(r"\^(-?\d[\d./]*\d|-?\d)", r"<sup>\1</sup>", text)
 
 

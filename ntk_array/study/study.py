@@ -188,6 +188,8 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
                 sample.x_test[:WATCHED, :],
                 networks=settings.ensemble,
                 steps=min(settings.steps, ENSEMBLE_STEPS),
+                # A smaller step, because the prediction is that of gradient flow. Steps differ from it by the order
+                # of the step.
                 step_fraction=0.2 * settings.step_fraction,
                 seed=ensemble_seeds,
                 folder=None if journal.folder is None else journal.folder / "ensemble",
@@ -227,6 +229,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
 def _octaves(widths: tuple[int, ...]) -> list[int]:
     """Widths from the first to the last, about a factor of two apart."""
     low, high = widths[0], widths[-1]
+    # At least one, so that two widths closer than an octave still give both ends.
     octaves = max(round(math.log2(high / low)), 1)
     return [round(low * (high / low) ** (k / octaves)) for k in range(octaves + 1)]
 
@@ -241,6 +244,7 @@ def _journal(folder: Folder, settings: StudySettings, dataset: Dataset) -> Journ
 def _with_sizes(settings: StudySettings, rows: int, outputs: int) -> StudySettings:
     """The settings with the sizes of the split filled in; a kernel matrix too large is refused here, before work."""
     train = min(200, 2 * rows // 3) if settings.train is None else settings.train
+    # At least 1: where no rows are left for a test set, the split refuses with a message about the sizes.
     test = max(min(400, rows - train), 1) if settings.test is None else settings.test
     size = train * outputs
     if size > MAX_ROWS:
@@ -264,6 +268,7 @@ def _stack(measured: list[dict[str, np.ndarray]], widths: int) -> dict[str, np.n
     stacked = {}
     for name in measured[0]:
         values = np.stack([one[name] for one in measured])
+        # The jobs go through widths first, then networks.
         values = values.reshape(widths, -1, *values.shape[1:])
         stacked[name] = values[:, 0] if name.startswith("watched") else values
     return stacked

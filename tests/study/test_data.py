@@ -77,6 +77,10 @@ def test_bundled(name):
         ("a,b\n1,2\n1,4\n", "a", "one class only"),
         ("a,b\n1,2\nnan,4\n", "a", "target is NaN or infinite in row 1"),
         ("a,b\n1,2\n2,inf\n", "a", "NaN or infinity .* first in row 1"),
+        ("a,b\n\n1,2\n\n3,x\n", "a", "line 5 .* 'x' in column 'b'"),
+        (",a,b\n0,1,2\n1,3,4\n", "b", "column 1 of t.csv has no name"),
+        ("a;b\n1,5;2\n", "b", "separated by semicolons"),
+        ("a,b,a\n1,2,3\n", "a", "two columns 'a'"),
     ],
 )
 def test_wrong_csv(tmp_path, content, target, message):
@@ -84,6 +88,13 @@ def test_wrong_csv(tmp_path, content, target, message):
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         load_dataset(str(path), target)
+
+
+def test_text_in_another_encoding(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("größe,alter\n1,2\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="not UTF-8 text"):
+        load_dataset(str(path), "alter")
 
 
 def test_wrong_sources(tmp_path, table):

@@ -86,7 +86,7 @@ class _PiecewiseLinear(ClosedForm):
         m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
         if state.paired:
             return Dual((m2 + d2) * state.k12, xp.full_like(state.k12, m2 + d2), state.sine)
-        cosine, sine = state.direction()
+        cosine, sine = state.cosine_and_sine()
         t = xp.atan2(sine, cosine)
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
         toward = math.pi / 2 - t  # asin of the correlation
@@ -120,7 +120,7 @@ class _PiecewiseLinear(ClosedForm):
         xp = home(state.k12).xp
         below, above = self._slopes()
         d2 = (2 / math.pi) * ((above - below) / 2) ** 2
-        _, sine = state.direction()
+        _, sine = state.cosine_and_sine()
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
         slope = self.dual(state).slope
         dlog_s1, dlog_s2, dt = state.angle_change(change)

@@ -34,12 +34,13 @@ class Erf(ClosedForm):
         return Dual((2 / math.pi) * xp.atan2(2 * k12, xp.sqrt(rest)), (4 / math.pi) / xp.sqrt(rest))
 
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
+        """With slope = (4 / pi) rest^(-1/2) and rest as in :meth:`dual`, dslope = -(pi^2 / 32) slope^3 drest."""
         k12, k11, k22 = state.k12, state.k11, state.k22
         dk12, dk11, dk22 = change.k12, change.k11, change.k22
         slope = self.dual(state).slope
         drest = 2 * (1 + 2 * k22) * dk11 + 2 * (1 + 2 * k11) * dk22 - 8 * k12 * dk12
-        stretch = dk11 / (1 + 2 * k11) + dk22 / (1 + 2 * k22)
-        return Dual(slope * (dk12 - k12 * stretch), -(math.pi**2 / 32) * slope**3 * drest)
+        dlog_scale = dk11 / (1 + 2 * k11) + dk22 / (1 + 2 * k22)  # half of the change of log((1 + 2 k11)(1 + 2 k22))
+        return Dual(slope * (dk12 - k12 * dlog_scale), -(math.pi**2 / 32) * slope**3 * drest)
 
 
 class Tanh(Activation):
