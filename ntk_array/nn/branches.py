@@ -315,8 +315,8 @@ class Concatenate(Branches):
     def join_signals(self, signals: Sequence[Signal]) -> Signal:
         if len({signal.shape[:-1] for signal in signals}) > 1:
             raise ValueError(
-                "the branches of Concatenate must have the same positions, which are all axes but the last; got outputs "
-                f"of shapes {[s.shape for s in signals]}"
+                "the branches of Concatenate must have the same positions, which are all axes but the last; got "
+                f"outputs of shapes {[s.shape for s in signals]}"
             )
         degrees = {signal.degree for signal in signals}
         # Covariances are means over all features, whether or not branches depend on one another: there is no obstacle.

@@ -166,7 +166,7 @@ def test_progress_bars(capsys):
     ("options", "error", "message"),
     [
         ({"network": network(4)}, TypeError, "network must be a function"),
-        ({"network": lambda width: width}, TypeError, r"network\(8,\) must return a network"),
+        ({"network": lambda width: width}, TypeError, r"network\(8\) must return a network"),
         ({"network": lambda width: ntk.nn.mlp((4,) * width, 2)}, ValueError, "same number of layers"),
         ({"widths": (8,)}, ValueError, "two different widths"),
         ({"networks": 0}, ValueError, "networks must be"),
