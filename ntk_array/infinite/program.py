@@ -243,18 +243,30 @@ class Program:
         names = {source: tuple(n for n in AXES if getattr(states[source], n) is not None) for source in alive}
         dtype = states[alive[0]].k12.dtype
         ahead = self.steps[place - 1 : place - 1 + compiler.together]
-        behind = place + len(ahead)
-        ends = behind > len(self.steps)
-        needed = () if ends else tuple(source - place for source in self._alive[behind] if source >= place)
-        # Steps that do the same with the same facts share a stretch, wherever they are: layers compare by value.
-        doing = tuple((step.layer, step.signals, *(source - place for source in step.sources)) for step in ahead)
         given = tuple((source - place, *own) for source, own in names.items())
-        key = (doing, given, needed, ends, compiler, dtype, read)
+        key = (self._likeness(place, compiler.together), given, compiler, dtype, read)
         if key not in self.stretches:
             count = next((i for i, step in enumerate(ahead) if step.layer.numerical), len(ahead))
             self.stretches[key] = self._longest_stretch(place, place + count - 1, names, compiler, dtype, read)
         stretch: Stretch | None = self.stretches[key]
         return stretch
+
+    def _likeness(self, place: int, together: int) -> int:
+        """A number that steps share which do the same with the same facts, together with those that follow."""
+        known, numbers = self._likenesses
+        if (place, together) not in known:
+            ahead, behind = self.steps[place - 1 : place - 1 + together], place + together
+            ends = behind > len(self.steps)
+            needed = () if ends else tuple(source - place for source in self._alive[behind] if source >= place)
+            # Layers compare by value. Sources are counted from here.
+            doing = tuple((step.layer, step.signals, *(source - place for source in step.sources)) for step in ahead)
+            known[place, together] = numbers.setdefault((doing, needed, ends), len(numbers))
+        return known[place, together]
+
+    @cached_property
+    def _likenesses(self) -> tuple[dict[tuple[int, int], int], dict[Any, int]]:
+        """By place and number of steps, and by what they do; filled when a step is compiled."""
+        return {}, {}
 
     def _longest_stretch(self, place: int, last: int, *how: Any) -> Stretch | None:
         """As many of these steps as are elementwise, tried by halves."""
