@@ -19,7 +19,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/commits.json"
-SECONDS = 1.0
+SECONDS = 0.5
 """For each job in each process; its time is the median there."""
 
 
@@ -113,7 +113,7 @@ def commit(checkout: Path) -> str:
     return done.stdout.decode().strip()
 
 
-def compare(other: Path, rounds: int = 5) -> None:
+def compare(other: Path, rounds: int = 7) -> None:
     """Measure this checkout and another, print the ratios and write them."""
     found: dict[str, Any] = {"commit": commit(ROOT), "against": commit(other), "threads": 1, "jobs": []}
     for name in jobs():
