@@ -124,6 +124,7 @@ class Ensemble:
             prior = cross = self._prior
         else:
             prior, cross = self.nngp_kernel(x_new), self.nngp_kernel(x, x_new)
+        # For all times at once: only the gain depends on time.
         seen = self._eigenvectors.T @ cross
         means, covariances = [], []
         for time in times.ravel().tolist():

@@ -117,6 +117,7 @@ class GaussianProcess:
 
         ValueError if the noise is negative.
         """
+        # Eigenvectors do not depend on the noise, nor do the targets along them: both are shared.
         other = copy.copy(self)
         other.problem = self.problem.with_ridge(nonnegative("noise", noise))
         other.factor = self.factor.with_ridge(other.noise)
@@ -222,6 +223,7 @@ class GaussianProcess:
         self.factor.refuse_singular("noise", "the targets have no density")
         xp = home(self.y).xp
         n, outputs = self.y.shape
+        # y^T S^{-1} y as the square of one half is never negative, whatever rounding does.
         fit = xp.sum(self.factor.prepared_half(self._prepared_y) ** 2)
         value = -0.5 * (fit + outputs * self.factor.log_determinant()[0] + n * outputs * math.log(2.0 * math.pi))
         if gradient is False:
@@ -253,6 +255,7 @@ class GaussianProcess:
         """
         self.factor.refuse_singular("noise", "leave-one-out has no closed form")
         residual = left_out_residual(self.problem, self.factor, self._prepared_y)
+        # It is the variance of a new observation: the noise is in it.
         variance = 1.0 / self.factor.inverse_diagonal()[0, :]
         return LeaveOneOut(self._cost.shaped(self.y - residual), self._cost.shaped(residual), variance)
 

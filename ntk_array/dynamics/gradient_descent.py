@@ -88,6 +88,7 @@ class GradientDescent:
         steps = np.asarray(to_host(k) if is_array(k) else k)
         if steps.ndim > 1 or steps.dtype.kind not in "iu" or (steps < 0).any():
             raise ValueError(f"k must be a number of steps or a sequence of them, whole and not negative, got {k!r}")
+        # Any number of steps is reached directly: no iteration over steps.
         functions = self._solution.functions(x_new, (self._filter(one) for one in steps.ravel().tolist()))
         return home(self.cost.y).xp.stack(functions) if steps.ndim else functions[0]
 

@@ -222,6 +222,7 @@ class GradientFlow:
             )
         solution = self.solver.solution
         solution.factor.refuse_singular("ridge", "leave-one-out has no closed form")
+        # Equal weights make the weighted matrix the plain one, to which the formula applies.
         residual = left_out_residual(solution.problem, solution.factor, solution.coordinates)
         return LeaveOneOut(cost.shaped(cost.y - residual), cost.shaped(residual))
 

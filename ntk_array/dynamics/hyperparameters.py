@@ -165,6 +165,7 @@ class _Criterion:
 
     def loss(self, model: Any) -> float:
         """Minus the log marginal likelihood divided by the number of targets, or the logarithm of the error."""
+        # The logarithm makes a factor of the targets a constant. A perfect fit, 0, is kept finite.
         value = self.value(model)
         return math.log(max(value, 1e-300)) if self.by == "leave_one_out" else -value / math.prod(model.y.shape)
 
@@ -217,6 +218,7 @@ class _Search:
         return low, high
 
     def _ridge_bounds(self) -> tuple[float, float]:
+        # Below the cut-off a ridge is rounding. Far above the largest eigenvalue all predictions are zero.
         spectrum = self.start.spectrum
         scale = spectrum.largest
         if self.criterion.by == "marginal_likelihood":
@@ -227,6 +229,7 @@ class _Search:
 
     def run(self, progress: bool) -> tuple[_Attempt, bool, int]:
         """The best attempt, whether it converged, and the number of kernels."""
+        # The start is an attempt too, so that the result is never worse than it.
         best = self.attempt([0.0] * len(self.factors))
         if not self.factors:
             return best, True, 1
@@ -256,6 +259,7 @@ class _Search:
         at_bound = tuple(name for name, log in chosen.items() if log in self.bounds[name])
         try:
             factors = {name.removeprefix("log_"): math.exp(log) for name, log in chosen.items()}
+            # The kernel matrix of the start is known, and is not computed again.
             model = self.start.rescaled(**factors) if any(logs) else self.start
             if self.ridge_name in self.names:
                 chosen[self.ridge_name], bounded = self._best_ridge(model)
@@ -283,6 +287,7 @@ class _Search:
         def loss(log: float) -> float:
             return self.criterion.loss(self._with_ridge(model, log))
 
+        # The criterion may have several minima in the noise: first a grid, then a refinement between neighbours.
         grid = np.linspace(low, high, 2 + int((high - low) / GRID_STEP)).tolist()
         losses = [loss(log) for log in grid]
         k = losses.index(min(losses))

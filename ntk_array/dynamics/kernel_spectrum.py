@@ -82,6 +82,7 @@ class KernelSpectrum:
         self._outputs = int(gram.shape[-1]) // len(p_in)  # of the eigenfunctions
         xp, spectrum = home(gram).xp, decompose(gram)
         self.rank, self.condition = spectrum.rank, spectrum.condition
+        # Eigenvalues ascend. The resolved ones are the last, and are turned round.
         resolved = slice(gram.shape[-1] - self.rank, None)
         self.eigenvalues = xp.flip(spectrum.values[0, resolved]) / len(p_in)
         self._vectors = xp.flip(spectrum.vectors[:, :, resolved], axis=-1)
@@ -146,6 +147,7 @@ class KernelSpectrum:
         columns = self.p_in.values("f", f)
         if self.kernel.kind == "full" and columns.shape[1] != self._outputs:
             raise ValueError(f"f has {columns.shape[1]} outputs, the kernel has {self._outputs}; they must agree")
+        # With v_ik = e_k(x_i) sqrt(w_i), <e_k, f> is the product of v_k with sqrt(w_i) f(x_i).
         stacked = self._problem.weighted(self._problem.stack(columns))
         result = self._vectors[0, ...].T @ stacked[0, ...] / math.sqrt(len(self.p_in))
         return result[:, 0] if self.kernel.kind == "full" or f.ndim == 1 else result

@@ -77,4 +77,5 @@ class SpectralFlow:
         if speed == math.inf or speed * fastest > 0.01 * float(xp.finfo(dtype).max):
             # At so long a time 1 / s is wrong for unresolved directions only, and the filter leaves those out.
             return 1.0 / safe
+        # expm1 keeps all digits where speed * s is small: there phi is close to the speed itself.
         return xp.where(positive, -xp.expm1(-speed * s) / safe, speed)

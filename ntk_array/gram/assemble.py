@@ -77,6 +77,7 @@ def assemble(
     """
     kernel, x1, x2 = validated(kernel, x1, x2)
 
+    # Refused before work starts: an error after an hour would be worth little.
     plan = plan_for(kernel, x1, x2, memory, threads)
     plan.check_room(result=out is None)
     result = None if out is None else Result(plan.home, plan.shape, out)
@@ -116,6 +117,7 @@ def _filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Resu
     def fill(tile: Tile) -> int:
         """Compute a tile and write it; the entries of the result that this made."""
         block = compute(kernel, rows(tile.rows), None if tile.diagonal else columns(tile.columns), tile)
+        # A full kernel has a row of the result for each output of an input.
         row, column = tile.rows.start * plan.outputs, tile.columns.start * plan.outputs
         result.write(block, row, column)
         if tile.mirrored:
@@ -157,6 +159,7 @@ def _preparation(
         for cut in batch:
             kept[cut.start] = part(whole, slice(cut.start - start, cut.stop - start))
 
+    # One run of cuts for each thread: large batches make better use of matrix products than single cuts.
     size = -(-len(cuts) // plan.threads)
     for _ in each(prepare, [cuts[i : i + size] for i in range(0, len(cuts), size)]):
         pass

@@ -66,6 +66,7 @@ class Covariance:
 
     def to(self, **changes: Any) -> Covariance:
         """A copy with some attributes changed. The angle is dropped where covariances change and no sine is given."""
+        # A stale angle would be silently wrong. To compute it again from the cosine costs half of the digits at most.
         if "sine" not in changes and not changes.keys().isdisjoint(("k12", "k11", "k22")):
             changes["sine"] = None
         return replace(self, **changes)
@@ -94,6 +95,7 @@ class Covariance:
             return Covariance.total([self, other])
         if not other:
             return self
+        # A constant has the same value for all inputs: it adds to covariances and to variances alike.
         k12 = self.k12 + other
         if self.paired:
             return Covariance.of_pairs(k12, self.ntk, self.sine)
@@ -106,6 +108,7 @@ class Covariance:
 
     def learned(self, share: Array) -> Covariance:
         """With the share of parameters that are trained added to the NTK, where there is one."""
+        # The angle stays: only the NTK changes.
         return self if self.ntk is None else replace(self, ntk=self.ntk + share)
 
     @staticmethod
@@ -167,6 +170,8 @@ class Covariance:
         def ratio_or_zero(above: Array, below: Array) -> Array:
             return xp.where(below > 0, above / xp.where(below > 0, below, 1.0), 0.0)
 
+        # With k = s^2, d log s = dk / (2 k). With k12 = s1 s2 cos t, d cos t = dk12 / (s1 s2) - cos t d log (s1 s2),
+        # and dt = -d cos t / sin t.
         dlog_s1, dlog_s2 = ratio_or_zero(change.k11, 2.0 * self.k11), ratio_or_zero(change.k22, 2.0 * self.k22)
         scale = xp.sqrt(self.k11) * xp.sqrt(self.k22)  # the root of the product could overflow
         dcosine = ratio_or_zero(change.k12, scale) - cosine * (dlog_s1 + dlog_s2)

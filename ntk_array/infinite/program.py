@@ -150,6 +150,7 @@ class Program:
         mean = inputs.mean()[:, 0] if self.means else None
         states = self.paired(Covariance.of_pairs(start.k12, start.ntk, start.sine, mean))
         changes = [] if direction is None else self._paired_changes(states, direction)
+        # Along a direction it is the change of the kernel that is asked for.
         last = (changes or states)[-1]
         return Walk([s.rows() for s in states], [s.rows() for s in changes], last.ntk if ntk else last.k12)
 
@@ -225,6 +226,7 @@ class Program:
     @cached_property
     def _finished(self) -> dict[int, list[int]]:
         """The places whose states no step after this one needs."""
+        # Later steps overwrite earlier ones, so that the last reader of each place remains.
         last = {source: place for place, step in enumerate(self.steps, start=1) for source in step.sources}
         finished: dict[int, list[int]] = {place: [] for place in range(1, len(self.steps) + 1)}
         for source, place in last.items():
@@ -301,6 +303,7 @@ class Program:
                 after = step.layer.limit([states[source] for source in step.sources], step.signals)
                 own = {name: arrays.get((place, name)) for name in rows}
                 states[place] = replace(after, **own)
+            # Arrays that a layer hands on unchanged are found by identity. They need no pass over memory.
             handed = {id(array): key for key, array in arrays.items()}
             results = []
             for place in inner:

@@ -105,6 +105,7 @@ class Kernel(ABC):
         x1, x2 = self.validated(x1, x2)
         v = real_array("v", v)
         same_home(x1=x1, v=v)
+        # Products are of matrices (N2, C); one column stands for a vector.
         columns = v[:, None] if v.ndim == 1 else v
         rows = (x1 if x2 is None else x2).shape[0]
         if v.ndim not in (1, 2) or v.shape[0] != rows:
@@ -171,6 +172,7 @@ class Kernel(ABC):
                     f"the kernel has no derivative with respect to {name}: no layer has a bias (bias_std = 0); ask for "
                     f"wrt={sorted(self.hyperparameters)}"
                 )
+        # The derivative is a kernel of its own, so that large ones come in tiles like the kernel.
         return {name: self.derivative(name).values(x1, x2) for name in names}
 
     def derivative(self, name: str) -> "Kernel":
@@ -188,6 +190,7 @@ class Kernel(ABC):
             return x1, None
         x2 = inputs("x2", x2)
         same_home(x1=x1, x2=x2)
+        # The batch sizes may differ, the inputs themselves may not.
         if x1.shape[1:] != x2.shape[1:]:
             raise ValueError(
                 f"x1 and x2 are batches of different inputs: {tuple(x1.shape)} and {tuple(x2.shape)} "
@@ -234,6 +237,7 @@ class Combined(Kernel):
         left, right = self.left.costs(x1, x2), self.right.costs(x1, x2)
         if left.outputs != right.outputs:
             raise ValueError(f"kernels of {left.outputs} and of {right.outputs} outputs cannot be combined")
+        # While one kernel works, the finished block of the other is there. At the end both are, with their combination.
         block = itemsize(left.home) * numbers(self.kind, left.outputs)
         return Costs(left.home, left.outputs, block + max(2 * block, left.entry, right.entry), left.input + right.input)
 
@@ -274,6 +278,7 @@ class Combined(Kernel):
 
     def derivative(self, name: str) -> Kernel:
         """The rules for sums and products."""
+        # (K1 + K2)' = K1' + K2' and (K1 K2)' = K1' K2 + K1 K2'. A kernel without the hyper-parameter adds nothing.
         shares = []
         for kernel, other in ((self.left, self.right), (self.right, self.left)):
             if name in kernel.hyperparameters:

@@ -77,6 +77,7 @@ class _Infinite(Kernel):
         program = self.program(batches[0].scaled.shape[1:])
         if not program.numerical:
             return program
+        # One table has to reach over the norms of both batches, so they are walked as one.
         concat = home(batches[0].scaled).xp.concat
         both = Inputs(*(concat(parts) for parts in zip(*batches, strict=True)))
         return program.fitted(both, self.kept.tables, margin)
@@ -85,6 +86,7 @@ class _Infinite(Kernel):
         """One series in the angle, where the kernel is a function of it; else the kernel with its tables."""
         program, kept = self.program(x1.shape[1:]), self.kept
         series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
+        # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
         if not program.numerical:
@@ -104,6 +106,7 @@ class _Infinite(Kernel):
         """Layer by layer, for what depends on pairs of inputs."""
         one, two = prepared1, prepared1 if prepared2 is None else prepared2
         start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self.is_ntk)
+        # The variances of the second batch broadcast along rows of the block, (1, N2).
         columns = [rows.as_columns() for rows in two.rows]
         block = self.fitted(one.inputs, two.inputs).run(start, one.rows, columns, self.read)
         # Compiled loops round differently from what computed the diagonal: it is set to be that of K.diag.
@@ -112,6 +115,7 @@ class _Infinite(Kernel):
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The inputs, and a few numbers for each at every layer."""
         here, program = home(x1), self.program(x1.shape[1:])
+        # A prepared batch keeps one variance for each input at every place, and a mean where sums ask for one.
         places = len(program.signals) * (2 if program.means else 1)
         return Costs(here, 1, 24 * itemsize(here), itemsize(here) * (math.prod(x1.shape[1:]) + places + 2))
 
@@ -205,6 +209,7 @@ class InfiniteDerivative(Kernel):
         return self.kernel.validated(x1, x2)
 
     def specialized(self, x1: Array, x2: Array | None) -> InfiniteDerivative:
+        # The tables reach a little beyond the norms of the inputs: series differentiate badly at their ends.
         batches = [Inputs.of(x) for x in (x1, x2) if x is not None]
         return replace(self, program=self.kernel.fitted(*batches, margin=MARGIN))
 

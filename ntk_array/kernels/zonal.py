@@ -91,6 +91,7 @@ class _Scaled:
 
     def __call__(self, kernel: Array, k11: Array, k22: Array) -> Array:
         xp = home(kernel).xp
+        # One factor at a time: the power of a product of variances could overflow.
         for _ in range(self.degree):
             kernel = kernel * xp.sqrt(k11) * xp.sqrt(k22)
         return kernel

@@ -67,6 +67,7 @@ class Branches(Composite):
         tapes, outputs = tape
         total, factors = None, []
         for layer, own, own_tape, share in zip(self.layers, params, tapes, self.split(outputs, delta), strict=True):
+            # A branch without parameters has nothing to say where the inputs are not asked for.
             if not (to_inputs or layer.factor_count):
                 continue
             pulled, own_factors = layer.backward(own, own_tape, share, to_inputs)
@@ -158,6 +159,7 @@ class Sum(Branches):
         direction: Direction,
     ) -> Covariance:
         """The sum of the changes, and the derivative of (sum m)(sum m') - sum m m'."""
+        # d[(sum m)(sum m')^T - sum m m'^T] is, for each branch, dm times the other branches' means, and the reverse.
         change = Covariance.total(changes)
         if not self.asks_for_means(signals):
             return change
@@ -237,6 +239,7 @@ class Product(Branches):
             math.prod([getattr(s, name) for s in states[1:]], start=getattr(states[0], name))
             for name in ("k12", "k11", "k22")
         )
+        # By the product rule each branch learns with the values of the others as they are: Theta_b times the other K_c.
         ntk = None
         if states[0].ntk is not None:
             ntk = self.join_tangents([s.k12 for s in states], [s.ntk for s in states])
@@ -252,6 +255,7 @@ class Product(Branches):
         """
         if any(state.sine is None for state in states):
             return None
+        # The recurrence goes over the factors, each time with what is small so far.
         small: Any = 0.0
         for state in states:
             own, size = state.versine()
@@ -267,6 +271,7 @@ class Product(Branches):
     ) -> Covariance:
         """The product rule."""
         k, dk = [s.k12 for s in states], [c.k12 for c in changes]
+        # Of Theta = sum_b Theta_b prod_{c != b} K_c: the change of Theta_b, then that of each K_c beside it.
         ntk = None
         if states[0].ntk is not None:
             ntk = self.join_tangents(k, [c.ntk for c in changes])
@@ -303,6 +308,7 @@ class Concatenate(Branches):
         return home(outputs[0]).xp.concat(list(outputs), axis=-1)
 
     def split(self, outputs: Sequence[Array], delta: Array) -> list[Array]:
+        # Features are the last axis of cotangents (N, C, ..., n).
         shares, start = [], 0
         for output in outputs:
             shares.append(delta[..., start : start + output.shape[-1]])

@@ -88,6 +88,7 @@ class Composite(Layer):
 
     def _with_factors(self, *factors: Factors) -> Iterator[tuple[Any, ...]]:
         """Each part with its own share of each flat list of factors."""
+        # Factors are one flat list. Each part knows how many of them are its own.
         start = 0
         for layer in self.layers:
             stop = start + layer.factor_count

@@ -84,12 +84,14 @@ class Dense(Layer):
         """Gaussian, whatever came in. A bias is homogeneous of degree 0."""
         if len(before.shape) != 1:
             raise ValueError(f"Dense({self.width}) needs inputs (N, features), got (N, {str(before.shape)[1:]}")
+        # A bias does not grow with the inputs. The sum has a degree only where that is 0 for the inputs as well.
         degree = before.degree if before.degree == 0 or not self.bias_std else None
         return before.to(shape=(self.width,), gaussian=True, centred=True, degree=degree)
 
     def parameters(self, before: Signal) -> Tree:
         """W and b; see the class for their distribution."""
         standard = self.parameterization == "standard"
+        # Both parameterizations draw the same network. They differ in what gradient descent moves.
         std = self.weight_std / before.width**0.5 if standard else 1.0
         parameters = {"weight": Parameter((self.width, before.width), std)}
         if self.bias_std:
@@ -123,6 +125,7 @@ class Dense(Layer):
             return None, factors
         xp = home(delta).xp
         weight_scale, _ = self._scales(tape.shape[1])
+        # (N C, width) times (width, n): one large product instead of N small ones.
         pulled = xp.reshape(delta, (-1, self.width)) @ (weight_scale * params["weight"])
         return xp.reshape(pulled, (*delta.shape[:2], tape.shape[1])), factors
 
@@ -140,6 +143,7 @@ class Dense(Layer):
             bracket = contraction.features(one.inputs, two.inputs)
             bracket *= weight_scale**2
         if trained.get("bias"):
+            # The bias has no inputs: features of length 0 give zeros of the right shape.
             if bracket is None:
                 bracket = contraction.features(one.inputs[:, :0], two.inputs[:, :0])
             bracket += bias_scale**2
@@ -167,6 +171,7 @@ class Dense(Layer):
 
     def propagate(self, state: Covariance, before: Signal) -> Covariance:
         """K -> weight_std^2 K + bias_std^2 and the NTK as in the class description."""
+        # In the NTK parameterization the trained layer adds its own output covariance, bias included.
         after = state.scaled(self.weight_std**2).plus(self.bias_std**2)
         if self.parameterization == "ntk" or state.ntk is None:
             return after.learned(after.k12)
@@ -176,6 +181,7 @@ class Dense(Layer):
         self, state: Covariance, change: Covariance, before: Signal, direction: Direction
     ) -> Covariance:
         """The same linear map of the change, and the changes of weight_std^2 and bias_std^2."""
+        # d(w^2 K + b^2) = w^2 dK + 2 w^2 K dlog w + 2 b^2 dlog b.
         w2 = self.weight_std**2
         bias = 2.0 * direction.log_bias_std * self.bias_std**2
         moved = change.scaled(w2).plus(state.scaled(2.0 * direction.log_weight_std * w2)).plus(bias)

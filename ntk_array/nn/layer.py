@@ -204,6 +204,7 @@ class Layer(ABC):
             place = Home(xp, default_dtype(xp, device), device)
         if dtype is not None:
             place = place._replace(dtype=dtype)
+        # Facts first: a network that does not fit is refused before anything is drawn.
         before = Signal(shape)
         self.signal(before)  # refuses shapes that a layer cannot take
         return tree_map(place.asarray, draw(self.parameters(before), seed_sequence(seed)))
@@ -251,6 +252,7 @@ class Layer(ABC):
 
     def vjp_from_tape(self, params: Params, tape: Any, u: Array) -> Params:
         """J^T u for u (N, C), from the tape of a forward pass."""
+        # One cotangent for each input: the axis of outputs has length 1.
         return self.pullback(self.backward(params, tape, u[:, None, ...], False)[1])
 
     def checked(self, params: Params, x: Array) -> Array:
@@ -273,5 +275,6 @@ def output_cotangents(f: Array, sum_of_logits: bool = False) -> Array:
     place, outputs = home(f), f.shape[1]
     if sum_of_logits:
         ones = place.xp.ones((1, 1, outputs), dtype=place.dtype, device=place.device)
+        # The factor makes the variance of the sum that of one logit.
         return ones / outputs**0.5
     return place.eye(outputs)[None, :, :]

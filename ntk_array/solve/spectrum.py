@@ -85,6 +85,7 @@ class SpectralFactor(Factorization):
         self.spectrum, self.ridge = spectrum, ridge
         self.values = spectrum.values + ridge
         self.resolved = _resolved(self.values, 0.0 if ridge > spectrum.cutoff / RESOLVES else spectrum.cutoff)
+        # Left out directions get 0, not infinity: that is the pseudo-inverse.
         xp = home(self.values).xp
         self.inverse = xp.where(self.resolved, 1.0 / xp.where(self.resolved, self.values, 1.0), 0.0)
         self.rank = int(to_host(self.resolved).sum(axis=-1).min())
@@ -93,6 +94,7 @@ class SpectralFactor(Factorization):
     @property
     def condition(self) -> float:
         xp = home(self.values).xp
+        # Read back once: a number decides, and no array moves.
         least = float(to_host(xp.min(xp.where(self.resolved, self.values, math.inf))))
         return math.inf if least == math.inf else (self.spectrum.largest + self.ridge) / least
 
@@ -132,6 +134,7 @@ class SpectralFactor(Factorization):
 
     def inverse_blocks(self, size: int) -> Array:
         xp, vectors = home(self.values).xp, self.spectrum.vectors
+        # Row i * size + c of the eigenvectors belongs to output c of input i.
         rows = xp.reshape(vectors, (vectors.shape[0], -1, size, vectors.shape[-1]))
         return (rows * self.inverse[:, None, None, :]) @ xp.matrix_transpose(rows)
 
@@ -139,6 +142,7 @@ class SpectralFactor(Factorization):
         return home(self.values).xp.sum(self.inverse, axis=-1)
 
     def trace_of(self, change: Array) -> Array:
+        # tr(V D V^T dS) = sum_k D_k v_k^T dS v_k, with one product of matrices instead of two.
         vectors = self.spectrum.vectors
         return home(vectors).xp.sum(vectors * (change @ vectors) * self.inverse[..., None, :], axis=(-2, -1))
 
