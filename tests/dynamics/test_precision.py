@@ -54,7 +54,8 @@ def cholesky_solve(matrix, b):
 def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
     """Of the same matrix plus noise: at most ten times the error of a Cholesky factor in the dtype.
 
-    With a noise of 4 eps lambda a quarter of the answer is rounding, and chance decides who is closer.
+    What rounding of the matrix may do is eps lambda / noise. A thousandth of it is allowed, for libraries whose products
+    round otherwise. With a noise of 4 eps lambda a quarter of the answer is rounding, and chance decides who is closer.
     """
     k, y = problem(name, backend.dtype_name)
     noise = float(relative * backend.eps * np.linalg.eigvalsh(k[:N, :N])[-1])
@@ -70,7 +71,8 @@ def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
     assert not process.singular
     error = np.max(np.abs(backend.host(process.predict(rows[N:, :]).mean) - exact))
     if plain is not None and exact is not None:
-        assert error <= (10 if relative > 10 else 100) * np.max(np.abs(plain - exact)) + 10 * backend.eps
+        allowed = (10 if relative > 10 else 100) * np.max(np.abs(plain - exact))
+        assert error <= allowed + 1e-3 / relative * np.max(np.abs(exact))
     assert np.isfinite(backend.host(process.log_marginal_likelihood()))
 
 
