@@ -68,6 +68,7 @@ def body(formula: Formula, wanted: list[int]) -> str:
                 pending += operations[place].arguments
     names = {}
     lines = []
+    # In the order of the formula, each operation after those it needs.
     for place in sorted(needed):
         name, arguments, _ = operations[place]
         if name == "input":

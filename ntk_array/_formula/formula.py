@@ -90,6 +90,7 @@ def trace(function: Callable[..., Sequence[Any]], axes: Sequence[int], dtype: An
 
     Raises NotElementwise where there is none: reductions, products of matrices, decisions that look at values.
     """
+    # Symbols stand for arrays. What the code does to them is recorded, and nothing is computed.
     recorder = _Recorder(dtype)
     symbols = [recorder.record("input", (i,), which) for i, which in enumerate(axes)]
     results = tuple(recorder.place(result) for result in function(*symbols))

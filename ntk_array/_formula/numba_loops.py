@@ -51,6 +51,7 @@ def compiles(x: object) -> bool:
 
 def loop_of(formula: Formula, dtype: np.dtype) -> Callable[..., list[np.ndarray]]:
     """A function from arrays (N1, N2), (N1, 1) and (1, N2) to the results of a formula, of those shapes too."""
+    # A result of no axes has no place in a loop over entries.
     if any(formula.operations[place].axes == NUMBER for place in formula.results):
         raise NotElementwise("a result depends on no array")
     loop = _loop(replace(formula, constants=(0.0,) * len(formula.constants)), dtype)
@@ -148,6 +149,7 @@ def _angle(dtype: str) -> str:
     """
     n, terms = 64, 21 if dtype == "float64" else 10
     theta = np.arccos(np.longdouble(-1)) * (np.arange(n) + 0.5) / n
+    # Chebyshev points on [0, 1]. Near z = 0 the quotient cancels, and its power series serves.
     z = (1 + np.cos(theta)) / 2
     near = sum((-1) ** k * z ** (k - 1) / np.longdouble(2 * k + 1) for k in range(1, 16))
     samples = np.where(z > 0.05, (np.arctan(np.sqrt(z)) / np.sqrt(z) - 1) / z, near)

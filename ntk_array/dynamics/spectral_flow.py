@@ -44,6 +44,7 @@ class SpectralFlow:
         def excess(time: float) -> float:
             return float(to_host(cost(self.solution.functions(None, [self.filter(time)])[0]))) - value
 
+        # C(f_t) is known in closed form, so that the crossing is found without integration.
         first = 0.0 if start is None else start.time
         if excess(first) <= 0:
             return self._state(first)

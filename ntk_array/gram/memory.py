@@ -25,6 +25,7 @@ def bytes_of(name: str, memory: Any) -> int:
     if isinstance(memory, str):
         found = re.fullmatch(rf"\s*(\d+\.?\d*)\s*(?:([{PREFIXES}])(i?))?b?\s*", memory, re.IGNORECASE)
         if found:
+            # The position of the prefix is the power: k is 1, m is 2.
             power = PREFIXES.index(found[2].lower()) + 1 if found[2] else 0
             number = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
     elif isinstance(memory, numbers.Integral) and not isinstance(memory, bool):
@@ -59,6 +60,7 @@ def _host_memory() -> int | None:
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             entries = dict(line.split(":", 1) for line in file)
+        # The kernel's own estimate, in KiB. Free memory alone would leave out the caches that it gives up.
         return 1024 * int(entries["MemAvailable"].split()[0])
     except (OSError, KeyError):
         pass

@@ -65,6 +65,7 @@ class Plan:
         """The tiles that are computed, row by row."""
         for rows in self.rows():
             for columns in self.columns(rows.start if self.symmetric else 0):
+                # A tile on the diagonal is symmetric itself; those above it are written twice, once transposed.
                 diagonal = self.symmetric and rows == columns
                 yield Tile(rows, columns, diagonal, self.symmetric and not diagonal)
 
@@ -78,6 +79,7 @@ class Plan:
 
     def __len__(self) -> int:
         """How many tiles are computed."""
+        # Rounded up: the last tile of a row may be smaller.
         rows, columns = (-(-n // side) for n, side in zip(self.inputs, self.tile, strict=True))
         return rows * (rows + 1) // 2 if self.symmetric else rows * columns
 
@@ -89,6 +91,7 @@ class Plan:
 
     def check_room(self, result: bool) -> None:
         """Refuse work, with room for the result or without, that does not fit into the memory."""
+        # A result that the user gives is there already.
         needed, free = self.working_bytes + result * self.result_bytes, available(self.home)
         if free is not None and needed > free:
             raise MemoryError(

@@ -30,6 +30,7 @@ class Inputs(NamedTuple):
     @classmethod
     def of(cls, x: Array) -> "Inputs":
         """Of a batch (N, d)."""
+        # Scaled before it is squared: the variance of d features does not grow with d, and overflows later.
         scaled = x / x.shape[1] ** 0.5
         return cls(scaled, home(x).xp.sum(scaled * scaled, axis=1, keepdims=True))
 
@@ -48,6 +49,7 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool) -> Covariance:
     other = one if two is None else two
     k12 = one.scaled @ other.scaled.T
     k12 = with_diagonal(k12, one.variance[:, 0]) if two is None else k12
+    # Inputs are not trained.
     zeros = home(k12).xp.zeros_like(k12) if ntk else None
     return Covariance(k12, one.variance, other.variance.T, zeros, _sine(one, two, k12))
 
@@ -66,6 +68,7 @@ def _sine(one: Inputs, two: Inputs | None, k12: Array) -> Array:
     """
     other = one if two is None else two
     sine = apply(sine_of_cosine, k12, one.variance, other.variance.T)
+    # Between two batches any entry may be a small angle.
     if two is not None:
         return _with_small_ones(sine, one, other, k12)
     variance, ones = one.variance[:, 0], home(sine).xp.ones_like(one.variance[:, 0])

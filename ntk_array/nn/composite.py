@@ -32,6 +32,7 @@ class Composite(Layer):
         name = type(self).__name__
         if not layers:
             raise ValueError(f"{name} needs at least one layer")
+        # A list in place of layers is the usual slip; the error says how to write it.
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 hint = f"; write {name}(a, b, c), not a list" if isinstance(layer, list | tuple) else ""

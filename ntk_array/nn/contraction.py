@@ -47,12 +47,14 @@ class Contraction:
 
     def add(self, features: Array, d1: Array, d2: Array) -> None:
         """Add the features' inner products times <delta_c(x), delta_c'(x')>, of cotangents (N, C, n)."""
+        # A full block is by far the largest. It is added to in place, without a temporary of its size.
         if self.kind == "full" and not self.paired:
             self._add_full(features, d1, d2)
             return
         share = self._reduced(d1, d2)
         if self.paired and self.kind == "full":
             features = features[:, None, None]
+        # In place where nothing has to be repeated: the share is nobody else's.
         if 1 in share.shape:  # to be repeated along its input axes, perhaps
             share = share * features
         else:
@@ -62,6 +64,7 @@ class Contraction:
     def _add_full(self, features: Array, d1: Array, d2: Array) -> None:
         """Rows (N1, C) and columns N2 C: a block (C, C) for each pair of inputs."""
         xp = home(d1).xp
+        # All cotangents as N C rows: one large product, in the layout of the Gram matrix.
         outputs, (n1, n2) = d1.shape[1], features.shape
         rows1 = xp.reshape(d1, (-1, d1.shape[2]))
         cotangents = inner(rows1, rows1 if d2 is d1 else xp.reshape(d2, (-1, d2.shape[2])))

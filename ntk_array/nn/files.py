@@ -42,6 +42,7 @@ def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
         {"schema": SCHEMA, "network": _describe(net), "structure": tree_map(lambda _: None, params)}
     )
     arrays = {f"params/{name}": to_host(leaf) for name, leaf in flatten(params).items()}
+    # Written in memory first, so that the file can be put in place whole.
     buffer = io.BytesIO()
     np.savez(buffer, architecture=np.asarray(architecture), **arrays)  # type: ignore[arg-type]
     write_whole(path, buffer.getvalue())
@@ -93,6 +94,7 @@ def load(
     if set(flatten(structure)) != set(arrays):
         raise ValueError(f"{os.fspath(path)} is damaged: its arrays are not those of its structure")
     params = unflatten(structure, {name: placed(array) for name, array in arrays.items()})
+    # The first matrix says how many features come in; with that the shapes of all parameters follow.
     first = next((array for array in arrays.values() if array.ndim == 2), None)
     if first is not None:
         check_structure(f"the parameters in {os.fspath(path)}", params, net.parameters(Signal((first.shape[1],))))
@@ -127,6 +129,7 @@ def _layers() -> dict[str, type[Layer]]:
     """The layers of this package by name: every class of it that has no part left to implement."""
     found, pending = {}, [Layer]
     while pending:
+        # Only classes of this package are built from a file, so that a file cannot name anything else.
         for layer in pending.pop().__subclasses__():
             pending.append(layer)
             if layer.__module__.startswith(f"{__package__}.") and not inspect.isabstract(layer):

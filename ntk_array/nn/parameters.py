@@ -43,6 +43,7 @@ def draw(tree: Tree, seeds: np.random.SeedSequence) -> Params:
     if isinstance(tree, Parameter):
         drawn = normal(seeds, *tree.shape)
         return drawn if tree.std == 1.0 else drawn * tree.std
+    # A stream for each part: its draws do not depend on how many numbers the parts before it take.
     streams = seeds.spawn(len(tree))
     if isinstance(tree, dict):
         return {name: draw(part, own) for (name, part), own in zip(tree.items(), streams, strict=True)}
@@ -102,6 +103,7 @@ def select(params: Params, trainable: str | Sequence[str] | None) -> Params:
 
     A name such as "0" selects everything below it ("0.weight" and "0.bias").
     """
+    # The empirical NTK is a sum over parameters. Without any it is zero, which nobody asks for.
     names = list(flatten(params))
     if not names:
         raise ValueError("the network has no parameters: its empirical NTK is zero")
@@ -114,6 +116,7 @@ def select(params: Params, trainable: str | Sequence[str] | None) -> Params:
         wanted = [trainable] if isinstance(trainable, str) else list(trainable)
         chosen = set()
         for word in wanted:
+            # With the dot, so that "1" does not select "10.weight".
             found = {name for name in names if name == word or name.startswith(f"{word}.")}
             if not found:
                 raise ValueError(f"trainable names {word!r}; the network's parameters are {', '.join(names)}")

@@ -103,9 +103,11 @@ def train(
     result, velocity = Training(params, step), None
     label = progress if isinstance(progress, str) else "training"
     for k in progress_bar(range(steps + 1), label, "step", bool(progress)):
+        # One forward pass serves the record and the step.
         f, pull = net.forward_and_pullback(params, x)
         if k in wanted:
             value = float(to_host(cost(f)))
+            # A step that is too large shows in the cost soon, and never heals.
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"the cost is {value} after {k} steps: the step {step:g} is too large; "
@@ -116,6 +118,7 @@ def train(
             if observe is not None:
                 result.observations.append(observe(params))
         if k < steps:
+            # d C / d theta = sum_i w_i <d|_f (x_i), d f(x_i) / d theta>: the pullback of the weighted representer.
             change = tree_map(lambda g: -step * g, pull(weights * cost.representer(cost.values(f))))
             velocity = tree_map(lambda v, c: momentum * v + c, velocity, change) if momentum and k else change
             params = tree_map(lambda p, v: p + v, params, velocity)

@@ -54,8 +54,9 @@ def cholesky_solve(matrix, b):
 def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
     """Of the same matrix plus noise: at most ten times the error of a Cholesky factor in the dtype.
 
-    What rounding of the matrix may do is eps lambda / noise. A thousandth of it is allowed, for libraries whose products
-    round otherwise. With a noise of 4 eps lambda a quarter of the answer is rounding, and chance decides who is closer.
+    What rounding of the matrix may do is eps lambda / noise. A thousandth of it is allowed, for libraries whose
+    products round otherwise. With a noise of 4 eps lambda a quarter of the answer is rounding, and chance decides who
+    is closer.
     """
     k, y = problem(name, backend.dtype_name)
     noise = float(relative * backend.eps * np.linalg.eigvalsh(k[:N, :N])[-1])

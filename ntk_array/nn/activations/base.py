@@ -85,6 +85,7 @@ class Activation(Layer):
 
     def propagate(self, state: Covariance, before: Signal) -> Covariance:
         """The dual activation."""
+        # The derivative of E[phi(u) phi(v)] in k12 is E[phi'(u) phi'(v)] (Price 1958): the slope.
         k12, slope, sine = self.dual(state)
         return state.to(k12=k12, ntk=None if state.ntk is None else state.ntk * slope, sine=sine)
 
@@ -93,6 +94,7 @@ class Activation(Layer):
     ) -> Covariance:
         """The derivative of the dual activation."""
         k12, dslope, _ = self.dual_tangent(state, change)
+        # (Theta slope)' = Theta' slope + Theta slope'.
         ntk = None if state.ntk is None else change.ntk * self.dual(state).slope + state.ntk * dslope
         return change.to(k12=k12, ntk=ntk)
 
@@ -108,6 +110,7 @@ class Activation(Layer):
 
     def mean(self, k: Array) -> tuple[Array, Array]:
         """E[phi(u)] for u ~ N(0, k), and its derivative in k, (N,); here by quadrature on the host."""
+        # Two rules: their difference estimates the error.
         here, std = home(k), np.sqrt(to_host(k).astype(np.float64))
         (rough, _), (mean, slope) = (gaussian_mean(self._on_host(), std, nodes) for nodes in (20, 28))
         error = float(np.max(np.abs(mean - rough)) / (np.max(np.abs(mean)) or 1.0))
@@ -144,6 +147,7 @@ class Activation(Layer):
                 RuntimeWarning,
                 stacklevel=2,
             )
+        # A copy, because a layer belongs to its user and may serve other problems.
         fitted = copy(self)
         object.__setattr__(fitted, "table", table)
         object.__setattr__(fitted, "quadrature_error", table.error)
