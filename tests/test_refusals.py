@@ -1,0 +1,73 @@
+"""Errors that nothing else runs into: each says what is wrong."""
+
+import numpy as np
+import pytest
+
+import ntk_array as ntk
+from ntk_array import nn
+from ntk_array.infinite.signal import Signal
+from ntk_array.kernels.base import Kernel
+from ntk_array.nn.layer import Layer
+from ntk_array.study import load_dataset
+
+pytestmark = pytest.mark.host
+X = np.asarray([[1.0, 2.0], [0.5, -1.0]])
+
+
+class Silent(Kernel):
+    """A full kernel that does not say what it costs."""
+
+    kind = "full"
+
+    def prepared_block(self, prepared1, prepared2):
+        raise AssertionError("nobody asks for it")
+
+    block_diagonal = prepared_block
+
+
+def test_a_kernel_with_outputs_states_its_costs():
+    with pytest.raises(TypeError, match=r"Silent is full and must say by costs\(\)"):
+        ntk.gram.plan(Silent(), X)
+
+
+def test_kernels_of_other_outputs_do_not_combine():
+    two, three = (ntk.EmpiricalNTK(net, net.init(0, like=X)) for net in (nn.mlp((4,), outputs) for outputs in (2, 3)))
+    with pytest.raises(ValueError, match="kernels of 2 and of 3 outputs"):
+        ntk.gram.plan(two + three, X)
+
+
+def test_features_side_by_side_have_the_same_positions():
+    with pytest.raises(ValueError, match="must have the same positions"):
+        nn.Concatenate(nn.Identity(), nn.Identity()).join_signals([Signal((3, 4)), Signal((2, 4))])
+
+
+def test_a_layer_says_what_it_does_not_give():
+    layer = nn.Dense(2)
+    with pytest.raises(TypeError, match="does not give its infinite-width limit"):
+        Layer.propagate(layer, None, None)
+    with pytest.raises(TypeError, match="derivative of its mean"):
+        layer.limit_mean_change([], [], [])
+
+
+def test_widths_are_a_sequence():
+    with pytest.raises(TypeError, match="hidden must be a sequence of widths"):
+        nn.mlp(5, 1)
+
+
+def test_parameters_are_arrays():
+    with pytest.raises(TypeError, match="weight is a str"):
+        nn.Dense(1)({"weight": "many"}, X)
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "message"),
+    [
+        (np.zeros((4, 2)), "auto", r"the target has shape \(4, 2\)"),
+        (np.arange(101.0), "classification", "the target has 101 classes"),
+    ],
+)
+def test_targets_of_data_sets(tmp_path, y, task, message):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.ones((len(y), 3)), y=y)
+    with pytest.raises(ValueError, match=message):
+        load_dataset(str(path), "y", task)
