@@ -257,12 +257,18 @@ class Program:
         """A number that steps share which do the same with the same facts, together with those that follow."""
         known, numbers = self._likenesses
         if (place, together) not in known:
-            ahead, behind = self.steps[place - 1 : place - 1 + together], place + together
+            behind = place + together
             ends = behind > len(self.steps)
             needed = () if ends else tuple(source - place for source in self._alive[behind] if source >= place)
-            # Layers compare by value. Sources are counted from here.
-            doing = tuple((step.layer, step.signals, *(source - place for source in step.sources)) for step in ahead)
-            known[place, together] = numbers.setdefault((doing, needed, ends), len(numbers))
+            try:
+                doing = tuple(
+                    (*_contents(step.layer), step.signals, *(source - place for source in step.sources))
+                    for step in self.steps[place - 1 : behind - 1]
+                )
+                number = numbers.setdefault((doing, needed, ends), len(numbers))
+            except TypeError:  # a user's layer may hold a list or an array, which has no hash: it shares nothing
+                number = numbers.setdefault((place, together), len(numbers))
+            known[place, together] = number
         return known[place, together]
 
     @cached_property
@@ -321,14 +327,22 @@ class Program:
         if loop is None or not computed:
             return None
 
-        def moved(named: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-            return [(place - first, name) for place, name in named]
+        def moved(named: tuple[int, str]) -> tuple[int, str]:
+            return named[0] - first, named[1]
 
-        handed_through = dict(zip(moved(list(origins)), moved(list(origins.values())), strict=True))
-        return Stretch(last - first + 1, moved(places), moved(computed), handed_through, loop)
+        handed_through = {moved(there): moved(here) for there, here in origins.items()}
+        return Stretch(last - first + 1, list(map(moved, places)), list(map(moved, computed)), handed_through, loop)
 
     def _has_rows(self, place: int, name: str) -> bool:
         return not name.startswith("mean") or self._has_mean(place)
+
+
+def _contents(layer: Limit) -> tuple[Any, ...]:
+    """The class of a layer and all that it holds.
+
+    Not its own ``==``: that of a dataclass leaves out what a subclass of a user holds beside the fields.
+    """
+    return type(layer), *sorted(vars(layer).items())
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
+from ntk_array._array.namespace import home
 from ntk_array._formula import compilers
 from ntk_array.infinite.covariance import Covariance
+from ntk_array.infinite.dual import Dual
 from ntk_array.infinite.program import Program
+from ntk_array.nn.activations.base import ClosedForm
 
 pytestmark = pytest.mark.host
 
@@ -50,6 +53,36 @@ def test_three_hundred_layers_are_traced_once(monkeypatch):
     # thread may trace some at the same time.
     assert made <= 8
     assert made >= 4 or compilers.compiler_for(np.empty((200, 200))) is None
+
+
+class Times(ClosedForm):
+    """phi(x) = c x. Not a dataclass: two of them are equal, whatever c is; and c may be what cannot be hashed."""
+
+    def __init__(self, c):
+        object.__setattr__(self, "c", c)
+
+    def function(self, xp, x):
+        return float(np.sum(self.c)) * x
+
+    def derivative(self, xp, x):
+        return float(np.sum(self.c)) * xp.ones_like(x)
+
+    def dual(self, state):
+        c2 = float(np.sum(self.c)) ** 2
+        return Dual(c2 * state.k12, home(state.k12).xp.full_like(state.k12, c2))
+
+    def dual_tangent(self, state, change):
+        raise AssertionError("no derivative is asked for")
+
+
+@pytest.mark.parametrize("hold", [float, lambda c: [c], np.asarray], ids=["float", "list", "array"])
+def test_layers_that_compare_equal_are_told_apart_by_what_they_hold(hold):
+    """One linear layer after another: K is that of the product of all factors."""
+    factors = (2.0, 3.0, 5.0)
+    layers = [part for c in factors for part in (Times(hold(c)), nn.Dense(1))]
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    kernel = ntk.InfiniteNNGP(nn.Sequential(nn.Dense(1, 1.0, 0.3), *layers))
+    np.testing.assert_allclose(kernel(x), 30.0**2 * (x @ x.T / 3 + 0.09), rtol=1e-12, atol=1e-12)
 
 
 def test_a_search_leaves_no_layer_behind():
