@@ -1,11 +1,13 @@
-"""Errors of infinite-width kernels against mpmath, as docs/accuracy.md and benchmarks/results/accuracy.json.
+"""Errors of kernels against mpmath, and of predictions against long double.
 
+Writes docs/accuracy.md and benchmarks/results/accuracy.json.
 Run from the checkout: python -m benchmarks.accuracy
 """
 
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 import ntk_array as ntk
 from ntk_array.infinite.covariance import Covariance
 from ntk_array.infinite.dual import std_range
+from tests.dynamics import test_precision as precision
 from tests.infinite.dual_cases import ACTIVATIONS, CLOSED_FORM
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +48,25 @@ The kernel has a kink at angle 0, and a cosine that is known to rounding gives h
 the sine of the angle travels through ReLU, leaky ReLU and abs layers and biases beside the covariances, and small
 angles of inputs come from their differences. Behind other activations, whose kernels have no such kink, it is taken
 from the cosine. The diagonal is exact.
+
+## Noise near rounding
+
+Predictions of `GaussianProcess` from {samples} inputs, whose kernel matrix has eigenvalues below rounding: the largest
+error, over that of a Cholesky factor in the same dtype. Both solve the same matrix in the dtype; the reference solves
+it in long double. The noise is in units of eps lambda_max, so that eps lambda_max / noise is what rounding of the
+matrix may do to a solution. "-": rounding has made the matrix indefinite, or there is no Cholesky factor in the dtype.
+
+| kernel | noise | float32: error | over Cholesky | float64: error | over Cholesky |
+|---|---|---|---|---|---|
+{noise}
+
+What rounding does to eigenvalues that are zero in exact arithmetic, or far below rounding: the most negative one found,
+in units of eps lambda_max. A noise above 1/16 of the unit keeps all directions; without noise those below 4 units are
+left out, or below twice the most negative one.
+
+| inputs | {columns} |
+|---|{rule}|
+{negative}
 """
 
 
@@ -107,9 +129,44 @@ def _angle(x: np.ndarray) -> float:
         return mpmath.acos(mpmath.fdot(u, v) / norms)
 
 
+def noises() -> list[dict[str, Any]]:
+    """One row a kernel and a noise, by the problems that the tests solve."""
+    rows = []
+    places = np.arange(float(precision.N + precision.M))[:, None]
+    for name in precision.kernels():
+        for relative in (0.1, 1.0, 30.0, 1e3, 1e5):
+            row: dict[str, Any] = {"kernel": name, "noise": relative}
+            for dtype in (np.float32, np.float64):
+                k, y = precision.problem(name, dtype)
+                noise = float(relative * np.finfo(dtype).eps * np.linalg.eigvalsh(k[: precision.N, : precision.N])[-1])
+                exact, plain = (precision.cholesky_mean(k, y, noise, kind) for kind in (precision.WIDE, dtype))
+                inputs = places.astype(dtype)
+                process = ntk.dynamics.GaussianProcess(ntk.Precomputed(k), inputs[: precision.N], y, noise)
+                found = process.predict(inputs[precision.N :]).mean
+                error = None if exact is None else float(np.max(np.abs(found - exact)))
+                ratio = None if error is None or plain is None else error / float(np.max(np.abs(plain - exact)))
+                row[dtype.__name__] = {"error": error, "over Cholesky": ratio}
+            rows.append(row)
+    return rows
+
+
+def most_negative() -> list[dict[str, Any]]:
+    """One row a number of inputs on a line: the most negative eigenvalue of each kernel, over eps lambda_max."""
+    rows, gelu = [], ntk.InfiniteNNGP(ntk.nn.mlp((1,), 1, activation="gelu"))
+    for n in (100, 500, 2000):
+        row: dict[str, Any] = {"inputs": n}
+        for name, (kernel, features) in (precision.kernels() | {"gelu, 1-D": (gelu, 1)}).items():
+            x = np.random.default_rng(0).uniform(-3, 3, size=(n, features))
+            for dtype in (np.float32, np.float64):
+                values = np.linalg.eigvalsh(kernel(x.astype(dtype)))
+                row[f"{name}, {dtype.__name__}"] = float(min(values[0], 0.0) / (np.finfo(dtype).eps * values[-1]))
+        rows.append(row)
+    return rows
+
+
 def main() -> None:
     """Write both files."""
-    result = {"duals": duals(), "angles": angles()}
+    result = {"duals": duals(), "angles": angles(), "noise": noises(), "most negative": most_negative()}
     lines = [
         f"| {r['activation']} | {r['by']} | {r['value']:.1e} | {r['slope']:.1e} | "
         + (f"{r['stated']:.1e} |" if r["by"] == "quadrature" else "|")
@@ -117,9 +174,30 @@ def main() -> None:
     ]
     near = [f"| {r['angle']:.0e} | {r['float64']:.1e} | {r['float32']:.1e} |" for r in result["angles"]]
     points = sum(int(r["points"]) for r in result["duals"])
-    text = TEXT.format(points=points, duals="\n".join(lines), angles="\n".join(near))
+    columns = [name for name in result["most negative"][0] if name != "inputs"]
+    text = TEXT.format(
+        points=points,
+        duals="\n".join(lines),
+        angles="\n".join(near),
+        samples=precision.N,
+        noise="\n".join(map(_noise_line, result["noise"])),
+        columns=" | ".join(columns),
+        rule="|".join("---" for _ in columns),
+        negative="\n".join(
+            f"| {r['inputs']} | " + " | ".join(f"{r[name]:.1f}" for name in columns) + " |"
+            for r in result["most negative"]
+        ),
+    )
     (ROOT / "docs/accuracy.md").write_text(text)
     (ROOT / "benchmarks/results/accuracy.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _noise_line(row: dict[str, Any]) -> str:
+    cells = [row["kernel"], f"{row['noise']:g}"]
+    for dtype in ("float32", "float64"):
+        error, ratio = row[dtype]["error"], row[dtype]["over Cholesky"]
+        cells += ["-" if error is None else f"{error:.1e}", "-" if ratio is None else f"{ratio:.1f}"]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

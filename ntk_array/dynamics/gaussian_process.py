@@ -60,7 +60,7 @@ class GaussianProcess:
         Eigenvalues of K(X, X), its rank, condition number and the cut-off.
     singular : bool
         Whether S cannot be told from a singular matrix: eigenvalues of K are below the cut-off of the spectrum, and the
-        noise is below eps lambda_max(K) / 16. This happens where inputs repeat and there is no noise. The posterior is
+        noise is below 1/64 of the cut-off. This happens where inputs repeat and there is no noise. The posterior is
         then the limit of vanishing noise, which is the solution of minimum norm; the likelihood and leave-one-out do
         not exist. Predictions with a positive noise that is so small come with a RuntimeWarning.
 
@@ -157,8 +157,9 @@ class GaussianProcess:
     def _coefficients(self) -> Array:
         """S^{-1} y, (1, N, C), with one step of iterative refinement (Higham 2002, section 12.1).
 
-        In float64 an eigendecomposition is off by some ten times as much as a Cholesky factor. A solution for the
-        residual mends that, for one product with K. It helps where rounding leaves most of the digits of a solution.
+        An eigendecomposition alone may be off by more than ten times as much as a Cholesky factor. A solution for the
+        residual mends that, for one product with K. It does not where rounding decides the solution: then S^{-1} of the
+        residual is no better known.
         """
         alpha = self.factor.prepared_solve(self._prepared_y)
         if self.factor.condition * home(self.y).eps > 0.1:

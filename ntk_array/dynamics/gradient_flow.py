@@ -63,8 +63,8 @@ class GradientFlow:
     direction. In a null direction a positive semidefinite kernel changes no prediction, on the sample or off it. At
     short times such a direction is kept, because its error is small. It is left out once 2 t / N times the cut-off is
     above sqrt(eps), or above 1 / 4 where eigenvalues fall to the cut-off without a gap, so that the limit is the
-    solution of minimum norm. A ridge above eps lambda_max / 16 resolves all directions; with a smaller
-    one the limit comes with a RuntimeWarning.
+    solution of minimum norm. A ridge above 1/64 of the cut-off resolves all directions; with a
+    smaller one the limit comes with a RuntimeWarning.
 
     The integration is by LSODA (Petzold 1983, in SciPy), stiff or not, with a relative tolerance of eps^(2/3): 4e-11 in
     float64. Coefficients lie on the host in float64; kernel products and derivatives of the cost are computed where the

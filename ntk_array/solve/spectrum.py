@@ -14,8 +14,8 @@ __all__ = ["SpectralFactor", "Spectrum", "decompose"]
 
 
 RESOLVES = 64.0
-"""A ridge above the cut-off divided by this resolves all directions. Solutions are then at most four times as far off
-as those of a Cholesky factor in the same dtype (measured); without that many ridges they are noise divided by noise."""
+"""A ridge above the cut-off divided by this resolves all directions; docs/accuracy.md says how far off solutions are
+then. With a smaller ridge they would be noise divided by noise."""
 GAP = 100.0
 """Eigenvalues of smooth kernels fall by a smaller factor than this from one to the next. Those of repeated inputs, or
 of few parameters, fall to zero at once."""
@@ -63,9 +63,9 @@ class SpectralFactor(Factorization):
 
     An eigendecomposition costs about ten times a Cholesky factor. In return it serves every ridge and every function of
     S, and it shows which directions rounding leaves unresolved. Without a ridge those count as null directions, so that
-    solutions are the limit of a vanishing ridge, of minimum norm. A ridge above cutoff / 64 = eps lambda_max / 16
-    resolves them: S is as regular as rounding lets a matrix be, and nothing is left out. A smaller ridge cannot be told
-    from none.
+    solutions are the limit of a vanishing ridge, of minimum norm. A ridge above cutoff / 64, which is at least
+    eps lambda_max / 16, resolves them: S is as regular as rounding lets a matrix be, and nothing is left out. A smaller
+    ridge cannot be told from none.
 
     Attributes
     ----------
@@ -190,9 +190,9 @@ def decompose(gram: Array) -> Spectrum:
             f"the kernel matrix is not positive semidefinite: its eigenvalues reach from {host.min():.3e} to "
             f"{host.max():.3e}"
         )
-    # Rounding of the kernel and of LAPACK moves every eigenvalue, the smallest ones included, by up to about
-    # 3 eps lambda_max (measured for n from 100 to 2000). A Gram matrix has no negative eigenvalues, so that those that
-    # are found show how large the error is where it is larger.
+    # Rounding of the kernel and of LAPACK moves every eigenvalue, the smallest ones included, by a few eps lambda_max,
+    # whatever n (docs/accuracy.md). A Gram matrix has no negative eigenvalues. So those that are found show how large
+    # the error is where it is larger.
     cutoff = max(4.0 * eps * largest, -2.0 * float(host.min()))
     resolved = _resolved(host, cutoff)
     least = float(host[resolved].min()) if resolved.any() else math.inf

@@ -49,6 +49,13 @@ def cholesky_solve(matrix, b):
     return b
 
 
+def cholesky_mean(k, y, noise, dtype):
+    """The posterior mean at the new inputs in a dtype; None where there is no Cholesky factor."""
+    s = k[:N, :N].astype(dtype) + dtype(noise) * np.eye(N, dtype=dtype)
+    alpha = cholesky_solve(s, y.astype(dtype))
+    return None if alpha is None else k[N:, :N].astype(dtype) @ alpha
+
+
 @pytest.mark.parametrize("relative", [4.0, 30.0, 1e3, 1e5], ids="noise of {:g} eps lambda".format)
 @pytest.mark.parametrize("name", kernels())
 def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
@@ -60,13 +67,7 @@ def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
     """
     k, y = problem(name, backend.dtype_name)
     noise = float(relative * backend.eps * np.linalg.eigvalsh(k[:N, :N])[-1])
-
-    def mean(dtype):
-        s = k[:N, :N].astype(dtype) + dtype(noise) * np.eye(N, dtype=dtype)
-        alpha = cholesky_solve(s, y.astype(dtype))
-        return None if alpha is None else k[N:, :N].astype(dtype) @ alpha
-
-    exact, plain = mean(WIDE), mean(k.dtype.type)
+    exact, plain = cholesky_mean(k, y, noise, WIDE), cholesky_mean(k, y, noise, k.dtype.type)
     rows = backend.array(np.arange(float(N + M))[:, None])
     process = GaussianProcess(ntk.Precomputed(backend.array(k)), rows[:N, :], backend.array(y), noise)
     assert not process.singular
@@ -112,3 +113,17 @@ def test_a_noise_below_rounding_warns(backend):
         warnings.simplefilter("error")
         process.with_noise(0.1).predict()
         process.with_noise(0.0).predict()
+
+
+def test_a_ridge_below_rounding_warns_in_the_limit(backend):
+    """At finite times the time regularizes, and the flow without a limit asks for no ridge."""
+    k, y = problem("erf, 1-D", backend.dtype_name)
+    rows = backend.array(np.arange(float(N))[:, None])
+    cost = SquaredError(EmpiricalMeasure(rows), backend.array(y))
+    flow = GradientFlow(ntk.Precomputed(backend.array(k)), cost, ridge=1e-3 * backend.eps)
+    with pytest.warns(RuntimeWarning, match=r"ridge .* rounding .* float64"):
+        flow.predict(t=[1.0, np.inf])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flow.predict(t=[1.0, 10.0])
+        flow.with_ridge(0.0).predict()

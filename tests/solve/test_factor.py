@@ -118,7 +118,7 @@ def test_unresolved_directions_are_left_out_once_they_matter(backend, gap):
     for bound, kept in ((0.5 * limit, 0.5 * limit), (2.0 * limit, 0.0)):
         filtered = factor.filter(lambda s, bound=bound: backend.xp.where(s > 0, s, bound), bound)
         assert filtered.shape == (1, len(values), 1)
-        backend.close(filtered[0, :, 0], [kept, *values[1:]], factor=10 * limit)
+        backend.close(filtered[0, :, 0], [kept, *values[1:]], factor=10)
 
 
 def test_a_ridge_above_rounding_resolves_everything(backend):
