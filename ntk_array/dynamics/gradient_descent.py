@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._array.linalg import eigh
+from .._array.linalg import eigenvalues, refuse_indefinite
 from .._array.namespace import Array, home, is_array, to_host
 from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost, SquaredError
@@ -96,38 +96,58 @@ class GradientDescent:
         """phi_k of the eigenvalues of S, (B, n, 1)."""
         # At s = 0 each step adds 2 eta / N, which the momentum repeats as a geometric series.
         largest = self._solution.rate * self.step * steps / (1.0 - self.momentum)
-        return self._solution.factor.filter(lambda s: self._phi(s, steps), largest)
+        filtered = self._solution.factor.filter(lambda s: self._phi(s, steps), largest)
+        if not to_host(home(filtered).xp.all(home(filtered).xp.isfinite(filtered))):
+            top = self._solution.factor.spectrum.largest + self.ridge
+            raise OverflowError(
+                f"gradient descent with step {self.step:g} diverges: before step {steps} values overflow; the largest "
+                f"stable step is {2.0 * (1.0 + self.momentum) / (self._solution.rate * top):g}"
+            )
+        return filtered
 
     def _phi(self, s: Array, steps: int) -> Array:
-        """The recurrence, an affine map of (phi_k, phi_{k-1}), to the power of k by repeated squaring."""
+        """phi_k, the position x after k steps of v' = momentum v + rate (1 - s x), x' = x + v' from 0.
+
+        One step is a linear map of (1 - s x, v). Its power comes by repeated squaring.
+        """
         xp = home(s).xp
-        rate = self._solution.rate * self.step
         one, zero = xp.ones_like(s), xp.zeros_like(s)
-        single = _Affine(1.0 + self.momentum - rate * s, -self.momentum * one, one, zero, rate * one, zero)
-        result = _Affine(one, zero, zero, one, zero, zero)
-        while steps:
-            if steps % 2:
-                result = single.after(result)
-            single = single.after(single) if steps > 1 else single
-            steps //= 2
-        return result.p
+        rate = self._solution.rate * self.step * one
+        # momentum - 1 in float64 on the host: in float32 few digits of it would be left.
+        single = _Map(rate, self.momentum * one, rate, (self.momentum - 1.0) * one)
+        result = _Map(zero, zero, zero, zero)
+        with np.errstate(over="ignore", invalid="ignore"):
+            while steps:
+                if steps % 2:
+                    result = single.after(result, s)
+                single = single.after(single, s) if steps > 1 else single
+                steps //= 2
+        # From x = 0 and v = 0: 1 - s x = 1 - s a.
+        return result.a
 
 
-class _Affine(NamedTuple):
-    """The map (x, y) -> (a x + b y + p, c x + d y + q), entry by entry."""
+class _Map(NamedTuple):
+    """The map ((1 - s a) r - s b v, c r + (1 + d) v) of (r, v), r = 1 - s x, for each eigenvalue s.
+
+    It is kept as its difference from the identity, divided by s. Where a step moves x by a small part e of it, 1 + e
+    would round e to a multiple of eps, and k steps would add up to an error of k eps.
+    """
 
     a: Array
     b: Array
     c: Array
     d: Array
-    p: Array
-    q: Array
 
-    def after(self, first: "_Affine") -> "_Affine":
+    def after(self, first: "_Map", s: Array) -> "_Map":
         """The map that applies ``first``, then this one."""
-        a, b, c, d, p, q = self
-        e, f, g, h, r, s = first
-        return _Affine(a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h, a * r + b * s + p, c * r + d * s + q)
+        a, b, c, d = self
+        e, f, g, h = first
+        return _Map(
+            a + e + (b * g - s * a * e),
+            b + f + (b * h - s * a * f),
+            c + g + (d * g - s * c * e),
+            d + h + (d * h - s * c * f),
+        )
 
 
 def max_step(kernel: Kernel, x: Array | Cost, momentum: float = 0.0) -> float:
@@ -157,7 +177,9 @@ def max_step(kernel: Kernel, x: Array | Cost, momentum: float = 0.0) -> float:
         problem, factor = KernelProblem.of(kernel, x, None, 0.0), x.factor
     else:
         raise TypeError(f"the largest stable step is known for SquaredError only, got {type(x).__name__}")
-    largest = float(to_host(eigh(problem.gram())[0]).max())
+    values = eigenvalues(problem.gram())
+    refuse_indefinite(values, float(np.finfo(values.dtype).eps))
+    largest = float(values.max())
     if largest <= 0:
         raise ValueError("the kernel matrix is zero: every step is stable and nothing is learned")
     return (1.0 + momentum) * len(problem.p_in) / (factor * largest)

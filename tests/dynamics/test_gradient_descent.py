@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -69,6 +70,46 @@ def test_closed_form_is_the_literal_iteration(backend, kind, momentum, weighted,
     backend.close(descent.predict(k=steps), expected[:, :N], factor=2e3)
     backend.close(descent.predict(backend.array(x_new), k=steps), expected[:, N:], factor=2e3)
     backend.close(descent.predict(k=7), expected[3, :N], factor=2e3)
+
+
+@pytest.mark.parametrize("k", [1, 7, 1000, 10**5, 10**7])
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 0.999, 0.9999])
+def test_many_steps_lose_no_digits(backend, momentum, k):
+    """Against the power of the map of one step in 50 digits, on a kernel whose eigenvalues are known.
+
+    Rounding may move an eigenvalue and the momentum, and the answer as much as it depends on them.
+    """
+    values = np.asarray([2.0**-20, 2.0**-13, 2.0**-6, 0.25, 1.0])
+    x = backend.array(np.arange(5.0)[:, None])
+    # N = 5 points and a cost of (5/2) (1/5) sum of squares make a step of 1 move along s by s.
+    cost = SquaredError(EmpiricalMeasure(x), backend.array(np.ones(5)), convention="half_sum")
+    got = backend.host(
+        GradientDescent(ntk.Precomputed(backend.array(np.diag(values))), cost, 1.0, momentum).predict(k=k)
+    )
+
+    def exact(s_factor, momentum):
+        return np.asarray([float(s * power_of_one_step(s * s_factor, momentum, k)) for s in values])
+
+    right = exact(1.0, momentum)
+    moved = [exact(1.0 + backend.eps, momentum), exact(1.0, momentum * (1.0 - backend.eps))]
+    allowed = sum(np.abs(one - right) for one in moved) + 4 * backend.eps
+    assert (np.abs(got - right) <= 8 * allowed).all()
+
+
+def power_of_one_step(s, momentum, k):
+    """phi_k(s) of a step of 1: the position after k times v' = momentum v + 1 - s x, x' = x + v'."""
+    with mpmath.workdps(50):
+        s, momentum = mpmath.mpf(float(s)), mpmath.mpf(momentum)
+        return (mpmath.matrix([[1 - s, momentum, 1], [-s, momentum, 1], [0, 0, 1]]) ** k)[0, 2]
+
+
+def test_a_run_that_overflows_says_that_it_diverges(backend):
+    x = backend.array(np.arange(2.0)[:, None])
+    cost = SquaredError(EmpiricalMeasure(x), backend.array(np.ones(2)))
+    descent = GradientDescent(ntk.Precomputed(backend.array(np.diag([4.0, 1.0]))), cost, step=1.0)
+    assert np.isfinite(backend.host(descent.predict(k=3))).all()
+    with pytest.raises(OverflowError, match=r"step 1 diverges: .* largest stable step is 0\.5"):
+        descent.predict(k=10_000)
 
 
 def test_small_steps_follow_the_flow(backend):
