@@ -1,14 +1,17 @@
 """Errors that nothing else runs into: each says what is wrong."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import ntk_array as ntk
-from ntk_array import nn
+from ntk_array import cli, nn
 from ntk_array.infinite.signal import Signal
 from ntk_array.kernels.base import Kernel
 from ntk_array.nn.layer import Layer
 from ntk_array.study import load_dataset
+from ntk_array.study.comparison import home_of
 
 pytestmark = pytest.mark.host
 X = np.asarray([[1.0, 2.0], [0.5, -1.0]])
@@ -71,3 +74,27 @@ def test_targets_of_data_sets(tmp_path, y, task, message):
     np.savez(path, x=np.ones((len(y), 3)), y=y)
     with pytest.raises(ValueError, match=message):
         load_dataset(str(path), "y", task)
+
+
+def test_the_command_says_what_widths_are(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["study", "--widths", "many"])
+    assert "'many' is no list of whole numbers such as 64,256,1024" in capsys.readouterr().err
+
+
+def test_a_study_asks_for_the_pictures_before_it_trains(capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.main(["study", "wine"]) == 2
+    assert "pip install 'ntk_array[study]'" in capsys.readouterr().err
+
+
+def test_what_a_study_needs_is_installed_or_named(monkeypatch):
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "sklearn", None)
+        with pytest.raises(ImportError, match=r"ntk_array\[study\]"):
+            load_dataset("wine")
+        without.setitem(sys.modules, "torch", None)
+        with pytest.raises(ImportError, match="torch is not installed"):
+            home_of("torch")
+    with pytest.raises(ValueError, match="library must be one of"):
+        home_of("tensorflow")

@@ -31,6 +31,11 @@ def _standard_true_indices(xp: Any, mask: Array) -> Array:
     return xp.nonzero(mask)[0]
 
 
+def _standard_without_values(x: Array) -> str:
+    lazy = type(x).__module__.partition(".")[0] == "dask"
+    return "a dask array, which has no values yet; call its compute() first" if lazy else ""
+
+
 def _write_in_place(result: Array, tile: Array, row: int, column: int) -> Array:
     rows, columns = tile.shape[-2:]
     result[..., row : row + rows, column : column + columns] = tile
@@ -60,8 +65,8 @@ class Library:
     write : callable
         (result, tile, row, column) to the result with this tile, or stack of tiles, from (row, column) on. Where arrays
         are not writable this is another array, and the old one is used up.
-    detach : callable
-        The same numbers, not recorded by automatic differentiation.
+    recorded : callable
+        Whether automatic differentiation records what is done with an array.
     without_values : callable
         For an array that stands for values which are not there yet: what it is, and what the user should do. For all
         other arrays the empty string.
@@ -83,8 +88,8 @@ class Library:
     erf: Callable[[Array], Array] | None = None
     writable: bool = True
     write: Callable[[Array, Array, int, int], Array] = _write_in_place
-    detach: Callable[[Array], Array] = lambda x: x
-    without_values: Callable[[Array], str] = lambda x: ""
+    recorded: Callable[[Array], bool] = lambda x: False
+    without_values: Callable[[Array], str] = _standard_without_values
     on_accelerator: Callable[[Any], bool] = _named_like_an_accelerator
     free_memory: Callable[[Any], int | None] = lambda device: None
     compiler: str | None = None
@@ -102,6 +107,12 @@ def _torch_erf(x: Array) -> Array:
     import torch
 
     return torch.special.erf(x)
+
+
+def _torch_recorded(x: Array) -> bool:
+    import torch
+
+    return bool(x.requires_grad) and torch.is_grad_enabled()
 
 
 def _torch_write(result: Array, tile: Array, row: int, column: int) -> Array:
@@ -180,7 +191,7 @@ LIBRARIES = {
         to_host=lambda xp, x: np.asarray(x.detach().cpu()),
         erf=_torch_erf,
         write=_torch_write,
-        detach=lambda x: x.detach(),
+        recorded=_torch_recorded,
         free_memory=_torch_free_memory,
     ),
     "jax": Library(

@@ -1,11 +1,15 @@
 """Dense linear algebra over the array API, with one behaviour on every library."""
 
+import math
+
 import numpy as np
 
 from .libraries import is_numpy
 from .namespace import Array, home, to_host
 
-__all__ = ["eigh", "inner", "mirror", "with_diagonal"]
+__all__ = ["eigenvalues", "eigh", "inner", "mirror", "refuse_indefinite", "with_diagonal"]
+
+NOT_FINITE = "the matrix has NaN or infinity, and no eigenvalues: are all kernel values finite?"
 
 
 def eigh(a: Array) -> tuple[Array, Array]:
@@ -17,7 +21,7 @@ def eigh(a: Array) -> tuple[Array, Array]:
     # CuPy returns numbers for a matrix with NaN, so the input is checked. The largest and the smallest entry are NaN
     # or infinite if any entry is, and take no mask of the size of the matrix.
     if not to_host(xp.isfinite(xp.max(a)) & xp.isfinite(xp.min(a))):
-        raise np.linalg.LinAlgError("the matrix has NaN or infinity, and no eigenvalues: are all kernel values finite?")
+        raise np.linalg.LinAlgError(NOT_FINITE)
     # CuPy decomposes a stack by a batched Jacobi method, about 20 times slower than its method for one matrix.
     alone = a.ndim == 3 and a.shape[0] == 1
     values, vectors = xp.linalg.eigh(a[0, ...] if alone else a)
@@ -25,6 +29,26 @@ def eigh(a: Array) -> tuple[Array, Array]:
     if not to_host(xp.all(xp.isfinite(values))):
         raise np.linalg.LinAlgError("the eigendecomposition did not converge")
     return (values[None, ...], vectors[None, ...]) if alone else (values, vectors)
+
+
+def eigenvalues(a: Array) -> np.ndarray:
+    """Eigenvalues (..., n) of symmetric matrices on the host, in ascending order, without their eigenvectors.
+
+    Computed on the host: numpy.linalg.LinAlgError for NaN or infinity, as in :func:`eigh`.
+    """
+    host = to_host(a)
+    if not np.isfinite(host).all():
+        raise np.linalg.LinAlgError(NOT_FINITE)
+    return np.linalg.eigvalsh(host)
+
+
+def refuse_indefinite(values: np.ndarray, eps: float) -> None:
+    """numpy.linalg.LinAlgError if eigenvalues (..., n) of a Gram matrix are negative beyond rounding."""
+    least, largest = float(values.min()), float(values.max())
+    if least < -math.sqrt(eps) * max(largest, abs(least)):
+        raise np.linalg.LinAlgError(
+            f"the kernel matrix is not positive semidefinite: its eigenvalues reach from {least:.3e} to {largest:.3e}"
+        )
 
 
 def mirror(a: Array) -> Array:

@@ -15,9 +15,11 @@ from .namespace import Array, default_dtype, home, is_array, namespace_of, to_ho
 
 __all__ = [
     "count",
+    "finite",
     "inputs",
     "momentum_below_one",
     "nonnegative",
+    "number",
     "one_of",
     "positive",
     "real_array",
@@ -27,8 +29,12 @@ __all__ = [
 ]
 
 
-def real_array(name: str, x: Any) -> Array:
-    """x as an array of real floats, which may be infinite or NaN; integers and booleans are promoted."""
+def real_array(name: str, x: Any, like: Array | None = None) -> Array:
+    """x as an array of real floats, which may be infinite or NaN.
+
+    Integers and booleans become floats of the dtype of ``like``, if given and of the same library, and otherwise of the
+    default dtype of the library.
+    """
     # A masked array is a numpy.ndarray too. The checks below would let it pass with the numbers under its mask.
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill the masked entries first, e.g. {name}.filled(0.0)")
@@ -37,6 +43,9 @@ def real_array(name: str, x: Any) -> Array:
             f"{name} has dtype {x.dtype}; give real numbers, e.g. {name}.astype(float) for numbers stored as "
             "text or objects; complex numbers are not supported"
         )
+    if is_numpy(x) and not x.dtype.isnative:
+        # Files keep the byte order of another machine. Compiled loops and most libraries know only that of this one.
+        x = x.astype(x.dtype.newbyteorder("="))
     if not is_array(x):
         raise TypeError(
             f"{name} is a {type(x).__name__}, not an array; convert it, e.g. numpy.asarray({name}), "
@@ -46,13 +55,18 @@ def real_array(name: str, x: Any) -> Array:
     # Asked before anything reads a number of x, because an array without values has none.
     if advice := library.without_values(x):
         raise TypeError(f"{name} is {advice}")
-    x = library.detach(x)
+    if library.recorded(x):
+        raise TypeError(
+            f"{name} requires a gradient, and nothing is recorded here: the gradient would be cut off; give "
+            f"{name}.detach()"
+        )
     xp, dtype, device = home(x)
     if not xp.isdtype(dtype, "real floating"):
         if not xp.isdtype(dtype, ("integral", "bool")):
             raise TypeError(f"{name} has dtype {dtype}; give real numbers")
-        return xp.astype(x, default_dtype(xp, device))
-    if xp.finfo(dtype).bits < 32:
+        together = like is not None and home(like).xp is xp
+        return xp.astype(x, home(like).dtype if together else default_dtype(xp, device))
+    if xp.finfo(dtype).bits not in (32, 64):
         raise TypeError(f"{name} has dtype {dtype}; kernels need float32 or float64: convert {name} first")
     return x
 
@@ -67,17 +81,16 @@ def inputs(name: str, x: Any) -> Array:
         )
     if 0 in x.shape:
         raise ValueError(f"{name} is empty: its shape is {tuple(x.shape)}")
-    _refuse_nonfinite(name, x)
-    return x
+    return finite(name, x)
 
 
-def targets(name: str, y: Any, n: int) -> Array:
-    """Values on a sample of n inputs, (n,) or (n, C), every number finite."""
-    y = real_array(name, y)
+def targets(name: str, y: Any, x: Array) -> Array:
+    """Values on a sample of n inputs x, (n,) or (n, C), every number finite; integers get the dtype of x."""
+    n = int(x.shape[0])
+    y = real_array(name, y, like=x)
     if y.ndim not in (1, 2) or y.shape[0] != n or 0 in y.shape:
         raise ValueError(f"{name} has shape {tuple(y.shape)}; expected ({n},) or ({n}, C), one row for each input")
-    _refuse_nonfinite(name, y)
-    return y
+    return finite(name, y)
 
 
 def same_home(**arrays: Array | None) -> None:
@@ -93,17 +106,19 @@ def same_home(**arrays: Array | None) -> None:
             raise TypeError(f"{first} has dtype {one.dtype}, {name} has {two.dtype}; cast one to the other")
 
 
-def _refuse_nonfinite(name: str, x: Array) -> None:
+def finite(name: str, x: Array) -> Array:
+    """x, if every number of it is finite."""
     xp = namespace_of(x)
-    finite = xp.isfinite(x)
-    if not to_host(xp.all(finite)):
+    mask = xp.isfinite(x)
+    if not to_host(xp.all(mask)):
         # The whole mask goes to the host only for the message. A valid array costs one number.
-        bad = np.argwhere(~to_host(finite))
+        bad = np.argwhere(~to_host(mask))
         rows = len(np.unique(bad[:, 0]))
         raise ValueError(
             f"{name} has NaN or infinity in {rows} of its {x.shape[0]} rows, first in row {bad[0, 0]}; "
             "drop these rows or fill them in"
         )
+    return x
 
 
 def count(name: str, value: Any) -> int:
@@ -114,22 +129,35 @@ def count(name: str, value: Any) -> int:
     return int(value)
 
 
+def number(name: str, value: Any) -> float:
+    """A finite number, as a Python float."""
+    result = _real(name, value)
+    if not math.isfinite(result):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return result
+
+
 def positive(name: str, value: Any) -> float:
-    """A finite number above zero, as a Python float (a NumPy scalar would turn float32 into float64)."""
-    number = nonnegative(name, value)
-    if number == 0.0:
+    """A finite number above zero, as a Python float."""
+    result = nonnegative(name, value)
+    if result == 0.0:
         raise ValueError(f"{name} must be positive, got {value!r}")
-    return number
+    return result
 
 
 def nonnegative(name: str, value: Any) -> float:
     """A finite number of at least zero, as a Python float."""
+    result = _real(name, value)
+    if not (math.isfinite(result) and result >= 0):
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    return result
+
+
+def _real(name: str, value: Any) -> float:
+    """A real number as a Python float: a NumPy scalar would turn float32 into float64."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
-    if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
-    return number
+    return float(value)
 
 
 def momentum_below_one(value: Any) -> float:

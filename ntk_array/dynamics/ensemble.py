@@ -6,11 +6,11 @@ from typing import Any
 from .._array.namespace import Array, home
 from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
-from ..infinite.signal import Signal
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
 from ..nn.layer import Layer
 from .gaussian import Gaussian, scalar_kernel
+from .problem import refuse_other_outputs
 from .spectral_flow import SpectralFlow
 
 __all__ = ["Ensemble"]
@@ -80,6 +80,7 @@ class Ensemble:
             scalar_kernel(name, kernel)
         if not isinstance(cost, SquaredError):
             raise TypeError(f"the ensemble has a closed form for SquaredError only, got {type(cost).__name__}")
+        refuse_other_outputs(nngp_kernel, cost.p_in.x)
         self.ntk_kernel, self.nngp_kernel, self.cost = ntk_kernel, nngp_kernel, cost
         self._flow = SpectralFlow(ntk_kernel, cost, None, ridge)
         solution = self._flow.solution
@@ -95,10 +96,7 @@ class Ensemble:
 
         ValueError if the network does not end in a dense layer: its outputs are then not Gaussian.
         """
-        ensemble = cls(InfiniteNTK(net), InfiniteNNGP(net), cost, ridge)
-        if not net.signal(Signal(tuple(cost.p_in.x.shape[1:]))).gaussian:
-            raise ValueError(f"the outputs of {net!r} are not Gaussian at infinite width: end it in a dense layer")
-        return ensemble
+        return cls(InfiniteNTK(net), InfiniteNNGP(net), cost, ridge)
 
     def predict(self, x_new: Array | None = None, t: Any = math.inf) -> Gaussian:
         """The distribution of f_t at new inputs.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._array.linalg import eigenvalues, refuse_indefinite
 from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
@@ -28,6 +29,8 @@ class IntegratedFlow:
     def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
         self.problem, self.cost = KernelProblem.of(kernel, cost, f0, ridge), cost
         self._matrix = self.problem.block()
+        # Any other matrix makes the flow diverge; it would be integrated without a word.
+        refuse_indefinite(eigenvalues(self._matrix), home(self._matrix).eps)
 
     @property
     def ridge(self) -> float:
@@ -54,8 +57,9 @@ class IntegratedFlow:
         # One integration serves all times, in ascending order, each one once; index puts them back in the order asked.
         states = [start]
         if len(wanted) > 1:
-            run = self._integrate(start, wanted[-1], t_eval=wanted[1:])
-            states += [self._state(start, t, c, run) for t, c in zip(run.t.tolist(), run.y.T, strict=True)]
+            span = wanted[-1] - start.time
+            run = self._integrate(start, span, t_eval=np.minimum((wanted[1:] - start.time) / span, 1.0))
+            states += [self._state(start, t, c, run) for t, c in zip(wanted[1:].tolist(), run.y.T, strict=True)]
         return [states[i] for i in index[1:]]
 
     def until(self, value: float, longest: float, start: FlowState | None) -> FlowState:
@@ -71,9 +75,11 @@ class IntegratedFlow:
 
             # SciPy stops an integration at the first zero of a function that carries this attribute.
             crossing.terminal = True  # type: ignore[attr-defined]
-            run = self._integrate(start, longest, events=crossing)
+            span = longest - start.time
+            run = self._integrate(start, span, events=crossing)
             if run.t_events[0].size:
-                return self._state(start, float(run.t_events[0][0]), run.y_events[0][0], run)
+                time = start.time + span * float(run.t_events[0][0])
+                return self._state(start, time, run.y_events[0][0], run)
             excess = self._excess(run.y[:, -1], value)
         raise not_reached(value, value + excess, longest)
 
@@ -86,23 +92,24 @@ class IntegratedFlow:
     def _expand(self, start: Array, block: Array, c: Array) -> Array:
         return start + self.problem.unstack(block @ self.problem.stack(c))
 
-    def _integrate(self, start: FlowState, end: float, **options: Any) -> Any:
+    def _integrate(self, start: FlowState, span: float, **options: Any) -> Any:
+        """The flow from a state for a time, in units of that time: LSODA's first steps underflow in very short ones."""
         from scipy.integrate import solve_ivp
 
         rtol = home(self.cost.y).eps ** (2 / 3)
         run = solve_ivp(
-            self._velocity,
-            (start.time, end),
+            lambda _, c: span * self._velocity(c),
+            (0.0, 1.0),
             self._flat(start),
             method="LSODA",
-            jac=self._jacobian,
+            jac=lambda _, c: span * self._jacobian(c),
             rtol=rtol,
             atol=rtol * self._scale(),
             **options,
         )
         if run.status < 0 or not np.isfinite(run.y).all():
             raise RuntimeError(
-                f"the integration of {type(self.cost).__name__} did not reach t = {end:g}: {run.message} "
+                f"the integration of {type(self.cost).__name__} did not reach t = {start.time + span:g}: {run.message} "
                 "Is its derivative finite and without jumps?"
             )
         return run
@@ -111,12 +118,12 @@ class IntegratedFlow:
     def _decay(self) -> float:
         return 2.0 * self.cost.factor * self.ridge / len(self.cost.p_in)
 
-    def _velocity(self, _: float, flat: np.ndarray) -> np.ndarray:
+    def _velocity(self, flat: np.ndarray) -> np.ndarray:
         d = self.cost.representer(self._on_sample(flat))
         force = to_host(self.cost.p_in.column_weights * d).astype(np.float64).ravel()
         return -force - self._decay * flat
 
-    def _jacobian(self, _: float, flat: np.ndarray) -> np.ndarray:
+    def _jacobian(self, flat: np.ndarray) -> np.ndarray:
         """-w H K - decay, H the second derivative of the loss of each example: 2 C derivatives of the cost.
 
         LSODA's own differences would take N C of them, with steps that float32 cannot see. H is an approximation where

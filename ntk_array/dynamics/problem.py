@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from .._array.kinds import stack_block, stack_values, unstack_values
 from .._array.namespace import Array, home
-from .._array.validate import nonnegative, real_array, same_home
+from .._array.validate import finite, nonnegative, real_array, same_home
 from ..function_space.cost import Cost
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
 
-__all__ = ["KernelProblem"]
+__all__ = ["KernelProblem", "refuse_other_outputs"]
 
 
 class KernelProblem:
@@ -68,6 +68,8 @@ class KernelProblem:
         """The problem on the sample of a cost, with as many outputs as its targets have."""
         if not isinstance(cost, Cost):
             raise TypeError(f"cost must be a cost functional such as SquaredError(p_in, y), got {cost!r}")
+        if isinstance(kernel, Kernel):
+            refuse_other_outputs(kernel, cost.p_in.x)
         return cls(kernel, cost.p_in, int(cost.y.shape[1]), f0, ridge)
 
     def with_ridge(self, ridge: float) -> "KernelProblem":
@@ -109,7 +111,7 @@ class KernelProblem:
         shape = (x_new.shape[0], self.outputs)
         if self.f0 is None:
             return xp.zeros(shape, dtype=dtype, device=device)
-        values = real_array("f0(x)", self.f0(x_new))
+        values = finite("f0(x)", real_array("f0(x)", self.f0(x_new), like=x_new))
         values = values[:, None] if values.ndim == 1 else values
         same_home(**{"x": self.p_in.x, "f0(x)": values})
         if values.shape != shape:
@@ -144,4 +146,17 @@ class KernelProblem:
         points = len(self.p_in)
         return home(self._root).xp.reshape(
             home(self._root).xp.broadcast_to(self._root, (points, rows // points)), (rows, 1)
+        )
+
+
+def refuse_other_outputs(kernel: Kernel, x: Array) -> None:
+    """Refuse the infinite-width kernel of a network that ends in an activation, for inputs like x.
+
+    Its outputs are not Gaussian, and its NTK does not stay put in training (Liu et al. 2020): neither a Gaussian
+    process nor a linear equation with that kernel is the network.
+    """
+    if net := kernel.net_with_other_outputs(x):
+        raise ValueError(
+            f"{net!r} does not end in a dense layer: its outputs are not Gaussian at infinite width, and its kernel "
+            "moves in training; append Dense(1), which leaves the NNGP kernel as it is"
         )

@@ -171,7 +171,7 @@ def _summed_up(
 def training_sample(x: Array, y: Array, x_test: Array | None) -> tuple[SquaredError, Array]:
     """The training set as a cost, targets as columns, and held-out inputs (the training inputs if there are none)."""
     x = inputs("x", x)
-    y = targets("y", y, x.shape[0])
+    y = targets("y", y, x)
     x_test = x if x_test is None else inputs("x_test", x_test)
     same_home(x=x, y=y, x_test=x_test)
     if not to_host(home(y).xp.any(y != 0)):

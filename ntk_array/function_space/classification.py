@@ -129,14 +129,10 @@ def _logistic_derivative(xp: Any, f: Array, s: Array) -> Array:
 
 
 def _at_home(p_in: EmpiricalMeasure, y: Array) -> Array:
-    """Labels in the dtype of the inputs if they are integers or booleans."""
+    """Labels on the sample, in the dtype of the inputs if they are integers or booleans."""
     if not isinstance(p_in, EmpiricalMeasure):
         raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
-    # Asked before targets(), which turns integers into the default float of the library. The dtype of x may be another.
-    whole = _is_whole(y)
-    labels = targets("y", y, len(p_in))
-    xp = namespace_of(p_in.x, labels)
-    return xp.astype(labels, p_in.x.dtype) if whole else labels
+    return targets("y", y, p_in.x)
 
 
 def _is_whole(y: Any) -> bool:

@@ -33,7 +33,7 @@ class Cost(ABC):
     def __init__(self, p_in: EmpiricalMeasure, y: Array) -> None:
         if not isinstance(p_in, EmpiricalMeasure):
             raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
-        y = targets("y", y, len(p_in))
+        y = targets("y", y, p_in.x)
         same_home(x=p_in.x, y=y)
         self.p_in = p_in
         self.vector = y.ndim == 1

@@ -44,7 +44,7 @@ class EmpiricalMeasure:
             self.column_weights = xp.full((n, 1), 1.0 / n, dtype=dtype, device=device)
             return
         self.uniform = False
-        weights = targets("weights", weights, n)
+        weights = targets("weights", weights, self.x)
         same_home(x=self.x, weights=weights)
         host = to_host(weights)
         # n weights, each of them rounded, sum to 1 up to about n eps.
@@ -74,7 +74,7 @@ class EmpiricalMeasure:
 
     def values(self, name: str, f: Function) -> Array:
         """The values of a function on the sample, as (N, C)."""
-        values = real_array(name, f(self.x) if callable(f) else f)
+        values = real_array(name, f(self.x) if callable(f) else f, like=self.x)
         same_home(x=self.x, **{name: values})
         if values.ndim not in (1, 2) or values.shape[0] != len(self):
             raise ValueError(

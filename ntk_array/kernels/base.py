@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from .._array.kinds import Kind, numbers, product
 from .._array.namespace import Array, home, itemsize
-from .._array.validate import inputs, one_of, positive, real_array, same_home
+from .._array.validate import finite, inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
 from ..gram.tiled import Costs
 
@@ -103,7 +103,7 @@ class Kernel(ABC):
         A scalar kernel acts on every column of v alike, a class-wise one on each column with its own kernel.
         """
         x1, x2 = self.validated(x1, x2)
-        v = real_array("v", v)
+        v = finite("v", real_array("v", v, like=x1))
         same_home(x1=x1, v=v)
         # Products are of matrices (N2, C); one column stands for a vector.
         columns = v[:, None] if v.ndim == 1 else v
@@ -183,6 +183,10 @@ class Kernel(ABC):
         """The kernel of the network with every weight_std and every bias_std multiplied by these factors."""
         raise TypeError(f"{type(self).__name__} does not depend on hyper-parameters: it cannot be rescaled")
 
+    def net_with_other_outputs(self, x: Array) -> Any:
+        """A network of infinite width whose outputs at inputs like x are not Gaussian; None where there is none."""
+        del x
+
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated."""
         x1 = inputs("x1", x1)
@@ -243,6 +247,9 @@ class Combined(Kernel):
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         return self.right.validated(*self.left.validated(x1, x2))
+
+    def net_with_other_outputs(self, x: Array) -> Any:
+        return self.left.net_with_other_outputs(x) or self.right.net_with_other_outputs(x)
 
     def specialized(self, x1: Array, x2: Array | None) -> "Combined":
         return Combined(self.operation, self.left.specialized(x1, x2), self.right.specialized(x1, x2))
@@ -313,6 +320,9 @@ class Scaled(Kernel):
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         return self.kernel.validated(x1, x2)
+
+    def net_with_other_outputs(self, x: Array) -> Any:
+        return self.kernel.net_with_other_outputs(x)
 
     def specialized(self, x1: Array, x2: Array | None) -> "Scaled":
         return Scaled(self.kernel.specialized(x1, x2), self.factor)

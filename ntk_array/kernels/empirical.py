@@ -1,5 +1,6 @@
 """Kernels of a network of finite width, from its explicit forward and backward passes."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 from .._array.kinds import Kind, numbers
 from .._array.linalg import inner
 from .._array.namespace import Array, home, itemsize
-from .._array.validate import one_of, same_home
+from .._array.validate import finite, one_of, same_home
 from ..gram.tiled import Costs
 from ..infinite.signal import Signal
 from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
-from ..nn.parameters import Params, first_leaf, select, tree_map
+from ..nn.parameters import Params, first_leaf, flatten, select, tree_map
 from .base import Kernel
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
@@ -31,13 +32,16 @@ class _Empirical(Kernel):
         entry = 4 * itemsize(here) * numbers(self.kind, outputs)
         return Costs(here, outputs, entry, itemsize(here) * self._prepared(outputs))
 
+    @abstractmethod
     def _prepared(self, outputs: int) -> int:
         """How many numbers are prepared for each input."""
-        raise NotImplementedError
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
             raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
+        first_leaf(self.params)  # refuses what is no tree of arrays
+        for name, parameter in flatten(self.params).items():
+            finite(f"the parameter {name}", parameter)
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated against the parameters too."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -95,8 +96,9 @@ class _MonteCarlo(Kernel):
             seeds = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, draw))
             yield self._kernel(self.net.init(seeds, like=x))
 
+    @abstractmethod
     def _kernel(self, params: Params) -> Kernel:
-        raise NotImplementedError
+        """The kernel of the network with these parameters."""
 
 
 class MonteCarloNTK(_MonteCarlo):

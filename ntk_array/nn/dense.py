@@ -100,18 +100,23 @@ class Dense(Layer):
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
         """z; the tape is the input."""
-        weight = params["weight"]
-        if x.ndim != 2 or x.shape[1] != weight.shape[1]:
-            raise ValueError(
-                f"Dense({self.width}) has a weight for {weight.shape[1]} features and needs inputs "
-                f"(N, {weight.shape[1]}), got {tuple(x.shape)}"
-            )
-        if weight.shape[0] != self.width or ("bias" in params) != bool(self.bias_std):
-            raise ValueError(
-                f"{self!r} got parameters of another layer: a weight {tuple(weight.shape)}, "
-                f"{'with' if 'bias' in params else 'without'} a bias"
-            )
+        # Refused here, because many other shapes would broadcast.
+        got = {name: tuple(parameter.shape) for name, parameter in params.items()}
+        if x.ndim != 2 or got != self._shapes(x.shape[1]):
+            raise ValueError(self._mismatch(got, tuple(x.shape)))
         return self._affine(params, x, x.shape[1]), x
+
+    def _shapes(self, features: int) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.width, features)} | ({"bias": (self.width,)} if self.bias_std else {})
+
+    def _mismatch(self, got: dict[str, tuple[int, ...]], x: tuple[int, ...]) -> str:
+        """What is wrong with parameters of these shapes, or with inputs of this one."""
+        known = got.get("weight", ())[-1:]
+        if known and got == self._shapes(known[0]):
+            return f"Dense({self.width}) has a weight for {known[0]} features and needs inputs (N, {known[0]}), got {x}"
+        listed = " and ".join(f"{name} {shape}" for name, shape in got.items()) or "none"
+        turned = "; its axes are (outputs, features): transpose it" if got.get("weight") == (x[-1], self.width) else ""
+        return f"{self!r} got parameters of another layer: {listed}{turned}"
 
     def _affine(self, params: Params, x: Array, fan_in: int) -> Array:
         weight_scale, bias_scale = self._scales(fan_in)
@@ -182,9 +187,14 @@ class Dense(Layer):
     ) -> Covariance:
         """The same linear map of the change, and the changes of weight_std^2 and bias_std^2."""
         # d(w^2 K + b^2) = w^2 dK + 2 w^2 K dlog w + 2 b^2 dlog b.
-        w2 = self.weight_std**2
-        bias = 2.0 * direction.log_bias_std * self.bias_std**2
-        moved = change.scaled(w2).plus(state.scaled(2.0 * direction.log_weight_std * w2)).plus(bias)
+        w2, b2 = self.weight_std**2, self.bias_std**2
+        weights = state.scaled(w2)
+        # A factor changes no angle.
+        moved = change.scaled(w2).plus(weights.scaled(2.0 * direction.log_weight_std)).to(turn=change.turn)
+        if b2:
+            bias, bias_moved = weights.constant(b2), weights.constant(2.0 * direction.log_bias_std * b2)
+            turn = Covariance.turn_of_total([weights, bias], [moved, bias_moved])
+            moved = moved.plus(2.0 * direction.log_bias_std * b2).to(turn=turn)
         return moved.learned(moved.k12 if self.parameterization == "ntk" else float(before.width) * change.k12)
 
     @property

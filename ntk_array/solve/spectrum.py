@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._array.linalg import eigh
+from .._array.linalg import eigh, refuse_indefinite
 from .._array.namespace import Array, home, to_host
 from .factor import Factorization
 
@@ -185,11 +185,7 @@ def decompose(gram: Array) -> Spectrum:
     xp, eps = home(values).xp, home(values).eps
     host = to_host(values).astype(np.float64)
     largest = max(float(host.max()), 0.0)
-    if float(host.min()) < -math.sqrt(eps) * max(largest, abs(float(host.min()))):
-        raise np.linalg.LinAlgError(
-            f"the kernel matrix is not positive semidefinite: its eigenvalues reach from {host.min():.3e} to "
-            f"{host.max():.3e}"
-        )
+    refuse_indefinite(host, eps)
     # Rounding of the kernel and of LAPACK moves every eigenvalue, the smallest ones included, by a few eps lambda_max,
     # whatever n (docs/accuracy.md). A Gram matrix has no negative eigenvalues. So those that are found show how large
     # the error is where it is larger.

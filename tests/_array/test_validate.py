@@ -35,7 +35,7 @@ def test_nonfinite_targets_name_the_first_bad_row(backend):
     host = np.ones(5)
     host[3] = np.nan
     with pytest.raises(ValueError, match=r"^y has NaN or infinity in 1 of its 5 rows, first in row 3;"):
-        targets("y", backend.array(host), 5)
+        targets("y", backend.array(host), backend.array(np.ones((5, 1))))
 
 
 @pytest.mark.parametrize("shape", [(), (3,)])
@@ -53,9 +53,9 @@ def test_empty_inputs_are_refused(backend, shape):
 def test_targets_fit_the_inputs(backend):
     for shape in [(4,), (5, 0), (5, 1, 1), ()]:
         with pytest.raises(ValueError, match=r"^y has shape .* expected \(5,\) or \(5, C\)"):
-            targets("y", backend.array(np.ones(shape)), 5)
+            targets("y", backend.array(np.ones(shape)), backend.array(np.ones((5, 1))))
     for shape in [(5,), (5, 2)]:
-        assert targets("y", backend.array(np.ones(shape)), 5).shape == shape
+        assert targets("y", backend.array(np.ones(shape)), backend.array(np.ones((5, 1)))).shape == shape
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,39 @@ def test_two_devices_in_one_call_are_a_value_error():
         same_home(x1=one, x2=two)
 
 
-def test_torch_inputs_that_require_gradients_are_detached():
+def test_torch_inputs_that_require_gradients_are_refused_while_gradients_are_recorded():
     torch = pytest.importorskip("torch", reason="tensors that record gradients")
     x = torch.ones((2, 3), dtype=torch.float64, requires_grad=True)
-    assert not KERNEL(x).requires_grad
+    with pytest.raises(TypeError, match=r"^x1 requires a gradient, .* give x1.detach\(\)$"):
+        KERNEL(x)
+    with torch.no_grad():
+        assert not KERNEL(x).requires_grad
+
+
+def test_dask_arrays_are_refused():
+    dask_array = pytest.importorskip("dask.array", reason="arrays without values")
+    with pytest.raises(TypeError, match=r"^x1 is a dask array, which has no values yet; call its compute\(\) first"):
+        KERNEL(dask_array.ones((2, 3)))
+
+
+@pytest.mark.parametrize("rows", [3, 400])
+def test_long_doubles_are_refused_at_every_size(rows):
+    if np.finfo(np.longdouble).bits == 64:
+        pytest.skip("long doubles are doubles here")
+    with pytest.raises(TypeError, match=r"^x1 has dtype .*; kernels need float32 or float64: convert x1 first"):
+        KERNEL(np.ones((rows, 2), dtype=np.longdouble))
+
+
+def test_arrays_of_another_byte_order_are_read():
+    x = np.random.default_rng(0).normal(size=(400, 3))
+    foreign = x.astype(x.dtype.newbyteorder())
+    np.testing.assert_array_equal(KERNEL(foreign), KERNEL(x))
+    np.testing.assert_array_equal(KERNEL(x, foreign[:5]), KERNEL(x, x[:5]))
+
+
+def test_integer_targets_take_the_dtype_of_the_inputs(backend):
+    x, y = backend.array(np.ones((3, 1))), backend.array(np.asarray([1, 2, 3]))
+    assert targets("y", y, x).dtype == x.dtype
 
 
 def test_jax_tracers_are_refused():

@@ -310,7 +310,7 @@ def test_arguments_of_other_kinds_are_refused():
         Ensemble.of(NET, cost, ridge=-1.0)
     with pytest.raises(TypeError, match="net must be a network"):
         Ensemble.of(theta, cost)
-    with pytest.raises(ValueError, match="not Gaussian at infinite width: end it in a dense layer"):
+    with pytest.raises(ValueError, match=r"outputs are not Gaussian at infinite width.*append Dense"):
         Ensemble.of(ntk.nn.Sequential(ntk.nn.Dense(C), ntk.nn.ReLU()), cost)
     with pytest.raises(ValueError, match="t must be a time or a sequence of times"):
         Ensemble.of(NET, cost).predict(x_new, t=-1.0)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
+from ntk_array.dynamics import Ensemble, GaussianProcess, GradientDescent, GradientFlow, max_step
 from ntk_array.dynamics.problem import KernelProblem
-from ntk_array.function_space import EmpiricalMeasure, SquaredError
+from ntk_array.function_space import EmpiricalMeasure, Huber, SquaredError
 
 from .test_gradient_flow import WEIGHTS, C, M, N, as_full, data, kernel_of_kind, start, start_vector
 
@@ -121,3 +122,57 @@ def test_a_scalar_kernel_has_any_number_of_outputs(backend):
     cost = SquaredError(EmpiricalMeasure(rows), backend.array(np.ones((3, 5))))
     problem = KernelProblem.of(ntk.Precomputed(backend.array(np.eye(3))), cost, None, 0.0)
     backend.close(problem.unstack(problem.gram() @ problem.residual(cost.y)), np.ones((3, 5)))
+
+
+NET = ntk.nn.mlp((1,), 1)
+ENDS_IN_ERF = ntk.nn.Sequential(ntk.nn.Dense(1), ntk.nn.ReLU(), ntk.nn.Dense(1), ntk.nn.Erf())
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("wrap", [lambda k: k, lambda k: 2.0 * k, lambda k: ntk.InfiniteNNGP(NET) + k])
+def test_networks_that_end_in_an_activation_are_refused(wrap):
+    """Their outputs are not Gaussian, and their kernel does not stay put."""
+    x, _, y = data()
+    cost = SquaredError(EmpiricalMeasure(x), y)
+    nngp, theta = wrap(ntk.InfiniteNNGP(ENDS_IN_ERF)), wrap(ntk.InfiniteNTK(ENDS_IN_ERF))
+    for make in (
+        lambda: GaussianProcess(nngp, x, y, noise=0.1),
+        lambda: GradientFlow(theta, cost),
+        lambda: GradientDescent(theta, cost, step=0.1),
+        lambda: Ensemble(theta, nngp, cost),
+        lambda: Ensemble(ntk.InfiniteNTK(NET), nngp, cost),
+    ):
+        with pytest.raises(ValueError, match=r"does not end in a dense layer.*append Dense\(1\)"):
+            make()
+
+
+@pytest.mark.host
+def test_values_of_f0_are_finite():
+    x, _, y = data()
+    cost, values = SquaredError(EmpiricalMeasure(x), y), np.zeros((N, C))
+    values[1] = np.nan
+    with pytest.raises(ValueError, match=r"^f0\(x\) has NaN or infinity in 1 of its 6 rows, first in row 1"):
+        GradientFlow(ntk.InfiniteNTK(NET), cost, f0=lambda z: values)
+
+
+@pytest.mark.host
+def test_matrices_that_are_not_positive_semidefinite_are_refused():
+    """By every flow, whatever the cost, and by the largest stable step."""
+    x, matrix = np.asarray([[0], [1]]), np.asarray([[1.0, 2.0], [2.0, 1.0]])
+    p_in = EmpiricalMeasure(x)
+    for cost in (SquaredError(p_in, np.ones(2)), Huber(p_in, np.ones(2), 1.0)):
+        with pytest.raises(np.linalg.LinAlgError, match="not positive semidefinite: its eigenvalues reach from -1"):
+            GradientFlow(ntk.Precomputed(matrix), cost)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive semidefinite"):
+        max_step(ntk.Precomputed(matrix), x)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("t", [1e-150, 1e-12, 1e-3])
+def test_flows_of_any_cost_at_short_times(t):
+    """c(t) = -t w d at first order: the time may be as short as it likes."""
+    x, _, y = data()
+    cost, kernel = Huber(EmpiricalMeasure(x), y, 1.0), ntk.InfiniteNTK(NET)
+    state = GradientFlow(kernel, cost).advance(t)
+    right = -t / len(x) * cost.representer(np.zeros_like(cost.y))
+    np.testing.assert_allclose(state.coefficients, right, rtol=0, atol=0.01 * np.max(np.abs(right)))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import ntk_array as ntk
 from ntk_array import EmpiricalNNGP, EmpiricalNTK, nn
 from ntk_array.nn.parameters import flatten
 
@@ -100,3 +101,46 @@ def test_the_sum_of_logits_sees_what_the_trace_does_not(backend, x):
     hidden = ("0",)
     trace = backend.host(EmpiricalNTK(net, twins, "trace", hidden)(x))
     backend.close(EmpiricalNTK(net, twins, "sum_of_logits", hidden)(x), 2 * trace, factor=20)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_are_finite(value):
+    net = ntk.nn.mlp((4,), 1, bias_std=0.1)
+    params = net.init(0, input_shape=3)
+    params[2]["bias"][0] = value
+    for kernel in (ntk.EmpiricalNTK, ntk.EmpiricalNNGP):
+        with pytest.raises(ValueError, match=r"^the parameter 2\.bias has NaN or infinity"):
+            kernel(net, params)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("shape", [(1, 4), (1,), (4, 1)])
+def test_biases_that_would_broadcast_are_refused(shape):
+    net = ntk.nn.mlp((4,), 1, bias_std=0.1)
+    params, x = net.init(0, input_shape=3), np.ones((2, 3))
+    params[0]["bias"] = np.ones(shape)
+    for call in (lambda: net(params, x), lambda: ntk.EmpiricalNTK(net, params)(x)):
+        with pytest.raises(ValueError, match=r"got parameters of another layer: weight .* and bias"):
+            call()
+
+
+@pytest.mark.host
+def test_a_transposed_weight_is_named():
+    net, x = ntk.nn.Dense(4), np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"weight \(3, 4\); its axes are \(outputs, features\): transpose it"):
+        net({"weight": np.ones((3, 4))}, x)
+
+
+@pytest.mark.host
+def test_a_vector_to_multiply_is_finite():
+    x, v = np.ones((2, 3)), np.asarray([1.0, np.nan])
+    with pytest.raises(ValueError, match=r"^v has NaN or infinity in 1 of its 2 rows"):
+        ntk.InfiniteNTK(ntk.nn.mlp((1,), 1)).matvec(x, None, v)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("slope", [np.nan, np.inf])
+def test_slopes_are_finite(slope):
+    with pytest.raises(ValueError, match="negative_slope must be finite"):
+        ntk.nn.LeakyReLU(slope)

@@ -86,5 +86,5 @@ def test_images_cannot_initialize_it():
 @pytest.mark.parametrize("other", [nn.Dense(4), nn.Dense(3, bias_std=1.0)])
 def test_parameters_of_another_layer(backend, other):
     x = backend.array(np.ones((2, 4)))
-    with pytest.raises(ValueError, match=r"^Dense\(width=3.* got parameters of another layer: a weight \(\d, 4\)"):
+    with pytest.raises(ValueError, match=r"^Dense\(width=3.* got parameters of another layer: weight \(\d, 4\)"):
         nn.Dense(3)(other.init(0, like=x), x)
