@@ -21,19 +21,64 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Conditional", "Polar", "ScalarFunction", "gaussian_mean", "rules_for"]
+__all__ = ["RADIUS", "Conditional", "Polar", "ScalarFunction", "gaussian_mean", "reach", "rules_for"]
 
-RADIUS = 9.5  # exp(-RADIUS^2 / 2) = 3e-20
+RADIUS = 9.5  # exp(-RADIUS^2 / 2) = 3e-20: where the range of bounded functions ends
+FARTHEST = 38.0  # exp(-FARTHEST^2 / 2) is the smallest number
+NEGLIGIBLE = 1e-20  # share of what is beyond the range in the largest value within it
 ENOUGH = 2**20  # nodes: fewer are done before threads have started
 MOST_THREADS = 8  # each takes up to 100 MB
 
 
 class ScalarFunction(NamedTuple):
-    """phi and its derivative on NumPy arrays, and where phi has kinks."""
+    """phi and its derivative on NumPy arrays, and where phi has kinks; ``both`` computes the two together."""
 
     function: Callable[[np.ndarray], np.ndarray]
     derivative: Callable[[np.ndarray], np.ndarray]
     breakpoints: tuple[float, ...]
+    both: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+
+    def pair(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """phi(x) and phi'(x)."""
+        return (self.function(x), self.derivative(x)) if self.both is None else self.both(x)
+
+
+def reach(phi: ScalarFunction, largest: float) -> float:
+    """How many standard deviations the integrals have to reach, for standard deviations up to the largest.
+
+    The integrand phi(s r)^2 r exp(-r^2 / 2) and that of the slope are then negligible beyond. Functions that grow, such
+    as exp, need more than bounded ones.
+
+    Raises
+    ------
+    ValueError
+        If phi or its derivative is NaN or infinite, or grows so fast that the expectations are.
+    """
+    r = np.linspace(0.0, FARTHEST, 1521)[1:]
+    points = np.concatenate([-largest * r[::-1], largest * r])
+    farthest = RADIUS
+    for name, f in (("the function", phi.function), ("its derivative", phi.derivative)):
+        with np.errstate(all="ignore"):
+            size = np.abs(f(points))
+        within = np.abs(points) <= largest * RADIUS
+        if not np.isfinite(size[within]).all():
+            bad = points[within][~np.isfinite(size[within])]
+            raise ValueError(
+                f"{name} is NaN or infinite at x = {bad[np.argmin(np.abs(bad))]:.3g}, within {RADIUS:g} of the largest "
+                f"standard deviation, {largest:.3g}: an activation must be finite everywhere"
+            )
+        with np.errstate(all="ignore"):
+            # In logarithms, because squares overflow before the density has made them small.
+            log = 2.0 * np.log(np.maximum(size[: len(r)][::-1], size[len(r) :])) + np.log(r) - 0.5 * r * r
+        log = np.where(np.isnan(log), math.inf, log)  # beyond the range a function may overflow
+        kept = np.flatnonzero(log > np.max(log[r <= RADIUS]) + math.log(NEGLIGIBLE))
+        farthest = max(farthest, float(r[kept[-1]]) if len(kept) else 0.0)
+        if farthest == FARTHEST:
+            raise ValueError(
+                f"{name} grows too fast: its Gaussian expectations at a standard deviation of {largest:.3g} are "
+                "infinite or overflow; make weight_std or the inputs smaller"
+            )
+    return farthest
 
 
 @dataclass(frozen=True)
@@ -47,11 +92,31 @@ class Polar:
     angles: int
     radii: int
     levels: int
+    radius: float = RADIUS
+
+    @property
+    def nodes(self) -> int:
+        """Of one angle t and one standard deviation."""
+        return 4 * self.angles * (2 * self.levels + 1) * self.radii * (self.levels + 1)
 
     def sample(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both expectations for all pairs of standard deviations (n,) at all angles (m,): each (m, n, n)."""
+        return self._sampled(phi, std, t, (1,))
+
+    def sample_mirrored(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same at the angles t (m,), then at pi - t in reverse order: each (2 m, n, n).
+
+        It takes as many values of phi as the angles t alone.
+        """
+        m, (value, slope) = len(t), self._sampled(phi, std, t, (1, -1))
+        return np.concatenate([value[:m], value[: m - 1 : -1]]), np.concatenate([slope[:m], slope[: m - 1 : -1]])
+
+    def _sampled(
+        self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray, signs: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """E[phi(u) phi(v)] and E[phi'(u) phi'(v)] at the angles, then where a sign is -1 with -v in place of v."""
         grades = 0.5 * 4.0 ** -np.arange(1.0, self.levels + 1)
-        r, r_weight = _panels(RADIUS * np.asarray([0.0, *(2 * grades), 1.0]), self.radii)
+        r, r_weight = _panels(self.radius * np.asarray([0.0, *(2 * grades), 1.0]), self.radii)
         r_weight = r_weight * r * np.exp(-0.5 * r * r)
         shares = np.asarray([0.0, *grades, *(1 - grades), 1.0])
         quarter = np.full((len(t), 1), math.pi / 2)
@@ -61,24 +126,27 @@ class Polar:
             for low, high, sign in ((t[:, None] - quarter, quarter, 1), (quarter, t[:, None] + quarter, -1))
         ]
 
-        def at_angle(k: int) -> tuple[np.ndarray, np.ndarray]:
-            value, slope = np.zeros((2, len(std), len(std)))
-            for angles, weights, sign in sectors:
+        def at_angle(k: int) -> np.ndarray:
+            """(2, signs, n, n): value and slope."""
+            grids = np.zeros((2, len(signs), len(std), len(std)))
+            for angles, weights, sector in sectors:
                 weight = np.multiply.outer(weights[k], r_weight) / (2 * math.pi)
                 u = np.multiply.outer(std, np.multiply.outer([np.cos(angles[k]), -np.cos(angles[k])], r))
-                for grid, f in ((value, phi.function), (slope, phi.derivative)):
-                    of_u = f(u)
-                    # Reflected at the middle of its sector, u / s1 is v / s2, or its negative where signs are opposite.
-                    of_v = of_u[:, ::sign, ::-1]
+                for grid, of_u in zip(grids, phi.pair(u), strict=True):
                     # A product for each ray: one with all nodes would be long and thin, and the threads of a BLAS that
                     # share such products wait for one another most of the time, for minutes on a busy machine.
-                    each_ray = (weight * of_u).transpose(1, 2, 0, 3) @ of_v.transpose(1, 2, 3, 0)
-                    grid += np.sum(each_ray, axis=(0, 1))
-            return value, slope
+                    weighted = (weight * of_u).transpose(1, 2, 0, 3)
+                    for one, sign in zip(grid, signs, strict=True):
+                        # Reflected at the middle of its sector, u / s1 is v / s2, or its negative where signs are
+                        # opposite.
+                        of_v = of_u[:, :: sector * sign, ::-1]
+                        one += np.sum(weighted @ of_v.transpose(1, 2, 3, 0), axis=(0, 1))
+            return grids
 
         nodes = len(std) * len(t) * len(r) * sectors[0][0].shape[1]
-        values, slopes = zip(*_mapped(at_angle, range(len(t)), nodes > ENOUGH), strict=True)
-        return np.stack(values), np.stack(slopes)
+        found = np.stack(list(_mapped(at_angle, range(len(t)), nodes > ENOUGH)), axis=2)
+        value, slope = found.reshape(2, -1, len(std), len(std))
+        return value, slope
 
 
 def _mapped(function: Callable[[int], Any], items: Iterable[int], parallel: bool) -> Iterable[Any]:
@@ -98,6 +166,7 @@ class Conditional:
     """
 
     nodes: int
+    radius: float = RADIUS
 
     def sample(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both expectations for all pairs of standard deviations (n,) at all angles (m,): each (m, n, n)."""
@@ -125,15 +194,17 @@ class Conditional:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Both expectations at points (s1, s2, t), each (n, 1)."""
         kinks = np.asarray(phi.breakpoints)
-        base = np.broadcast_to(RADIUS * np.asarray([-1.0, -0.4, 0.0, 0.4, 1.0]), (len(t), 5))
+        base = np.broadcast_to(self.radius * np.asarray([-1.0, -0.4, 0.0, 0.4, 1.0]), (len(t), 5))
         bends = (kinks / _away_from_zero(s2 * np.cos(t)))[..., None]
         width = (np.abs(np.tan(t)) * 4.0 ** np.arange(-1, 8))[:, None, :]
         toward = np.concatenate([bends - width, bends, bends + width], axis=2).reshape(len(t), -1)
-        x, x_weight = _panels(np.concatenate([base, kinks / _away_from_zero(s1), toward], axis=1), self.nodes)
+        edges = np.concatenate([base, kinks / _away_from_zero(s1), toward], axis=1)
+        x, x_weight = _panels(np.clip(edges, -self.radius, self.radius), self.nodes)
         level = x * np.cos(t)
         breaks = ((kinks / _away_from_zero(s2))[:, None, :] - level[..., None]) / _away_from_zero(np.sin(t))[..., None]
         base = np.broadcast_to(base[:, None, :], (*x.shape, base.shape[1]))
-        y, y_weight = _panels(np.concatenate([base, breaks], axis=2), self.nodes)
+        edges = np.concatenate([base, breaks], axis=2)
+        y, y_weight = _panels(np.clip(edges, -self.radius, self.radius), self.nodes)
         u, v = s1 * x, s2[..., None] * (level[..., None] + np.sin(t)[..., None] * y)
         x_weight = x_weight * np.exp(-0.5 * x * x) / (2 * math.pi)
         y_weight = y_weight * np.exp(-0.5 * y * y)
@@ -144,9 +215,9 @@ class Conditional:
 
 
 def _panels(edges: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes and weights of all panels between edges (..., E), within +-RADIUS when sorted."""
+    """Gauss-Legendre nodes and weights of all panels between edges (..., E) when sorted."""
     x, w = np.polynomial.legendre.leggauss(n)
-    edges = np.sort(np.clip(edges, -RADIUS, RADIUS), axis=-1)
+    edges = np.sort(edges, axis=-1)
     half = np.diff(edges) / 2
     kept = np.any(half > 0, axis=tuple(range(half.ndim - 1)))
     left, half = edges[..., :-1][..., kept, None], half[..., kept, None]
@@ -158,13 +229,31 @@ def _away_from_zero(x: np.ndarray) -> np.ndarray:
     return np.where(np.abs(x) < 1e-150, 1e-150, x)
 
 
-def rules_for(phi: ScalarFunction) -> list[Polar] | list[Conditional]:
-    """Rules of rising order; take the first that the next one confirms."""
+def rules_for(phi: ScalarFunction, largest: float = 1.0, rough: bool = False) -> list[Polar] | list[Conditional]:
+    """Rules of rising order for standard deviations up to the largest; take the first that the next one confirms.
+
+    Rough ones have half of the nodes along each axis, where functions change on short scales.
+    """
+    radius = reach(phi, largest)
     if any(b != 0.0 for b in phi.breakpoints):
-        return [Conditional(n) for n in (8, 12, 16, 20, 24)]
-    smooth = [Polar(16, 28, 0), Polar(24, 40, 0), Polar(32, 48, 0), Polar(48, 64, 0)]
+        return [Conditional(n, radius) for n in (8, 12, 16, 20, 24)]
+    # As many nodes for each standard deviation where the range is longer.
+    longer = radius / RADIUS
+    smooth = [
+        Polar(math.ceil(longer * angles), math.ceil(longer * radii), 0, radius)
+        for angles, radii in ((16, 28), (24, 40), (32, 48), (48, 64))
+    ]
+    # What a function does around 0 is as narrow as 1 / largest in units of the standard deviation. Coarser panels may
+    # all miss it, and agree.
+    least = max(1, math.ceil(math.log(max(largest, 1.0), 4.0)))
+    angles, radii = (14, 16) if rough else (20, 24)
     # Node counts alternate, or rules would agree on what they all get wrong far from u = 0 and v = 0.
-    return smooth + [Polar(20 + 4 * (levels % 2), 24 + 4 * (levels % 2), levels) for levels in (1, 2, 3, 4, 5)]
+    steep = [
+        Polar(angles + 4 * (levels % 2), math.ceil(longer * (radii + 4 * (levels % 2))), levels, radius)
+        for levels in range(least, least + 5)
+    ]
+    oscillating = [Polar(n, 4 * n // 3, 0, radius) for n in (96, 128, 192)]
+    return [*steep, *oscillating] if least > 2 else [*smooth, *steep, *oscillating]
 
 
 def gaussian_mean(phi: ScalarFunction, std: np.ndarray, nodes: int, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -173,12 +262,14 @@ def gaussian_mean(phi: ScalarFunction, std: np.ndarray, nodes: int, chunk: int =
     Panels of ``nodes`` each end at the kinks, and shrink towards 0, where steep functions change. The derivative is
     E[phi'(s z) z] / (2 s), by the chain rule; where s = 0 it is set to 0.
     """
-    base = RADIUS * np.asarray([0.0, *(4.0 ** -np.arange(12.0))])
+    radius = reach(phi, float(np.max(std, initial=0.0)))
+    base = radius * np.asarray([0.0, *(4.0 ** -np.arange(12.0))])
     base, kinks = np.concatenate([-base[1:], base]), np.asarray(phi.breakpoints)
     mean, slope = np.empty((2, len(std)))
     for start in range(0, len(std), chunk):
         s = std[start : start + chunk, None]
-        z, weight = _panels(np.concatenate([np.tile(base, (len(s), 1)), kinks / _away_from_zero(s)], axis=1), nodes)
+        edges = np.concatenate([np.tile(base, (len(s), 1)), kinks / _away_from_zero(s)], axis=1)
+        z, weight = _panels(np.clip(edges, -radius, radius), nodes)
         weight = weight * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
         mean[start : start + chunk] = np.sum(weight * phi.function(s * z), axis=1)
         along = np.sum(weight * z * phi.derivative(s * z), axis=1)

@@ -2,13 +2,16 @@
 
 import json
 import math
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
 
 import ntk_array as ntk
+from ntk_array import nn
+from ntk_array._array.namespace import standard_namespace
 from ntk_array.infinite.covariance import Covariance
 from ntk_array.infinite.dual import DirectDual, DualTable, std_range
 
@@ -280,3 +283,94 @@ def test_whole_networks_on_every_library(backend, name):
         block = backend.host(kernel(x))
         assert np.max(np.abs(block[i, j] - r[key]) / r[f"{key}_scale"]) < 200 * backend.eps
         assert (block == block.T).all()
+
+
+def elementwise(f, derivative, **options):
+    return nn.Elementwise(lambda xp, x: f(x), lambda xp, x: derivative(x), **options)
+
+
+def power(p):
+    return elementwise(lambda x: x**p, lambda x: p * x ** (p - 1), name=f"x^{p}")
+
+
+def double_factorial(n):
+    return math.prod(range(n, 0, -2))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("std", [0.5, 1.0, 2.0, 4.0, 5.0])
+def test_the_error_of_functions_that_grow_is_stated(std):
+    """E[exp(u) exp(v)] = exp((k11 + k22) / 2 + k12), at standard deviations where the tail decides."""
+    kernel = ntk.InfiniteNNGP(nn.Sequential(nn.Dense(1, std), elementwise(np.exp, np.exp), nn.Dense(1)))
+    k = std**2 * CIRCLE @ CIRCLE.T / 2
+    right = np.exp(std**2 / 2 + k)
+    error = np.max(np.abs(kernel(CIRCLE) - right)) / np.max(right)
+    assert error <= kernel.quadrature_error(CIRCLE) < 1e-12
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("p", [4, 8, 12])
+def test_the_error_of_powers_is_stated(p):
+    """E[u^(2 p)] = (2 p - 1)!! and E[u^p] = (p - 1)!! at a standard deviation of 1."""
+    x = np.asarray([[1.0, 1.0], [1.0, -1.0]])
+    kernel = ntk.InfiniteNNGP(nn.Sequential(nn.Dense(1), power(p), nn.Dense(1)))
+    together, apart = double_factorial(2 * p - 1), double_factorial(p - 1) ** 2
+    right = np.asarray([[together, apart], [apart, together]])
+    assert np.max(np.abs(kernel(x) - right)) / together <= kernel.quadrature_error(x) < 1e-12
+
+
+@pytest.mark.host
+def test_errors_of_layers_add_up():
+    """Tables of a function whose dual is known in closed form, three layers deep."""
+    gelu, host = nn.GELU(), standard_namespace(np)
+    phi = elementwise(partial(gelu.function, host), partial(gelu.derivative, host))
+    table, exact = (
+        ntk.InfiniteNTK(nn.mlp((1, 1, 1), 1, activation=activation, weight_std=1.5)) for activation in (phi, gelu)
+    )
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    scale = np.sqrt(exact.diag(x))
+    assert np.max(np.abs(table(x) - exact(x)) / np.outer(scale, scale)) <= table.quadrature_error(x) < 1e-11
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("std", [200.0, 1000.0])
+def test_saturating_functions_of_raw_data(std):
+    """tanh at an angle of 0 and pi / 2, where the expectations are integrals in one variable."""
+
+    def mean(f):
+        with mpmath.workdps(30):
+            panels = [0, 1, 3, 8, 20, 60, std, 3 * std, 6 * std, 12 * std]
+            half = mpmath.quad(lambda u: f(u) * mpmath.exp(-((u / std) ** 2) / 2), panels)
+            return float(2 * half / (std * mpmath.sqrt(2 * mpmath.pi)))
+
+    stds, angles = np.full(2, std), np.asarray([0.0, math.pi / 2])
+    dual, error = evaluate(ACTIVATIONS["tanh"], np.asarray, stds, stds, angles)
+    value, slope = mean(lambda u: mpmath.tanh(u) ** 2), mean(lambda u: mpmath.sech(u) ** 4)
+    assert error < 1e-9
+    assert np.max(np.abs(dual.value - [value, 0.0])) / value <= error
+    assert np.max(np.abs(dual.slope - [slope, mean(lambda u: mpmath.sech(u) ** 2) ** 2])) / slope <= error
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("f", "derivative", "message"),
+    [
+        (np.sqrt, lambda x: 0.5 / np.sqrt(x), r"the function is NaN or infinite at x = -.*: an activation must be"),
+        (np.sin, lambda x: np.where(x > 2.0, np.nan, np.cos(x)), r"its derivative is NaN or infinite at x = 2"),
+        (lambda x: np.exp(x * x), lambda x: 2 * x * np.exp(x * x), "grows too fast: its Gaussian expectations at"),
+    ],
+    ids=["sqrt", "nan", "exp(x^2)"],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_functions_without_expectations_are_refused(f, derivative, message):
+    with pytest.raises(ValueError, match=message):
+        ntk.InfiniteNNGP(nn.Sequential(nn.Dense(1), elementwise(f, derivative), nn.Dense(1)))(CIRCLE)
+
+
+@pytest.mark.host
+def test_a_fast_oscillation_is_integrated():
+    """sin(6 u) is sin at inputs six times as large; of unequal norm, so that the table has three variables."""
+    w, x = 6.0, np.asarray([[1.0, 0.3], [0.2, -0.9], [-1.0, 0.5]])
+    wave = elementwise(lambda u: np.sin(w * u), lambda u: w * np.cos(w * u))
+    kernel, exact = (ntk.InfiniteNNGP(nn.Sequential(nn.Dense(1), phi, nn.Dense(1))) for phi in (wave, nn.Sin()))
+    assert np.max(np.abs(kernel(x) - exact(w * x))) / 0.5 <= kernel.quadrature_error(x) < 1e-10
