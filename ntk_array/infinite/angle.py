@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .._array.namespace import Array, home
 
-__all__ = ["Term", "cosine_of", "over_root", "sine_of_cosine", "sine_of_sum", "versine"]
+__all__ = ["Move", "Term", "cosine_of", "over_root", "sine_of_cosine", "sine_of_sum", "turn_of_sum", "versine"]
 
 
 ROOT_HALF = math.sqrt(0.5)
@@ -26,6 +26,14 @@ class Term(NamedTuple):
     k22: Array
     cosine: Array | float
     sine: Array | None = None
+
+
+class Move(NamedTuple):
+    """How a term changes: the logarithms of its standard deviations, and its angle."""
+
+    log_s1: Array
+    log_s2: Array
+    turn: Array
 
 
 def over_root(k: Array) -> Array:
@@ -91,3 +99,31 @@ def sine_of_sum(
     # Rounding of differences of squares is the only way to a negative number.
     h = xp.clip(h, min=0.0) if means else h
     return xp.sqrt(h * (2.0 - h))
+
+
+def turn_of_sum(terms: Sequence[Term], moves: Sequence[Move], k12: Array, k11: Array, k22: Array) -> Array:
+    """The change of the angle T of :func:`sine_of_sum`, for uncorrelated terms that change.
+
+    With a = 1 - cos t where cos T is positive and 1 + cos t elsewhere, h = sum r1 r2 a + (r1 - r2)^2 / 2 is small where
+    sin T is, and so is every part of its change
+
+        dh = sum d(r1 r2) a +- r1 r2 sin t dt + (r1 - r2) d(r1 - r2) = +- sin T dT.
+
+    The change of k12, divided by sin T, would be rounding divided by rounding near T = 0. Where T is 0, it stays 0.
+    """
+    over1, over2 = over_root(k11), over_root(k22)
+    xp = home(k12).xp
+    side = xp.where(k12 < 0, -1.0 * xp.ones_like(k12), xp.ones_like(k12))
+    roots = [(xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2) for term in terms]
+    # d log sqrt(k11) = sum r1^2 d log s1.
+    total1 = sum(r1 * r1 * move.log_s1 for (r1, _), move in zip(roots, moves, strict=True))
+    total2 = sum(r2 * r2 * move.log_s2 for (_, r2), move in zip(roots, moves, strict=True))
+    change: Array = 0.0
+    for term, move, (r1, r2) in zip(terms, moves, roots, strict=True):
+        small, size = versine(term.cosine, term.sine)
+        apart = small + (size - side * term.cosine)
+        d1, d2 = move.log_s1 - total1, move.log_s2 - total2
+        change = change + r1 * r2 * (d1 + d2) * apart + (r1 - r2) * (r1 * d1 - r2 * d2)
+        change = change + side * r1 * r2 * term.sine * move.turn
+    sine = sine_of_sum(terms, [], k12, k11, k22)
+    return xp.where(sine > 0, side * change / xp.where(sine > 0, sine, 1.0), 0.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
-from .angle import Term, cosine_of, sine_of_sum, versine
+from .angle import Move, Term, cosine_of, sine_of_sum, turn_of_sum, versine
 
 __all__ = ["Covariance", "Direction", "Rows"]
 
@@ -52,6 +52,11 @@ class Covariance:
         None where only the NNGP is wanted.
     sine : array of the shape of k12, optional
         The sine of the angle between the two, where it is known better than from its cosine: see :mod:`.angle`.
+    gap : array of the shape of k12, optional
+        k11 + k22 - 2 |k12|, where it is known better than from this difference: E(u - v)^2 for the two values u and v,
+        or E(u + v)^2 where k12 is negative. Far from the origin kernels may depend on it alone.
+    turn : array of the shape of k12, optional
+        In the change of a state, the change of the angle, where it is known better than from those of covariances.
     mean1, mean2 : array of the shapes of k11 and k22, optional
         The means over features. Only sums of values that are not centred ask for them.
     """
@@ -61,20 +66,22 @@ class Covariance:
     k22: Array
     ntk: Array | None = None
     sine: Array | None = None
+    gap: Array | None = None
+    turn: Array | None = None
     mean1: Array | None = None
     mean2: Array | None = None
 
     def to(self, **changes: Any) -> Covariance:
-        """A copy with some attributes changed. The angle is dropped where covariances change and no sine is given."""
+        """A copy with some attributes changed. What is not given anew is dropped of what depends on covariances."""
         # A stale angle would be silently wrong. To compute it again from the cosine costs half of the digits at most.
-        if "sine" not in changes and not changes.keys().isdisjoint(("k12", "k11", "k22")):
-            changes["sine"] = None
+        if not changes.keys().isdisjoint(("k12", "k11", "k22")):
+            changes = {"sine": None, "gap": None, "turn": None} | changes
         return replace(self, **changes)
 
     @classmethod
     def of_pairs(cls, k: Array, ntk: Array | None, sine: Array | None, mean: Array | None = None) -> Covariance:
         """The state of inputs with themselves, of these variances (N,); as a change, without a sine."""
-        return cls(k, k, k, ntk, sine, mean, mean)
+        return cls(k, k, k, ntk, sine, mean1=mean, mean2=mean)
 
     @property
     def paired(self) -> bool:
@@ -86,7 +93,8 @@ class Covariance:
         k12, ntk = factor * self.k12, None if self.ntk is None else factor * self.ntk
         if self.paired:
             return Covariance.of_pairs(k12, ntk, self.sine)
-        return Covariance(k12, factor * self.k11, factor * self.k22, ntk, self.sine)
+        gap = None if self.gap is None else factor * self.gap
+        return Covariance(k12, factor * self.k11, factor * self.k22, ntk, self.sine, gap, self.turn)
 
     def plus(self, other: Covariance | float) -> Covariance:
         """The state of the sum with independent values: those of another state, or one random constant (a bias) of
@@ -99,12 +107,14 @@ class Covariance:
         k12 = self.k12 + other
         if self.paired:
             return Covariance.of_pairs(k12, self.ntk, self.sine)
-        k11, k22, sine = self.k11 + other, self.k22 + other, None
+        k11, k22, sine, gap = self.k11 + other, self.k22 + other, None, None
         if self.sine is not None:
             full_like = home(self.k12).xp.full_like
             constant = Term(full_like(self.k11, other), full_like(self.k22, other), 1.0)
             sine = sine_of_sum([self.term(), constant], [], k12, k11, k22)
-        return Covariance(k12, k11, k22, self.ntk, sine)
+        if self.gap is not None:
+            gap = self.gap + 4.0 * home(k12).xp.clip(-self.k12, min=0.0, max=other)
+        return Covariance(k12, k11, k22, self.ntk, sine, gap)
 
     def learned(self, share: Array) -> Covariance:
         """With the share of parameters that are trained added to the NTK, where there is one."""
@@ -132,8 +142,35 @@ class Covariance:
         if all(state.sine is not None for state in states):
             sine = sine_of_sum([state.term() for state in states], means, k12, k11, k22)
             # A zero row is orthogonal to everything.
-            sine = home(sine).xp.where(k11 * k22 > 0, sine, 1.0)
-        return Covariance(k12, k11, k22, ntk, sine)
+            where = home(sine).xp.where
+            sine = where(k11 > 0, where(k22 > 0, sine, 1.0), 1.0)
+        gap = None
+        if not means and all(state.gap is not None for state in states):
+            gap = _gap_of_sum([(state.k12, state.gap) for state in states])
+        return Covariance(k12, k11, k22, ntk, sine, gap)
+
+    def difference(self) -> Array:
+        """k11 + k22 - 2 |k12|: the gap, or the best that is known of it."""
+        if self.gap is not None:
+            return self.gap
+        xp = home(self.k12).xp
+        if self.paired:
+            return xp.zeros_like(self.k12)
+        s1, s2 = xp.sqrt(self.k11), xp.sqrt(self.k22)
+        return (s1 - s2) ** 2 + 2.0 * s1 * s2 * self.versine()[0]
+
+    def difference_change(self, change: Covariance) -> Array:
+        """How :meth:`difference` changes, from the changes of its square (s1 - s2)^2 + 2 s1 s2 (1 - |cos t|)."""
+        xp = home(self.k12).xp
+        dlog_s1, dlog_s2, dt = self.angle_change(change)
+        if self.paired:
+            return xp.zeros_like(self.k12)
+        s1, s2 = xp.sqrt(self.k11), xp.sqrt(self.k22)
+        cosine, sine = self.cosine_and_sine()
+        # Where both inputs are stretched alike, as by weights, the gap is too.
+        alike, unlike = 0.5 * (dlog_s1 + dlog_s2), 0.5 * (dlog_s1 - dlog_s2)
+        turned = xp.sign(cosine) * sine * dt
+        return 2.0 * alike * self.difference() + 2.0 * (self.k11 - self.k22) * unlike + 2.0 * s1 * s2 * turned
 
     def cosine_and_sine(self) -> tuple[Array, Array]:
         """The cosine and the sine of the angle t between the two inputs of each entry.
@@ -173,13 +210,15 @@ class Covariance:
         # With k = s^2, d log s = dk / (2 k). With k12 = s1 s2 cos t, d cos t = dk12 / (s1 s2) - cos t d log (s1 s2),
         # and dt = -d cos t / sin t.
         dlog_s1, dlog_s2 = ratio_or_zero(change.k11, 2.0 * self.k11), ratio_or_zero(change.k22, 2.0 * self.k22)
+        if change.turn is not None:
+            return dlog_s1, dlog_s2, change.turn
         scale = xp.sqrt(self.k11) * xp.sqrt(self.k22)  # the root of the product could overflow
         dcosine = ratio_or_zero(change.k12, scale) - cosine * (dlog_s1 + dlog_s2)
         return dlog_s1, dlog_s2, -ratio_or_zero(dcosine, sine)
 
     def facing(self, one: Rows, two: Rows) -> Covariance:
         """The same between batches with these rows, whose angles are known to agree: nothing else changes."""
-        return Covariance(self.k12, one.variance, two.variance, self.ntk, self.sine, one.mean, two.mean)
+        return replace(self, k11=one.variance, k22=two.variance, mean1=one.mean, mean2=two.mean)
 
     def rows(self) -> Rows:
         """The variances and means of pairs, (N, 1)."""
@@ -189,11 +228,41 @@ class Covariance:
         """The derivative of a state that depends on nothing: zeros."""
         zeros = home(self.k12).xp.zeros_like
         ntk, mean1, mean2 = (None if a is None else zeros(a) for a in (self.ntk, self.mean1, self.mean2))
-        return Covariance(zeros(self.k12), zeros(self.k11), zeros(self.k22), ntk, None, mean1, mean2)
+        k12 = zeros(self.k12)
+        return Covariance(k12, zeros(self.k11), zeros(self.k22), ntk, mean1=mean1, mean2=mean2, turn=k12)
 
     def term(self) -> Term:
         """What :func:`.angle.sine_of_sum` needs of a term."""
         return Term(self.k11, self.k22, *self.cosine_and_sine())
+
+    def constant(self, variance: float) -> Covariance:
+        """The state of a random constant of this variance for the same inputs; of a change, that of the variance."""
+        full_like, zeros = home(self.k12).xp.full_like, home(self.k12).xp.zeros_like(self.k12)
+        k12, k11, k22 = (full_like(k, variance) for k in (self.k12, self.k11, self.k22))
+        return Covariance(k12, k11, k22, sine=zeros, turn=zeros)
+
+    @staticmethod
+    def turn_of_total(states: Sequence[Covariance], changes: Sequence[Covariance]) -> Array | None:
+        """The change of the angle of a sum of independent values; None where that of a term is not known."""
+        if states[0].paired or any(state.sine is None for state in states):
+            return None
+        if any(change.turn is None for change in changes):
+            return None
+        terms = [state.term() for state in states]
+        moves = [Move(*state.angle_change(change)) for state, change in zip(states, changes, strict=True)]
+        return turn_of_sum(terms, moves, *(_sum([getattr(s, k) for s in states]) for k in ("k12", "k11", "k22")))
+
+
+def _gap_of_sum(terms: Sequence[tuple[Array, Array]]) -> Array:
+    """The gap of a sum of independent terms, from the covariance k and the gap of each.
+
+    E(u - v)^2 and E(u + v)^2 add up. A term has gap + 4 max(-k, 0) for one and gap + 4 max(k, 0) for the other; the sum
+    takes the smaller of the two totals. No difference of large numbers is taken.
+    """
+    xp = home(terms[0][0]).xp
+    below = _sum([xp.clip(-k, min=0.0) for k, _ in terms])
+    above = _sum([xp.clip(k, min=0.0) for k, _ in terms])
+    return _sum([gap for _, gap in terms]) + 4.0 * xp.minimum(below, above)
 
 
 def _sum(arrays: Sequence[Array]) -> Array:

@@ -1,6 +1,9 @@
 """Batches of inputs, and the state between two of them: where every recursion starts."""
 
+from collections.abc import Callable
 from typing import NamedTuple
+
+import numpy as np
 
 from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home, to_host, true_indices
@@ -18,21 +21,31 @@ class Inputs(NamedTuple):
 
     Attributes
     ----------
+    x : array (N, d)
+        The batch.
     scaled : array (N, d)
         x / sqrt(d).
     variance : array (N, 1)
         |x|^2 / d.
     """
 
+    x: Array
     scaled: Array
     variance: Array
 
     @classmethod
     def of(cls, x: Array) -> "Inputs":
-        """Of a batch (N, d)."""
+        """Of a batch (N, d). ValueError where the squares of its numbers overflow."""
         # Scaled before it is squared: the variance of d features does not grow with d, and overflows later.
-        scaled = x / x.shape[1] ** 0.5
-        return cls(scaled, home(x).xp.sum(scaled * scaled, axis=1, keepdims=True))
+        scaled, xp = x / x.shape[1] ** 0.5, home(x).xp
+        with np.errstate(over="ignore"):
+            variance = xp.sum(scaled * scaled, axis=1, keepdims=True)
+        if not to_host(xp.isfinite(xp.max(variance))):
+            raise ValueError(
+                f"the inputs are too large: squares of numbers up to {float(to_host(xp.max(xp.abs(x)))):.0e} overflow "
+                f"{home(x).dtype}; scale the features, or use float64 if they are float32"
+            )
+        return cls(x, scaled, variance)
 
     def mean(self) -> Array:
         """The mean over the features, (N, 1)."""
@@ -40,7 +53,7 @@ class Inputs(NamedTuple):
         return home(self.scaled).xp.sum(self.scaled, axis=1, keepdims=True) / d**0.5
 
 
-def between(one: Inputs, two: Inputs | None, *, ntk: bool) -> Covariance:
+def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False) -> Covariance:
     """The state of inputs (N1, d) and (N2, d): <x, x'> / d. The inputs are fixed: their NTK is zero.
 
     None means that both are the same batch: the diagonal of k12 is then k11 to the last bit, so that the angle there is
@@ -51,7 +64,8 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool) -> Covariance:
     k12 = with_diagonal(k12, one.variance[:, 0]) if two is None else k12
     # Inputs are not trained.
     zeros = home(k12).xp.zeros_like(k12) if ntk else None
-    return Covariance(k12, one.variance, other.variance.T, zeros, _sine(one, two, k12))
+    apart = _gap(one, other, k12) if gap else None
+    return Covariance(k12, one.variance, other.variance.T, zeros, _sine(one, two, k12), apart)
 
 
 def pairs(one: Inputs, *, ntk: bool) -> Covariance:
@@ -83,20 +97,49 @@ def _with_small_ones(sine: Array, one: Inputs, two: Inputs, k12: Array) -> Array
     limit = 0.1 if where.eps < 1e-10 else 0.4
     if float(to_host(xp.min(sine))) >= limit:
         return sine
-    near = xp.reshape(sine < limit, (-1,))
     u, v = one.scaled * over_root(one.variance), two.scaled * over_root(two.variance)
+
+    def sine_of_gap(squares: Array) -> Array:
+        return xp.sqrt(0.5 * squares * (2.0 - 0.5 * squares))
+
+    return _recomputed(sine, sine < limit, u, v, k12, sine_of_gap)
+
+
+def _gap(one: Inputs, two: Inputs, k12: Array) -> Array:
+    """|x - x'|^2 / d, or |x + x'|^2 / d where k12 is negative, to a small multiple of rounding (N1, N2).
+
+    From inner products of inputs moved to one centre, and from the differences themselves where they are smaller than
+    the distances from that centre.
+    """
+    xp, d = home(k12).xp, one.x.shape[1]
+    centre = xp.mean(one.x, axis=0, keepdims=True)
+    u, v = (one.x - centre) / d**0.5, (two.x - centre) / d**0.5
+    size_u, size_v = xp.sum(u * u, axis=1, keepdims=True), xp.sum(v * v, axis=1, keepdims=True).T
+    centred = size_u + size_v
+    size = xp.where(k12 < 0, one.variance + two.variance.T, centred)
+    gap = size - 2.0 * xp.where(k12 < 0, -k12, u @ v.T)
+    return _recomputed(gap, gap < 0.1 * size, one.x, two.x, k12, lambda squares: squares / d)
+
+
+def _recomputed(
+    values: Array, near: Array, u: Array, v: Array, k12: Array, of_squares: Callable[[Array], Array]
+) -> Array:
+    """The values (N1, N2), with a function of |u - v|^2, or |u + v|^2 where k12 is negative, at the near entries."""
+    xp = home(k12).xp
+    near = xp.reshape(near, (-1,))
     entries = true_indices(near)
     count, features = entries.shape[0], u.shape[1]
+    if not count:
+        return values
     chunk = max(min(CHUNK, 2 * k12.shape[0] * k12.shape[1]) // features, 1)  # at most two blocks
     pieces = []
     for start in range(0, count, chunk):
         at = entries[start : min(start + chunk, count)]
         rows, columns = at // k12.shape[1], at % k12.shape[1]
-        side = xp.sign(xp.take(xp.reshape(k12, (-1,)), at))[:, None]
-        gap = xp.take(u, rows, axis=0) - side * xp.take(v, columns, axis=0)
-        half = 0.5 * xp.sum(gap * gap, axis=1)
-        pieces.append(xp.sqrt(half * (2.0 - half)))
+        side = 1.0 - 2.0 * xp.astype(xp.take(xp.reshape(k12, (-1,)), at) < 0, k12.dtype)
+        difference = xp.take(u, rows, axis=0) - side[:, None] * xp.take(v, columns, axis=0)
+        pieces.append(of_squares(xp.sum(difference * difference, axis=1)))
     small = xp.concat(pieces)
-    # The k-th near entry takes the k-th small sine.
+    # The k-th near entry takes the k-th small value.
     number = xp.clip(xp.cumulative_sum(xp.astype(near, xp.int64)) - 1, min=0)
-    return xp.where(xp.reshape(near, sine.shape), xp.reshape(xp.take(small, number), sine.shape), sine)
+    return xp.where(xp.reshape(near, values.shape), xp.reshape(xp.take(small, number), values.shape), values)

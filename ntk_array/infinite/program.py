@@ -11,67 +11,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
-from .._array.namespace import Array, home
+import numpy as np
+
+from .._array.namespace import Array, home, to_host
 from .._formula.compilers import Compiler, compiled, compiler_for
 from .._formula.formula import COLUMN, ENTRY, ROW
 from .covariance import Covariance, Direction, Rows
 from .dual import std_range
 from .inputs import Inputs, pairs
 from .signal import Signal
+from .steps import Limit, Step, Steps
 
-__all__ = ["Limit", "Program", "Step", "Steps", "Walk"]
+__all__ = ["Program", "Walk"]
 
 Read = Literal["ntk", "k12"]
 """What is asked of the last place."""
-ENTRIES = ("k12", "ntk", "sine")
-AXES = {"k12": ENTRY, "k11": ROW, "k22": COLUMN, "ntk": ENTRY, "sine": ENTRY, "mean1": ROW, "mean2": COLUMN}
-
-
-class Limit(Protocol):
-    """What a step asks of a layer; see :class:`ntk_array.nn.Layer`."""
-
-    numerical: bool
-    quadrature_error: float
-
-    def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance: ...
-    def limit_change(
-        self,
-        states: Sequence[Covariance],
-        changes: Sequence[Covariance],
-        signals: Sequence[Signal],
-        direction: Direction,
-    ) -> Covariance: ...
-    def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array: ...
-    def limit_mean_change(
-        self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
-    ) -> Array: ...
-    def asks_for_means(self, signals: Sequence[Signal]) -> bool: ...
-    def fitted(self, smallest: float, largest: float) -> Any: ...
-    def unroll(self, steps: Steps, place: int) -> int: ...
-
-
-class Step(NamedTuple):
-    """A layer, the places of the states that it acts on, and the facts there."""
-
-    layer: Limit
-    sources: tuple[int, ...]
-    signals: tuple[Signal, ...]
-
-
-class Steps:
-    """Steps in the making, and the facts at every place so far."""
-
-    def __init__(self, inputs: Signal) -> None:
-        self.steps: list[Step] = []
-        self.signals = [inputs]
-
-    def add(self, layer: Limit, sources: Sequence[int], after: Signal) -> int:
-        """Append a step whose result has these facts; its place."""
-        self.steps.append(Step(layer, tuple(sources), tuple(self.signals[source] for source in sources)))
-        self.signals.append(after)
-        return len(self.steps)
+ENTRIES = ("k12", "ntk", "sine", "gap")
+AXES = {
+    "k12": ENTRY,
+    "k11": ROW,
+    "k22": COLUMN,
+    "ntk": ENTRY,
+    "sine": ENTRY,
+    "gap": ENTRY,
+    "mean1": ROW,
+    "mean2": COLUMN,
+}
 
 
 class Walk(NamedTuple):
@@ -107,22 +74,44 @@ class Program:
         obstacle = steps.signals[-1].obstacle
         if obstacle is not None:
             raise ValueError(obstacle)
-        return cls(tuple(steps.steps), tuple(steps.signals))
+        kinks = [step.layer.kinked for step in steps.steps]
+        marked = (step._replace(before_kink=any(kinks[i + 1 :])) for i, step in enumerate(steps.steps))
+        return cls(tuple(marked), tuple(steps.signals))
 
     @property
     def numerical(self) -> bool:
         """Whether a step needs tables."""
         return any(step.layer.numerical for step in self.steps)
 
-    @property
-    def quadrature_error(self) -> float:
-        """The largest estimated relative error of the tables."""
-        return max((step.layer.quadrature_error for step in self.steps), default=0.0)
+    def quadrature_error(self, inputs: Inputs, ntk: bool) -> float:
+        """A bound for the error that tables bring to the kernel between these inputs, relative to its diagonal.
+
+        The inputs are walked again with every table off by its own error, all to the same side, in a multiple that
+        rounding does not hide. What that does to the diagonal is taken to hold for all entries.
+        """
+        worst = max((step.layer.quadrature_error for step in self.steps), default=0.0)
+        if not worst:
+            return 0.0
+        exact = self.paired(pairs(inputs, ntk=ntk))[-1]
+        unit = 1e-6 / worst
+        states = [pairs(inputs, ntk=ntk)]
+        for place, step in enumerate(self.steps, start=1):
+            after, off = self._paired_step(place, step, states), 1.0 + unit * step.layer.quadrature_error
+            ntk_off = None if after.ntk is None else off * after.ntk
+            states.append(Covariance.of_pairs(off * after.k12, ntk_off, after.sine, after.mean1))
+        one, two = (to_host(s.ntk if ntk else s.k12).astype(np.float64) for s in (exact, states[-1]))
+        change = np.abs(two - one)[one > 0] / one[one > 0]
+        return max(worst, float(np.max(change, initial=0.0)) / unit)
 
     @property
     def means(self) -> bool:
         """Whether a step asks for means over features."""
         return any(step.layer.asks_for_means(step.signals) for step in self.steps)
+
+    @property
+    def gaps(self) -> bool:
+        """Whether a step asks for the gap between values."""
+        return any(step.layer.reads_gap for step in self.steps)
 
     def fitted(self, inputs: Inputs, tables: dict[Any, Any], margin: float = 0.0) -> Program:
         """The program with tables for these inputs and no others; those that are there already are taken over.
@@ -197,9 +186,9 @@ class Program:
             stretch = None if compiler is None else self._stretch(place, states, compiler, read)
             if stretch is None:
                 step = self.steps[place - 1]
-                after = step.layer.limit([states[source] for source in step.sources], step.signals)
-                states[place] = after.facing(one[place], two[place])
-                last = place
+                sources = [states[source] for source in step.sources]
+                after = step.layer.limit(sources, step.signals).facing(one[place], two[place])
+                states[place], last = step.with_sine(after, sources), place
             else:
                 last = place + stretch.count - 1
                 stretch.run(place, states, one, two)
@@ -216,8 +205,8 @@ class Program:
         for place, step in enumerate(self.steps, start=1):
             here, moved = [states[source] for source in step.sources], [changes[source] for source in step.sources]
             change = step.layer.limit_change(here, moved, step.signals, direction)
-            after = step.layer.limit(here, step.signals)
-            states.append(after.facing(one.rows[place], two.rows[place].as_columns()))
+            after = step.layer.limit(here, step.signals).facing(one.rows[place], two.rows[place].as_columns())
+            states.append(step.with_sine(after, here))
             changes.append(change.facing(one.changes[place], two.changes[place].as_columns()))
             for source in self._finished[place]:
                 states[source] = changes[source] = None
@@ -262,7 +251,12 @@ class Program:
             needed = () if ends else tuple(source - place for source in self._alive[behind] if source >= place)
             try:
                 doing = tuple(
-                    (*_contents(step.layer), step.signals, *(source - place for source in step.sources))
+                    (
+                        *_contents(step.layer),
+                        step.signals,
+                        step.before_kink,
+                        *(source - place for source in step.sources),
+                    )
                     for step in self.steps[place - 1 : behind - 1]
                 )
                 number = numbers.setdefault((doing, needed, ends), len(numbers))
@@ -298,7 +292,9 @@ class Program:
         later = {source for step in self.steps[last:] for source in step.sources}
         rows = [name for name in AXES if AXES[name] != ENTRY and (self.means or not name.startswith("mean"))]
         places = [(place, name) for place in outer for name in names[place]]
-        places += [(place, name) for place in inner[:-1] for name in rows if self._has_rows(place, name)]
+        # Those of the last place are those of its batches already, unless its angle is computed from them.
+        known = inner if self.steps[last - 1].before_kink else inner[:-1]
+        places += [(place, name) for place in known for name in rows if self._has_rows(place, name)]
         computed: list[tuple[int, str]] = []
 
         def function(*symbols: Any) -> list[Any]:
@@ -306,9 +302,10 @@ class Program:
             states = {place: Covariance(**{n: arrays[place, n] for n in names[place]}) for place in outer}
             for place in inner:
                 step = self.steps[place - 1]
-                after = step.layer.limit([states[source] for source in step.sources], step.signals)
-                own = {name: arrays.get((place, name)) for name in rows}
-                states[place] = replace(after, **own)
+                k11, k22, mean1, mean2 = (arrays.get((place, name)) for name in ("k11", "k22", "mean1", "mean2"))
+                sources = [states[source] for source in step.sources]
+                after = step.layer.limit(sources, step.signals).facing(Rows(k11, mean1), Rows(k22, mean2))
+                states[place] = step.with_sine(after, sources)
             # Arrays that a layer hands on unchanged are found by identity. They need no pass over memory.
             handed = {id(array): key for key, array in arrays.items()}
             results = []

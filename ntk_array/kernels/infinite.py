@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -66,9 +67,16 @@ class _Infinite(Kernel):
             programs[shape] = Program.of(self.net, shape)
         return programs[shape]
 
+    def net_with_other_outputs(self, x: Array) -> Layer | None:
+        return None if self.program(x.shape[1:]).signals[-1].gaussian else self.net
+
     def quadrature_error(self, x: Array) -> float:
-        """The largest estimated relative error of a dual activation at these inputs; 0.0 for closed forms."""
-        return self.fitted(Inputs.of(inputs("x", x))).quadrature_error
+        """A bound for the error of the kernel at these inputs that comes from duals without a closed form.
+
+        It is relative to sqrt(K(x, x) K(x', x')), and 0.0 where all duals are closed forms. Rounding is not in it.
+        """
+        one = Inputs.of(inputs("x", x))
+        return self.fitted(one).quadrature_error(one, self.is_ntk)
 
     def fitted(self, *batches: Inputs, margin: float = 0.0) -> Program:
         """The program with tables for the inputs of the problem, or else for these batches."""
@@ -105,10 +113,11 @@ class _Infinite(Kernel):
     def prepared_block(self, prepared1: Prepared, prepared2: Prepared | None) -> Array:
         """Layer by layer, for what depends on pairs of inputs."""
         one, two = prepared1, prepared1 if prepared2 is None else prepared2
-        start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self.is_ntk)
+        program = self.fitted(one.inputs, two.inputs)
+        start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self.is_ntk, gap=program.gaps)
         # The variances of the second batch broadcast along rows of the block, (1, N2).
         columns = [rows.as_columns() for rows in two.rows]
-        block = self.fitted(one.inputs, two.inputs).run(start, one.rows, columns, self.read)
+        block = program.run(start, one.rows, columns, self.read)
         # Compiled loops round differently from what computed the diagonal: it is set to be that of K.diag.
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
@@ -138,9 +147,9 @@ class _Infinite(Kernel):
         return self.fitted(one).walk(one, self.is_ntk).diagonal
 
     @property
+    @abstractmethod
     def read(self) -> Read:
         """What of the last layer is the kernel."""
-        raise NotImplementedError
 
     @property
     def is_ntk(self) -> bool:
@@ -224,8 +233,9 @@ class InfiniteDerivative(Kernel):
 
     def prepared_block(self, prepared1: tuple[Inputs, Walk], prepared2: tuple[Inputs, Walk] | None) -> Array:
         (one, walk1), (two, walk2) = prepared1, prepared1 if prepared2 is None else prepared2
-        start = between(one, None if prepared2 is None else two, ntk=self.kernel.is_ntk)
-        block = self._program(one, two).run_change(start, walk1, walk2, self._direction, self.kernel.read)
+        program = self._program(one, two)
+        start = between(one, None if prepared2 is None else two, ntk=self.kernel.is_ntk, gap=program.gaps)
+        block = program.run_change(start, walk1, walk2, self._direction, self.kernel.read)
         return with_diagonal(mirror(block), walk1.diagonal) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:

@@ -145,7 +145,8 @@ def zonal_series(
         variance, degree = ends[0], 0
     key = (variance, x1.shape[1:], ntk, max(TOLERANCE, eps / 16.0))
     if key not in kept:
-        one = Inputs(np.full((1, 1), variance**0.5), np.full((1, 1), variance))
+        std = np.full((1, 1), variance**0.5)
+        one = Inputs(std, std, np.full((1, 1), variance))
         kept[key] = _series(program.fitted(one, tables), variance, ntk, int(degree), key[-1])
     return kept[key]
 

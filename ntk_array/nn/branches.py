@@ -9,8 +9,8 @@ from typing import Any
 
 from .._array.namespace import Array, home
 from ..infinite.covariance import Covariance, Direction
-from ..infinite.program import Steps
 from ..infinite.signal import Signal
+from ..infinite.steps import Steps
 from .activations import Identity
 from .composite import Composite
 from .layer import Factors, Layer
@@ -162,7 +162,7 @@ class Sum(Branches):
         # d[(sum m)(sum m')^T - sum m m'^T] is, for each branch, dm times the other branches' means, and the reverse.
         change = Covariance.total(changes)
         if not self.asks_for_means(signals):
-            return change
+            return change.to(turn=Covariance.turn_of_total(states, changes))
         pairs = [(s, c) for s, c in zip(states, changes, strict=True) if s.mean1 is not None]
         k12 = change.k12
         for i, (_, moved) in enumerate(pairs):
@@ -335,7 +335,7 @@ class Concatenate(Branches):
         )
 
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
-        return Covariance.total([state.scaled(p) for state, p in zip(states, _shares(signals), strict=True)])
+        return Covariance.total(self._weighted(states, signals))
 
     def limit_change(
         self,
@@ -344,7 +344,12 @@ class Concatenate(Branches):
         signals: Sequence[Signal],
         direction: Direction,
     ) -> Covariance:
-        return self.limit(changes, signals)
+        turn = Covariance.turn_of_total(*(self._weighted(each, signals) for each in (states, changes)))
+        return self.limit(changes, signals).to(turn=turn)
+
+    @staticmethod
+    def _weighted(states: Sequence[Covariance], signals: Sequence[Signal]) -> list[Covariance]:
+        return [state.scaled(p) for state, p in zip(states, _shares(signals), strict=True)]
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
         return _sum(p * s.mean1 for p, s in zip(_shares(signals), states, strict=True) if s.mean1 is not None)

@@ -13,8 +13,8 @@ from .._array.namespace import Array, Home, default_dtype, home, standard_namesp
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, real_array, same_home
 from ..infinite.covariance import Covariance, Direction
-from ..infinite.program import Steps
 from ..infinite.signal import Signal
+from ..infinite.steps import Steps
 from .contraction import Contraction
 from .parameters import Params, Tree, check_structure, draw, first_leaf, tree_map
 
@@ -26,6 +26,9 @@ Factors = list[Any]
 
 class Layer(ABC):
     """A network, or a part of one: an immutable description, into which parameters are passed.
+
+    Descriptions are values: those that are equal are interchangeable. So one object that occurs twice in a network
+    stands for two layers, each with parameters of its own. No weights are shared.
 
     A subclass implements the hooks below; everything else follows from them. Cotangents are (N, C, ...), one for each
     output of each input, and may have length 1 along N where they are the same for every input. Nobody writes into
@@ -111,6 +114,10 @@ class Layer(ABC):
 
     numerical: bool = False
     """Whether the infinite-width limit needs numerical integrals, which are tabulated."""
+    kinked: bool = False
+    """Whether the kernel has a kink where two inputs have an angle of 0, so that small angles must be exact."""
+    reads_gap: bool = False
+    """Whether the limit needs the variance of a difference beyond what covariances say of it; see Covariance."""
     quadrature_error: float = 0.0
     """The estimated relative error of its table."""
 
@@ -121,6 +128,11 @@ class Layer(ABC):
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
         """:meth:`propagate` for the one state that a layer acts on."""
         return self.propagate(states[0], signals[0])
+
+    def limit_sine(self, states: Sequence[Covariance], after: Covariance) -> Array | None:
+        """The sine of the angle behind the layer, where ``limit`` gives none and its result has its variances."""
+        del states
+        return after.sine
 
     def limit_change(
         self,
@@ -237,7 +249,7 @@ class Layer(ABC):
     def vjp(self, params: Params, x: Array, u: Array) -> Params:
         """J^T u for u (N, C), in the structure of the parameters: sum over i, c of u_ic d f_c(x_i) / d parameter."""
         f, pull = self.forward_and_pullback(params, self.checked(params, x))
-        u = real_array("u", u)
+        u = real_array("u", u, like=f)
         same_home(x=f, u=u)
         if u.shape != f.shape:
             raise ValueError(f"u has shape {tuple(u.shape)}; expected the output's, {tuple(f.shape)}")

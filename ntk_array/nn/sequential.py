@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .._array.namespace import Array
-from ..infinite.program import Steps
 from ..infinite.signal import Signal
+from ..infinite.steps import Steps
 from .composite import Composite
 from .layer import Factors
 from .parameters import Params

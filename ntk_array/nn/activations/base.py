@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..._array.namespace import Array, home, standard_namespace, to_host
+from ...infinite.angle import over_root, sine_of_cosine
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import DirectDual, Dual, DualTable, numerical_dual, std_range
 from ...infinite.quadrature import ScalarFunction, gaussian_mean
@@ -44,6 +45,11 @@ class Activation(Layer):
     """The dual activation for the standard deviations of one problem, in an instance that was fitted to it."""
 
     @property
+    def kinked(self) -> bool:  # type: ignore[override]
+        """Whether there are breakpoints."""
+        return bool(self.breakpoints)
+
+    @property
     def breakpoints(self) -> tuple[float, ...]:
         """Where phi has kinks."""
         return ()
@@ -55,6 +61,10 @@ class Activation(Layer):
     @abstractmethod
     def derivative(self, xp: Any, x: Array) -> Array:
         """phi'(x); at a kink, the derivative from the left."""
+
+    def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        """phi(x) and phi'(x), together where they share work."""
+        return self.function(xp, x), self.derivative(xp, x)
 
     def signal(self, before: Signal) -> Signal:
         """Of the same shape, and Gaussian no more."""
@@ -72,8 +82,7 @@ class Activation(Layer):
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
         """phi(x); the tape is phi'(x)."""
-        xp = home(x).xp
-        return self.function(xp, x), self.derivative(xp, x)
+        return self.value_and_derivative(home(x).xp, x)
 
     def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
         """Cotangents times phi'."""
@@ -89,14 +98,32 @@ class Activation(Layer):
         k12, slope, sine = self.dual(state)
         return state.to(k12=k12, ntk=None if state.ntk is None else state.ntk * slope, sine=sine)
 
+    def limit_sine(self, states: Sequence[Covariance], after: Covariance) -> Array:
+        """From the covariances; where inputs nearly coincide, from the slope there.
+
+        With x = 1 - cos t and equal variances k, the covariance of the outputs is k' - k slope x + O(x^2), so that
+        1 - cos t' = k slope x / k'. This serves up to x = sqrt(eps) / 2, where it is about as good as the difference of
+        covariances, and up to a smaller x at large k: functions of more spread values vary on shorter angles.
+        """
+        (state,) = states
+        here = home(state.k12)
+        xp, close = here.xp, here.eps**0.5
+        direct = sine_of_cosine(after.k12, after.k11, after.k22)
+        small, _ = state.versine()
+        h = small * self.dual(state).slope * (xp.sqrt(state.k11) * over_root(after.k11))
+        h = xp.clip(h * (xp.sqrt(state.k22) * over_root(after.k22)), min=0.0, max=1.0)
+        sine = xp.where(2.0 * small * (1.0 + state.k11) < close, xp.sqrt(h * (2.0 - h)), direct)
+        sine = xp.where(xp.abs(state.k11 - state.k22) <= close * state.k11, sine, direct)
+        return sine if self.odd else xp.where(state.k12 > 0, sine, direct)
+
     def propagate_tangent(
         self, state: Covariance, change: Covariance, before: Signal, direction: Direction
     ) -> Covariance:
         """The derivative of the dual activation."""
-        k12, dslope, _ = self.dual_tangent(state, change)
+        k12, dslope, turn = self.dual_tangent(state, change)
         # (Theta slope)' = Theta' slope + Theta slope'.
         ntk = None if state.ntk is None else change.ntk * self.dual(state).slope + state.ntk * dslope
-        return change.to(k12=k12, ntk=ntk)
+        return change.to(k12=k12, ntk=ntk, turn=turn)
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
         """E[phi(u)]."""
@@ -155,7 +182,8 @@ class Activation(Layer):
 
     def _on_host(self) -> ScalarFunction:
         host = standard_namespace(np)
-        return ScalarFunction(partial(self.function, host), partial(self.derivative, host), self.breakpoints)
+        both = partial(self.value_and_derivative, host)
+        return ScalarFunction(partial(self.function, host), partial(self.derivative, host), self.breakpoints, both)
 
 
 class ClosedForm(Activation):

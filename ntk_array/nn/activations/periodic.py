@@ -15,10 +15,18 @@ __all__ = ["Cos", "Sin"]
 class _Wave(ClosedForm):
     """sin or cos: each is, but for its sign, the derivative of the other."""
 
+    reads_gap = True
+
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
+        # With m = (k11 + k22) / 2, value +- slope = exp(+-k12 - m), whose logarithms change by +-dk12 - dm. That of the
+        # larger one is minus half of the change of the gap.
+        xp = home(state.k12).xp
         value, slope, _ = self.dual(state)
-        dm = (change.k11 + change.k22) / 2
-        return Dual(slope * change.k12 - value * dm, value * change.k12 - slope * dm)
+        side = xp.where(state.k12 < 0, -1.0 * xp.ones_like(state.k12), xp.ones_like(state.k12))
+        near = -0.5 * state.difference_change(change)
+        far = near - 2.0 * side * change.k12
+        closer, further = near * (value + side * slope), far * (value - side * slope)
+        return Dual(0.5 * (closer + further), 0.5 * side * (closer - further))
 
 
 class Sin(_Wave):
@@ -59,8 +67,9 @@ class Cos(_Wave):
 def _damped_sinh_and_cosh(xp: Any, state: Covariance) -> tuple[Array, Array]:
     """E[sin u sin v] = exp(-m) sinh(k12) and E[cos u cos v] = exp(-m) cosh(k12), m = (k11 + k22) / 2.
 
-    From the characteristic functions of u - v and u + v, and written so that sinh neither cancels nor overflows.
+    From the characteristic functions of u - v and u + v, and written so that nothing cancels or overflows: far from the
+    origin they depend on the variance of the difference alone.
     """
     size = xp.abs(state.k12)
-    larger = xp.exp(size - (state.k11 + state.k22) / 2) / 2
+    larger = xp.exp(-0.5 * state.difference()) / 2
     return -xp.sign(state.k12) * xp.expm1(-2 * size) * larger, (1 + xp.exp(-2 * size)) * larger

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..._array.namespace import Array, home
+from ..._array.validate import number
 from ...infinite.angle import over_root, versine
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import Dual
@@ -68,8 +70,9 @@ class _PiecewiseLinear(ClosedForm):
     breakpoints = (0.0,)
     degree = 1.0
 
+    @abstractmethod
     def _slopes(self) -> tuple[float, float]:
-        raise NotImplementedError
+        """Those below and above 0."""
 
     def function(self, xp: Any, x: Array) -> Array:
         below, above = self._slopes()
@@ -122,9 +125,14 @@ class _PiecewiseLinear(ClosedForm):
         d2 = (2 / math.pi) * ((above - below) / 2) ** 2
         _, sine = state.cosine_and_sine()
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
-        slope = self.dual(state).slope
+        _, slope, after = self.dual(state)
         dlog_s1, dlog_s2, dt = state.angle_change(change)
-        return Dual(slope * change.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt)
+        # The cosine of the outputs is the value over scale * gain, and its derivative in t is -slope sin t / gain.
+        turn = None
+        if after is not None:
+            gain = ((above + below) / 2) ** 2 + ((above - below) / 2) ** 2
+            turn = xp.where(after > 0, slope * sine * dt / (gain * xp.where(after > 0, after, 1.0)), 0.0)
+        return Dual(slope * change.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt, turn)
 
 
 class ReLU(_PiecewiseLinear):
@@ -144,7 +152,7 @@ class LeakyReLU(_PiecewiseLinear):
     negative_slope: float = 0.01
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "negative_slope", float(self.negative_slope))
+        object.__setattr__(self, "negative_slope", number("negative_slope", self.negative_slope))
 
     def _slopes(self) -> tuple[float, float]:
         return self.negative_slope, 1.0

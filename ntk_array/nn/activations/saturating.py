@@ -10,6 +10,7 @@ from ..._array.special import erf
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
 from .base import Activation, ClosedForm
+from .squashed import Squashed
 
 __all__ = ["Erf", "Sigmoid", "Tanh"]
 
@@ -26,21 +27,19 @@ class Erf(ClosedForm):
         return (2 / math.sqrt(math.pi)) * xp.exp(-x * x)
 
     def dual(self, state: Covariance) -> Dual:
-        """Williams 1997, eq. 11, and its derivative with respect to k12."""
+        """(2 / pi) asin(c) with c = 2 k12 / sqrt((1 + 2 k11)(1 + 2 k22)) (Williams 1997, eq. 11), and the slope."""
         xp = home(state.k12).xp
-        k12, k11, k22 = state.k12, state.k11, state.k22
-        # (1 + 2 k11)(1 + 2 k22) - 4 k12^2 without the cancellation of its largest terms
-        rest = 1 + 2 * k11 + 2 * k22 + 4 * xp.clip(k11 * k22 - k12 * k12, min=0.0)
-        return Dual((2 / math.pi) * xp.atan2(2 * k12, xp.sqrt(rest)), (4 / math.pi) / xp.sqrt(rest))
+        squashed = Squashed.of(state, 2.0)
+        return Dual(
+            (2 / math.pi) * xp.atan2(squashed.c, squashed.root),
+            (4 / math.pi) * squashed.noise / squashed.root,
+        )
 
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
-        """With slope = (4 / pi) rest^(-1/2) and rest as in :meth:`dual`, dslope = -(pi^2 / 32) slope^3 drest."""
-        k12, k11, k22 = state.k12, state.k11, state.k22
-        dk12, dk11, dk22 = change.k12, change.k11, change.k22
-        slope = self.dual(state).slope
-        drest = 2 * (1 + 2 * k22) * dk11 + 2 * (1 + 2 * k11) * dk22 - 8 * k12 * dk12
-        dlog_scale = dk11 / (1 + 2 * k11) + dk22 / (1 + 2 * k22)  # half of the change of log((1 + 2 k11)(1 + 2 k22))
-        return Dual(slope * (dk12 - k12 * dlog_scale), -(math.pi**2 / 32) * slope**3 * drest)
+        squashed = Squashed.of(state, 2.0)
+        move = squashed.change(state, change)
+        slope = (4 / math.pi) * squashed.noise / squashed.root
+        return Dual((2 / math.pi) * move.c / squashed.root, slope * (move.log_noise - move.log_root))
 
 
 class Tanh(Activation):
@@ -52,7 +51,11 @@ class Tanh(Activation):
         return xp.tanh(x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return 1 - xp.tanh(x) ** 2
+        return self.value_and_derivative(xp, x)[1]
+
+    def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        t = xp.tanh(x)
+        return t, 1 - t * t
 
 
 class Sigmoid(Activation):
@@ -62,8 +65,11 @@ class Sigmoid(Activation):
         return sigmoid(xp, x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
+        return self.value_and_derivative(xp, x)[1]
+
+    def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
         s = sigmoid(xp, x)
-        return s * (1 - s)
+        return s, s * (1 - s)
 
 
 def sigmoid(xp: Any, x: Array) -> Array:

@@ -11,6 +11,7 @@ from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
 from .base import Activation, ClosedForm
 from .saturating import sigmoid
+from .squashed import Squashed
 
 __all__ = ["ELU", "GELU", "SiLU", "Softplus"]
 
@@ -27,44 +28,46 @@ class GELU(ClosedForm):
         return x * normal_cdf(x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return normal_cdf(x) + x * normal_pdf(x)
+        return self.value_and_derivative(xp, x)[1]
+
+    def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        below = normal_cdf(x)
+        return x * below, below + x * normal_pdf(x)
 
     def dual(self, state: Covariance) -> Dual:
         """By Stein's lemma from P(z1 < u, z2 < v); Tsuchida et al. 2021, section 3."""
-        xp = home(state.k12).xp
-        k12, k11, k22 = state.k12, state.k11, state.k22
-        a, b = 1 + k11, 1 + k22
-        determinant = xp.clip(k11 * k22 - k12 * k12, min=0.0)
-        d = 1 + k11 + k22 + determinant  # a b - k12^2
-        both = 0.25 + xp.atan2(k12, xp.sqrt(d)) / (2 * math.pi)
-        root = 2 * math.pi * xp.sqrt(d)
-        inverse = 1 / a + 1 / b
-        return Dual(
-            k12 * both + (determinant + k12 * k12 * inverse) / root,
-            both + k12 * (inverse + 1 / d) / root,
+        # All in units of S = sqrt((1 + k11)(1 + k22)): value = S (c a + b) and slope = a + e.
+        q = Squashed.of(state, 1.0)
+        a, b, e = self._parts(q)
+        return Dual((q.c * a + b) / q.noise, a + e)
+
+    @staticmethod
+    def _parts(q: Squashed) -> tuple[Array, Array, Array]:
+        """a = P(z1 < u, z2 < v), b = (r1 r2 sin^2 t + c^2 (p1 + p2)) / (2 pi root) and e, see :meth:`dual`."""
+        xp, root = home(q.c).xp, 2 * math.pi * q.root
+        ratio = q.noise / q.root
+        return (
+            0.25 + xp.atan2(q.c, q.root) / (2 * math.pi),
+            (q.r1 * q.r2 * q.sine * q.sine + q.c * q.c * (q.p1 + q.p2)) / root,
+            q.c * (q.p1 + q.p2 + ratio * ratio) / root,
         )
 
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
-        """The quotient and chain rules, term by term."""
-        xp = home(state.k12).xp
-        k12, k11, k22 = state.k12, state.k11, state.k22
-        dk12, dk11, dk22 = change.k12, change.k11, change.k22
-        a, b = 1 + k11, 1 + k22
-        determinant = xp.clip(k11 * k22 - k12 * k12, min=0.0)
-        d = 1 + k11 + k22 + determinant
-        dd = b * dk11 + a * dk22 - 2 * k12 * dk12
-        ddeterminant = k22 * dk11 + k11 * dk22 - 2 * k12 * dk12
-        root = 2 * math.pi * xp.sqrt(d)
-        inverse, dinverse = 1 / a + 1 / b, -dk11 / a**2 - dk22 / b**2
-        both = 0.25 + xp.atan2(k12, xp.sqrt(d)) / (2 * math.pi)
-        dboth = (dk12 * d - k12 * dd / 2) / (a * b * root)
-        numerator = determinant + k12 * k12 * inverse
-        dnumerator = ddeterminant + 2 * k12 * dk12 * inverse + k12 * k12 * dinverse
-        slope_sum = inverse + 1 / d
-        return Dual(
-            dk12 * both + k12 * dboth + (dnumerator - numerator * dd / (2 * d)) / root,
-            dboth + (dk12 * slope_sum + k12 * (dinverse - dd / d**2 - slope_sum * dd / (2 * d))) / root,
-        )
+        """The product and chain rules, term by term."""
+        q = Squashed.of(state, 1.0)
+        move, root, noises = q.change(state, change), 2 * math.pi * q.root, q.p1 + q.p2
+        a, b, e = self._parts(q)
+        dp1, dp2 = -2 * q.p1 * q.r1 * move.log_s1, -2 * q.p2 * q.r2 * move.log_s2
+        # d(r1 r2 sin^2 t) with d log r = 2 p d log s.
+        both = q.p1 * move.log_s1 + q.p2 * move.log_s2
+        signals = 2 * q.r1 * q.r2 * q.sine * (q.sine * both + q.cosine * move.turn)
+        da = move.c / root
+        db = (signals + 2 * q.c * move.c * noises + q.c * q.c * (dp1 + dp2)) / root - b * move.log_root
+        ratio = q.noise / q.root
+        dratio2 = 2 * ratio * ratio * (move.log_noise - move.log_root)
+        de = (move.c * (noises + ratio * ratio) + q.c * (dp1 + dp2 + dratio2)) / root - e * move.log_root
+        value = (q.c * a + b) / q.noise
+        return Dual((move.c * a + q.c * da + db) / q.noise - value * move.log_noise, da + de)
 
 
 class SiLU(Activation):
@@ -74,8 +77,11 @@ class SiLU(Activation):
         return x * sigmoid(xp, x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
+        return self.value_and_derivative(xp, x)[1]
+
+    def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
         s = sigmoid(xp, x)
-        return s * (1 + x * (1 - s))
+        return x * s, s * (1 + x * (1 - s))
 
 
 class Softplus(Activation):

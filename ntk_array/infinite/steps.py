@@ -1,0 +1,71 @@
+"""The steps that a network is unrolled into, and what they ask of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+from .._array.namespace import Array
+from .covariance import Covariance, Direction
+from .signal import Signal
+
+__all__ = ["Limit", "Step", "Steps"]
+
+
+class Limit(Protocol):
+    """What a step asks of a layer; see :class:`ntk_array.nn.Layer`."""
+
+    numerical: bool
+    quadrature_error: float
+    kinked: bool
+    reads_gap: bool
+
+    def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance: ...
+    def limit_sine(self, states: Sequence[Covariance], after: Covariance) -> Array | None: ...
+    def limit_change(
+        self,
+        states: Sequence[Covariance],
+        changes: Sequence[Covariance],
+        signals: Sequence[Signal],
+        direction: Direction,
+    ) -> Covariance: ...
+    def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array: ...
+    def limit_mean_change(
+        self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
+    ) -> Array: ...
+    def asks_for_means(self, signals: Sequence[Signal]) -> bool: ...
+    def fitted(self, smallest: float, largest: float) -> Any: ...
+    def unroll(self, steps: Steps, place: int) -> int: ...
+
+
+class Step(NamedTuple):
+    """A layer, the places of the states that it acts on, and the facts there.
+
+    ``before_kink`` says whether a later step has a kink: the angle behind this one has to be exact then.
+    """
+
+    layer: Limit
+    sources: tuple[int, ...]
+    signals: tuple[Signal, ...]
+    before_kink: bool = False
+
+    def with_sine(self, after: Covariance, states: Sequence[Covariance]) -> Covariance:
+        """The result of the step, which has its rows, with the sine that a later kink needs."""
+        if not self.before_kink or after.sine is not None:
+            return after
+        return replace(after, sine=self.layer.limit_sine(states, after))
+
+
+class Steps:
+    """Steps in the making, and the facts at every place so far."""
+
+    def __init__(self, inputs: Signal) -> None:
+        self.steps: list[Step] = []
+        self.signals = [inputs]
+
+    def add(self, layer: Limit, sources: Sequence[int], after: Signal) -> int:
+        """Append a step whose result has these facts; its place."""
+        self.steps.append(Step(layer, tuple(sources), tuple(self.signals[source] for source in sources)))
+        self.signals.append(after)
+        return len(self.steps)
