@@ -13,7 +13,7 @@ from .._array.validate import count, inputs
 from .._support.progress import progress_bar
 from ..kernels import EmpiricalNTK, InfiniteNTK
 from ..nn import Layer
-from .journal import Journal, fingerprint
+from .journal import Journal, described, fingerprint
 from .power_law import PowerLaw
 from .scaling import Folder, ScalingResult, checked_widths, first_rows, network_of_size, run_seed
 
@@ -96,7 +96,7 @@ def kernel_concentration(
         folder,
         {
             "measures": ["kernel_concentration"],
-            "networks": {str(size): repr(net) for size, net in nets.items()},
+            "networks": {str(size): described(net) for size, net in nets.items()},
             "runs": draws,
             "x": fingerprint(probed),
             "library": home(probed).xp.__name__,

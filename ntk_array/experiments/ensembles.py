@@ -16,7 +16,7 @@ from .._support.progress import progress_bar
 from ..dynamics import Ensemble, max_step
 from ..kernels import InfiniteNTK
 from ..nn import Layer, train
-from .journal import Journal, fingerprint
+from .journal import Journal, described, fingerprint
 from .pictures import draw_panels
 from .runs import recorded_steps
 from .scaling import Folder, checked_fraction, run_seed, training_sample
@@ -163,7 +163,7 @@ def trained_ensemble(
         folder,
         {
             "measures": ["trained_ensemble"],
-            "networks": repr(net),
+            "networks": described(net),
             "x": fingerprint(cost.p_in.x),
             "y": fingerprint(cost.y),
             "x_test": fingerprint(x_test),

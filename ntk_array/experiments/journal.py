@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,18 @@ import numpy as np
 
 from .._array.namespace import Array, to_host
 from .._support.atomic import write_whole
+from ..nn.activations import Activation, Elementwise
+from ..nn.composite import Composite
+from ..nn.layer import Layer
 
-__all__ = ["Journal", "fingerprint"]
+__all__ = ["Journal", "described", "fingerprint"]
 
 SCHEMA = 1
 MAX_SPEC_BYTES = 1_000_000
+NAME = "name of the run"
+"""Among the arrays of a run."""
+POINTS = np.linspace(-3.0, 3.0, 25)
+"""Where functions of users are compared."""
 
 
 class Journal:
@@ -55,14 +62,35 @@ class Journal:
         if self.folder is None:
             return run()
         path = self.folder / f"{name}.npz"
-        arrays = _read(path)
+        arrays = _read(path, name)
         if arrays is None:
             arrays = run()
             # The archive is made in memory, so that write_whole can put it on disk in full or not at all.
             buffer = io.BytesIO()
-            np.savez(buffer, **arrays)  # type: ignore[arg-type]
+            np.savez(buffer, **arrays, **{NAME: np.asarray(name)})  # type: ignore[arg-type]
             write_whole(path, buffer.getvalue())
         return arrays
+
+
+def described(net: Layer) -> str:
+    """A network as text; activations of a user with values of theirs, since a name says nothing of a function.
+
+    The values have six digits, so that a run may go on where another version of NumPy rounds otherwise.
+    """
+    parts = [repr(net)]
+    for activation in _activations(net):
+        if isinstance(activation, Elementwise):
+            digits = [f"{y:.5e}" for y in np.concatenate(activation.value_and_derivative(np, POINTS)).tolist()]
+            parts.append(f"{activation.name} {hashlib.sha256(' '.join(digits).encode()).hexdigest()[:16]}")
+    return "; ".join(dict.fromkeys(parts))
+
+
+def _activations(net: Layer) -> Iterator[Activation]:
+    if isinstance(net, Composite):
+        for part in net.layers:
+            yield from _activations(part)
+    elif isinstance(net, Activation):
+        yield net
 
 
 def fingerprint(x: Array | None) -> str | None:
@@ -74,12 +102,18 @@ def fingerprint(x: Array | None) -> str | None:
     return f"{host.dtype} {host.shape} sha256 {hashlib.sha256(host.tobytes()).hexdigest()}"
 
 
-def _read(path: Path) -> dict[str, np.ndarray] | None:
+def _read(path: Path, name: str) -> dict[str, np.ndarray] | None:
+    """The arrays of a run; None where there is no whole file of this run, or a result in it is not finite."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {key: archive[key] for key in archive.files}
     except Exception:  # no file yet, or one of the dozen errors that zipfile and NumPy have for damaged bytes
         return None
+    # A file may have been copied over that of another run.
+    if str(arrays.pop(NAME, "")) != name:
+        return None
+    numbers = [array for array in arrays.values() if array.dtype.kind in "fc"]
+    return arrays if all(np.isfinite(array).all() for array in numbers) else None
 
 
 def _refuse_another(path: Path, spec: dict[str, Any]) -> None:

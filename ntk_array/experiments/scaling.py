@@ -16,7 +16,7 @@ from .._array.validate import count, inputs, positive, same_home, targets
 from .._support.progress import progress_bar
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..nn import Layer
-from .journal import Journal, fingerprint
+from .journal import Journal, described, fingerprint
 from .pictures import scaling_picture
 from .power_law import PowerLaw
 from .runs import Measure, Start, recorded_steps, stable_step, train_and_measure
@@ -121,7 +121,7 @@ def scaling_of_training(
         folder,
         {
             "measures": [measure.name for measure in measures],
-            "networks": {str(width): repr(net) for width, net in nets.items()},
+            "networks": {str(width): described(net) for width, net in nets.items()},
             "runs": networks,
             "x": fingerprint(cost.p_in.x),
             "y": fingerprint(cost.y),

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Home, standard_namespace, to_host
+from .._array.validate import finite
 from .._support.atomic import write_whole
 from ..infinite.signal import Signal
 from .activations import Activation, Elementwise
@@ -37,11 +39,18 @@ def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
         The network. An activation of your own is saved by its name only: give it again to :func:`load`.
     params
         Its parameters, on any library; they are copied to the host.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is NaN or infinite: such a network could not be loaded.
     """
     architecture = json.dumps(
         {"schema": SCHEMA, "network": _describe(net), "structure": tree_map(lambda _: None, params)}
     )
-    arrays = {f"params/{name}": to_host(leaf) for name, leaf in flatten(params).items()}
+    arrays = {
+        f"params/{name}": to_host(finite(f"the parameter {name}", leaf)) for name, leaf in flatten(params).items()
+    }
     # Written in memory first, so that the file can be put in place whole.
     buffer = io.BytesIO()
     np.savez(buffer, architecture=np.asarray(architecture), **arrays)  # type: ignore[arg-type]
@@ -83,7 +92,9 @@ def load(
     try:
         net = _build(description["network"], activations or {})
         structure = _tuples(description["structure"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except ValueError:
+        raise  # says what is wrong with a layer, or that an activation is missing
+    except Exception as error:  # whose kind depends on what stands in place of a layer
         raise ValueError(f"{os.fspath(path)} is damaged: its architecture makes no network ({error!r})") from error
     xp = standard_namespace(xp)
 
@@ -94,35 +105,71 @@ def load(
     if set(flatten(structure)) != set(arrays):
         raise ValueError(f"{os.fspath(path)} is damaged: its arrays are not those of its structure")
     params = unflatten(structure, {name: placed(array) for name, array in arrays.items()})
-    # The first matrix says how many features come in; with that the shapes of all parameters follow.
-    first = next((array for array in arrays.values() if array.ndim == 2), None)
-    if first is not None:
-        check_structure(f"the parameters in {os.fspath(path)}", params, net.parameters(Signal((first.shape[1],))))
+    if arrays:
+        # The first matrix says how many features come in; with that the shapes of all parameters follow.
+        first = next((array for array in arrays.values() if array.ndim == 2), None)
+        if first is None:
+            raise ValueError(f"{os.fspath(path)} is damaged: it has no matrix of weights")
+        try:
+            expected = net.parameters(Signal((first.shape[1],)))
+        except Exception as error:
+            raise ValueError(f"{os.fspath(path)} is damaged: its layers do not fit together ({error})") from error
+        check_structure(f"the parameters in {os.fspath(path)}", params, expected)
     return net, params
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The architecture and the parameters by name."""
-    from zipfile import is_zipfile  # takes a while to import
+    """The architecture and the parameters by name. What a file claims to hold is compared with its size first."""
+    from zipfile import ZipFile, is_zipfile  # takes a while to import
 
+    name = os.fspath(path)
     with open(path, "rb") as file:
         if not is_zipfile(file):
-            raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
-        file.seek(0)
+            raise ValueError(f"{name} is not a network saved by ntk_array.nn.save")
+        room = file.seek(0, os.SEEK_END)
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                contents = {name: archive[name] for name in archive.files}
+            with ZipFile(file) as archive:
+                members = archive.infolist()
+                # Nothing is compressed, so that all members together are no larger than the file.
+                if any(m.compress_type for m in members) or sum(m.file_size for m in members) > room:
+                    raise ValueError("its members are compressed, or larger than the file")
+                contents = {m.filename.removesuffix(".npy"): _array(archive.read(m)) for m in members}
         except Exception as error:  # zipfile and NumPy have a dozen for damaged bytes
-            raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
+            raise ValueError(f"{name} is damaged: {error}") from error
     architecture = contents.pop("architecture", None)
-    if architecture is None or architecture.nbytes > MAX_ARCHITECTURE_BYTES:
-        raise ValueError(f"{os.fspath(path)} is not a network saved by ntk_array.nn.save")
-    description = json.loads(str(architecture))
+    if architecture is None or architecture.dtype.kind != "U" or architecture.nbytes > MAX_ARCHITECTURE_BYTES:
+        raise ValueError(f"{name} is not a network saved by ntk_array.nn.save")
+    try:
+        description = json.loads(str(architecture))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is damaged: its architecture is no JSON ({error})") from error
     schema = description.get("schema") if isinstance(description, dict) else None
     if schema != SCHEMA:
-        raise ValueError(f"{os.fspath(path)} has schema {schema!r}; this version reads {SCHEMA!r}")
+        raise ValueError(f"{name} has schema {schema!r}; this version reads {SCHEMA!r}")
     prefix = "params/"
-    return description, {name.removeprefix(prefix): a for name, a in contents.items() if name.startswith(prefix)}
+    parameters = {key.removeprefix(prefix): a for key, a in contents.items() if key.startswith(prefix)}
+    for key, array in parameters.items():
+        if array.dtype.kind != "f" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
+            raise ValueError(f"{name} is damaged: its parameter {key} is not an array of finite real numbers")
+    return description, parameters
+
+
+def _array(content: bytes) -> np.ndarray:
+    """An array in NumPy's format, in this machine's byte order. ValueError where its header claims another size."""
+    file = io.BytesIO(content)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read:
+        raise ValueError(f"its arrays have version {version}")
+    shape, fortran, dtype = read[version](file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded: they are pickles")
+    numbers = content[file.tell() :]
+    # In Python's integers, which do not overflow.
+    if math.prod(shape) * dtype.itemsize != len(numbers):
+        raise ValueError(f"an array of shape {shape} has {len(numbers)} bytes")
+    array = np.frombuffer(numbers, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="))
 
 
 def _layers() -> dict[str, type[Layer]]:

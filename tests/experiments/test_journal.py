@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from ntk_array.experiments.journal import Journal, fingerprint
+from ntk_array import nn
+from ntk_array.experiments.journal import Journal, described, fingerprint
 
 SPEC = {"widths": [1, 2], "steps": 5}
 ARRAYS = {"a/b": np.asarray([1.0, 2.0], dtype=np.float32), "c": np.asarray(3)}
@@ -111,3 +112,30 @@ def test_fingerprints_tell_values_shapes_and_dtypes_apart(backend):
     assert len(prints) == 4
     assert fingerprint(backend.array(np.asarray([[1.0, 2.0, 3.0, 4.0]]))) == fingerprint(x)
     assert fingerprint(None) is None
+
+
+def test_the_file_of_another_run_is_not_taken_for_this_one(tmp_path):
+    journal = Journal(tmp_path, SPEC)
+    for name, value in (("one", 3), ("two", 4)):
+        journal.keep(name, lambda value=value: {"c": np.asarray(value)})
+    (tmp_path / "one.npz").write_bytes((tmp_path / "two.npz").read_bytes())
+    with pytest.raises(AssertionError):
+        Journal(tmp_path, SPEC).keep("one", never)
+
+
+def test_results_that_are_not_finite_are_computed_again(tmp_path):
+    Journal(tmp_path, SPEC).keep("run", lambda: {"a/b": np.asarray([1.0, np.nan])})
+    with pytest.raises(AssertionError):
+        Journal(tmp_path, SPEC).keep("run", never)
+
+
+def test_functions_of_one_name_are_told_apart():
+    def net(f, derivative):
+        wave = nn.Elementwise(lambda xp, x: f(x), lambda xp, x: derivative(x), name="wave")
+        return nn.Sequential(nn.Dense(4), nn.Residual(nn.Sequential(nn.Dense(4), wave)), nn.Dense(1))
+
+    sine = described(net(np.sin, np.cos))
+    assert sine == described(net(lambda x: np.sin(x) * (1 + 1e-13), np.cos))
+    assert sine != described(net(np.cos, lambda x: -np.sin(x)))
+    assert sine != described(net(np.sin, lambda x: 1.001 * np.cos(x)))
+    assert described(nn.mlp((4,), 1)) == repr(nn.mlp((4,), 1))
