@@ -14,7 +14,7 @@ import numpy as np
 
 import ntk_array as ntk
 from ntk_array.infinite.covariance import Covariance
-from ntk_array.infinite.dual import std_range
+from ntk_array.infinite.dual import FLOOR, SAFETY, std_range
 from tests.dynamics import test_precision as precision
 from tests.infinite.dual_cases import ACTIVATIONS, CLOSED_FORM
 
@@ -28,7 +28,8 @@ Made by `python -m benchmarks.accuracy`; the numbers are in `benchmarks/results/
 Largest errors of E[phi(u) phi(v)] and of its slope E[phi'(u) phi'(v)] against {points} values of 19 right digits by
 mpmath, relative to the geometric mean of the two variances (of phi and of phi'), in float64: standard deviations from
 0.02 to 2.5 (tanh to 5), equal and unequal, angles from 0.05 to 3.1. "Stated" is the error that ntk_array itself
-estimates for a numerical dual, relative to the largest value in the range rather than to each entry's own scale.
+estimates for a numerical dual: {safety:g} times the largest difference from a finer rule at points off the table's
+grid, and at least {floor:.0e}.
 
 | activation | by | error | error of the slope | stated |
 |---|---|---|---|---|
@@ -46,8 +47,18 @@ Error of the ReLU NTK of depth 3 between two inputs at a small angle, relative t
 
 The kernel has a kink at angle 0, and a cosine that is known to rounding gives half of the digits of a small angle. So
 the sine of the angle travels through ReLU, leaky ReLU and abs layers and biases beside the covariances, and small
-angles of inputs come from their differences. Behind other activations, whose kernels have no such kink, it is taken
-from the cosine. The diagonal is exact.
+angles of inputs come from their differences. Behind other activations it is taken from the slope of the dual where it
+is small, and else from the cosine. The diagonal is exact.
+
+## Raw data
+
+Largest error of one layer's NNGP kernel for four inputs of two features, with weight_std 1 and bias_std 0.5, at a
+scale and an offset, relative to sqrt(K(x, x) K(x', x')). The reference is the closed form in 400 digits at the inputs
+as they are rounded. "refused": squares overflow, and a ValueError says so.
+
+| activation | scale | offset | float64 | float32 |
+|---|---|---|---|---|
+{raw}
 
 ## Noise near rounding
 
@@ -129,6 +140,73 @@ def _angle(x: np.ndarray) -> float:
         return mpmath.acos(mpmath.fdot(u, v) / norms)
 
 
+RAW = ("relu", "abs", "erf", "gelu", "sin", "cos")
+PLACES = ((1e-150, 0.0), (1e-15, 0.0), (1.0, 0.0), (1.0, 1e3), (1.0, 1e9), (1e15, 0.0), (1e150, 0.0))
+"""Scales and offsets of inputs."""
+
+
+def one_layer(name: str, x: np.ndarray, y: np.ndarray) -> mpmath.mpf:
+    """E[phi(u) phi(v)] at the covariances <x, y> / 2 + 1/4, in 400 digits."""
+    with mpmath.workdps(400):
+
+        def covariance(a: np.ndarray, b: np.ndarray) -> mpmath.mpf:
+            return mpmath.fdot([float(p) for p in a], [float(q) for q in b]) / 2 + mpmath.mpf("0.25")
+
+        k12, k11, k22 = covariance(x, y), covariance(x, x), covariance(y, y)
+        root = mpmath.sqrt(k11 * k22)
+        c = min(max(k12 / root, mpmath.mpf(-1)), mpmath.mpf(1))
+        if name in ("relu", "abs"):
+            along = mpmath.sqrt(1 - c * c) + c * (mpmath.pi / 2 - mpmath.acos(c))  # of |x|, times pi / 2
+            return root * along * 2 / mpmath.pi if name == "abs" else (k12 / 4 + root * along / (2 * mpmath.pi))
+        if name in ("sin", "cos"):
+            near, far = (mpmath.exp(s * k12 - (k11 + k22) / 2) for s in (1, -1))
+            return (near + far if name == "cos" else near - far) / 2
+        if name == "erf":
+            return 2 / mpmath.pi * mpmath.asin(2 * k12 / mpmath.sqrt((1 + 2 * k11) * (1 + 2 * k22)))
+        a, b = 1 + k11, 1 + k22
+        both = mpmath.mpf(1) / 4 + mpmath.asin(k12 / mpmath.sqrt(a * b)) / (2 * mpmath.pi)
+        rest = k11 * k22 - k12**2 + k12**2 * (1 / a + 1 / b)
+        return k12 * both + rest / (2 * mpmath.pi * mpmath.sqrt(a * b - k12**2))
+
+
+def _root(name: str, x: np.ndarray, y: np.ndarray) -> mpmath.mpf:
+    with mpmath.workdps(400):
+        return mpmath.sqrt(one_layer(name, x, x) * one_layer(name, y, y))
+
+
+def raw() -> list[dict[str, Any]]:
+    """One row an activation, a scale and an offset."""
+    rows = []
+    base = np.random.default_rng(0).standard_normal((4, 2))
+    for name in RAW:
+        net = ntk.nn.mlp((1,), 1, activation=name, weight_std=1.0, bias_std=0.5).layers[:2]
+        kernel = ntk.InfiniteNNGP(ntk.nn.Sequential(*net, ntk.nn.Dense(1)))
+        for scale, offset in (
+            (1e-150, 0.0),
+            (1e-15, 0.0),
+            (1.0, 0.0),
+            (1.0, 1e3),
+            (1.0, 1e9),
+            (1e15, 0.0),
+            (1e150, 0.0),
+        ):
+            row: dict[str, Any] = {"activation": name, "scale": scale, "offset": offset}
+            for dtype in (np.float64, np.float32):
+                x = (scale * base + offset).astype(dtype)
+                try:
+                    found = kernel(x, x.copy())
+                except ValueError:
+                    row[dtype.__name__] = None
+                    continue
+                row[dtype.__name__] = max(
+                    abs(float((mpmath.mpf(float(found[i, j])) - one_layer(name, x[i], x[j])) / _root(name, x[i], x[j])))
+                    for i in range(4)
+                    for j in range(4)
+                )
+            rows.append(row)
+    return rows
+
+
 def noises() -> list[dict[str, Any]]:
     """One row a kernel and a noise, by the problems that the tests solve."""
     rows = []
@@ -166,7 +244,7 @@ def most_negative() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Write both files."""
-    result = {"duals": duals(), "angles": angles(), "noise": noises(), "most negative": most_negative()}
+    result = {"duals": duals(), "angles": angles(), "raw": raw(), "noise": noises(), "most negative": most_negative()}
     lines = [
         f"| {r['activation']} | {r['by']} | {r['value']:.1e} | {r['slope']:.1e} | "
         + (f"{r['stated']:.1e} |" if r["by"] == "quadrature" else "|")
@@ -179,6 +257,9 @@ def main() -> None:
         points=points,
         duals="\n".join(lines),
         angles="\n".join(near),
+        raw="\n".join(map(_raw_line, result["raw"])),
+        safety=SAFETY,
+        floor=FLOOR,
         samples=precision.N,
         noise="\n".join(map(_noise_line, result["noise"])),
         columns=" | ".join(columns),
@@ -190,6 +271,11 @@ def main() -> None:
     )
     (ROOT / "docs/accuracy.md").write_text(text)
     (ROOT / "benchmarks/results/accuracy.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _raw_line(row: dict[str, Any]) -> str:
+    errors = ("refused" if row[dtype] is None else f"{row[dtype]:.1e}" for dtype in ("float64", "float32"))
+    return f"| {row['activation']} | {row['scale']:.0e} | {row['offset']:.0e} | {' | '.join(errors)} |"
 
 
 def _noise_line(row: dict[str, Any]) -> str:

@@ -12,6 +12,10 @@ from .angle import Move, Term, cosine_of, sine_of_sum, turn_of_sum, versine
 __all__ = ["Covariance", "Direction", "Rows"]
 
 
+STALE = {"sine": None, "gap": None, "turn": None}
+"""What depends on covariances, and is not known where they have changed."""
+
+
 class Direction(NamedTuple):
     """A direction in which hyper-parameters change: factors common to the weight_std and the bias_std of all layers.
 
@@ -75,7 +79,7 @@ class Covariance:
         """A copy with some attributes changed. What is not given anew is dropped of what depends on covariances."""
         # A stale angle would be silently wrong. To compute it again from the cosine costs half of the digits at most.
         if not changes.keys().isdisjoint(("k12", "k11", "k22")):
-            changes = {"sine": None, "gap": None, "turn": None} | changes
+            changes = STALE | changes
         return replace(self, **changes)
 
     @classmethod
@@ -218,7 +222,10 @@ class Covariance:
 
     def facing(self, one: Rows, two: Rows) -> Covariance:
         """The same between batches with these rows, whose angles are known to agree: nothing else changes."""
-        return replace(self, k11=one.variance, k22=two.variance, mean1=one.mean, mean2=two.mean)
+        # Not by replace(), which takes as long as a small block.
+        return Covariance(
+            self.k12, one.variance, two.variance, self.ntk, self.sine, self.gap, self.turn, one.mean, two.mean
+        )
 
     def rows(self) -> Rows:
         """The variances and means of pairs, (N, 1)."""
