@@ -223,14 +223,21 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
     Raises
     ------
     ValueError
-        If phi is NaN or infinite at a value that occurs, or its expectations are.
+        If phi is NaN or infinite at a value that occurs, or its expectations are, or the standard deviations are so
+        large that a table would take minutes.
     """
     precise = rules_for(phi, largest)
     ranged = largest > smallest * (1.0 + 1e-14)
     if isinstance(precise[0], Polar):
-        expected = 2 * 128 * (16 if ranged else 1) * precise[0].nodes
-        if expected > MOST_EVALUATIONS:
-            return _table(phi, smallest, largest, rules_for(phi, largest, rough=True), ROUGH)
+        columns = 2 * 128 * (16 if ranged else 1)
+        if columns * precise[0].nodes > MOST_EVALUATIONS:
+            rough = rules_for(phi, largest, rough=True)
+            if isinstance(rough[0], Polar) and columns * rough[0].nodes > 4 * MOST_EVALUATIONS:
+                raise ValueError(
+                    f"standard deviations up to {largest:.3g} are too large to integrate a function without a closed "
+                    "form: scale the inputs, or weight_std, down"
+                )
+            return _table(phi, smallest, largest, rough, ROUGH)
     return _table(phi, smallest, largest, precise, TOLERANCE)
 
 

@@ -374,3 +374,11 @@ def test_a_fast_oscillation_is_integrated():
     wave = elementwise(lambda u: np.sin(w * u), lambda u: w * np.cos(w * u))
     kernel, exact = (ntk.InfiniteNNGP(nn.Sequential(nn.Dense(1), phi, nn.Dense(1))) for phi in (wave, nn.Sin()))
     assert np.max(np.abs(kernel(x) - exact(w * x))) / 0.5 <= kernel.quadrature_error(x) < 1e-10
+
+
+@pytest.mark.host
+def test_standard_deviations_beyond_all_tables_are_refused():
+    with pytest.raises(
+        ValueError, match=r"standard deviations up to .*e\+\d+ are too large to integrate .*: scale the inputs"
+    ):
+        ntk.InfiniteNTK(nn.mlp((1,), 1, activation="tanh"))(1e100 * CIRCLE)
