@@ -50,6 +50,14 @@ def doctests(session: nox.Session) -> None:
 
 
 @nox.session
+def random(session: nox.Session) -> None:
+    """What must agree, on two thousand random networks: some ten minutes."""
+    session.install(".[test]")
+    tests = "tests/kernels/test_random_networks.py"
+    session.run("python", "-m", "pytest", tests, *IN_PARALLEL, *session.posargs, env={"NTK_ARRAY_RANDOM": "2000"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Every asv benchmark once, to see that it runs; figures come from ``asv run``."""
     session.install(".[test]", "asv", "virtualenv")

@@ -144,10 +144,12 @@ class Program:
         return Walk([s.rows() for s in states], [s.rows() for s in changes], last.ntk if ntk else last.k12)
 
     def paired(self, start: Covariance) -> list[Covariance]:
-        """The states of inputs with themselves, (N,), at every place."""
+        """The states of inputs with themselves, (N,), at every place. ValueError where they overflow."""
         states = [start]
-        for place, step in enumerate(self.steps, start=1):
-            states.append(self._paired_step(place, step, states))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for place, step in enumerate(self.steps, start=1):
+                states.append(self._paired_step(place, step, states))
+        _refuse_overflow(states)
         return states
 
     def _paired_step(self, place: int, step: Step, states: Sequence[Covariance]) -> Covariance:
@@ -332,6 +334,21 @@ class Program:
 
     def _has_rows(self, place: int, name: str) -> bool:
         return not name.startswith("mean") or self._has_mean(place)
+
+
+def _refuse_overflow(states: Sequence[Covariance]) -> None:
+    """ValueError where the variances or the NTK of a network are beyond the largest number."""
+
+    def finite(state: Covariance) -> bool:
+        last = state.k12 if state.ntk is None else state.ntk
+        return bool(to_host(home(last).xp.all(home(last).xp.isfinite(last))))
+
+    if not finite(states[-1]):
+        place = next(i for i, state in enumerate(states) if not finite(state))
+        raise ValueError(
+            f"values overflow {states[0].k12.dtype} at layer {place} of {len(states) - 1}: make weight_std smaller, "
+            "or use float64 if the inputs are float32"
+        )
 
 
 def _contents(layer: Limit) -> tuple[Any, ...]:

@@ -186,6 +186,12 @@ def decompose(gram: Array) -> Spectrum:
     host = to_host(values).astype(np.float64)
     largest = max(float(host.max()), 0.0)
     refuse_indefinite(host, eps)
+    # Reciprocals of smaller numbers overflow, and so do those of their cut-off.
+    if 0.0 < eps * largest < float(xp.finfo(values.dtype).smallest_normal):
+        raise np.linalg.LinAlgError(
+            f"the eigenvalues of the kernel matrix, up to {largest:.1e}, are too small for {values.dtype}; "
+            "multiply the kernel by a factor"
+        )
     # Rounding of the kernel and of LAPACK moves every eigenvalue, the smallest ones included, by a few eps lambda_max,
     # whatever n (docs/accuracy.md). A Gram matrix has no negative eigenvalues. So those that are found show how large
     # the error is where it is larger.

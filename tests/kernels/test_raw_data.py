@@ -152,3 +152,12 @@ def test_overflow_with_depth(backend):
     x = backend.array(host)
     exact = kernel(backend.host(x).astype(np.float64))
     backend.close(backend.host(kernel(x, x + 0.0)) / exact, np.ones((5, 5)), factor=100)
+
+
+@pytest.mark.parametrize("kind", [ntk.InfiniteNTK, ntk.InfiniteNNGP])
+def test_networks_that_overflow_with_depth_are_refused(backend, kind):
+    kernel = kind(nn.mlp((1,) * 400, 1, weight_std=20.0, bias_std=0.1))
+    x = backend.array(np.ones((3, 2)))
+    for call in (lambda: kernel(x), lambda: kernel.diag(x)):
+        with pytest.raises(ValueError, match=r"^values overflow .* at layer \d+ of 801: make weight_std"):
+            call()

@@ -112,3 +112,10 @@ def test_nan_is_an_error_and_no_result(backend):
     gram[0, 1] = gram[1, 0] = np.nan
     with pytest.raises((np.linalg.LinAlgError, RuntimeError)):
         decompose(backend.array(gram[None, ...]))
+
+
+def test_matrices_too_small_for_their_dtype_are_refused(backend):
+    smallest = float(np.finfo(backend.dtype_name).tiny)
+    with pytest.raises(np.linalg.LinAlgError, match=r"too small for .*float"):
+        decompose(backend.array(smallest * np.eye(3)[None, :, :]))
+    assert decompose(backend.array(smallest / backend.eps**2 * np.eye(3)[None, :, :])).rank == 3
