@@ -143,6 +143,9 @@ class GaussianProcess:
             exactly symmetric, and positive semidefinite up to rounding.
         """
         self.factor.warn_below_rounding("noise")
+        return self._posterior(x_new)
+
+    def _posterior(self, x_new: Array | None) -> Gaussian:
         # half(c)^T half(c) = c^T S^{-1} c for the kernel values c of new inputs with the sample.
         if x_new is None:
             prior, cross, half = self._gram[0, ...], self._gram, self.factor.half_of_gram()
@@ -172,7 +175,8 @@ class GaussianProcess:
 
         One seed gives the same draws on every library; see :meth:`Gaussian.sample`.
         """
-        return self.predict(x_new).sample(draws, seed)
+        self.factor.warn_below_rounding("noise")
+        return self._posterior(x_new).sample(draws, seed)
 
     @overload
     def log_marginal_likelihood(self, gradient: Literal[False] = False) -> Array: ...

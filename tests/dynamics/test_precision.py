@@ -107,8 +107,10 @@ def test_a_noise_below_rounding_warns(backend):
     noise = 1e-3 * backend.eps
     process = GaussianProcess(ntk.Precomputed(backend.array(k)), rows, backend.array(y), noise)
     assert process.singular
-    with pytest.warns(RuntimeWarning, match=r"noise .* rounding .* float64"):
-        process.predict()
+    for call in (process.predict, lambda: process.sample(None, 2, seed=0)):
+        with pytest.warns(RuntimeWarning, match=r"noise .* rounding .* float64") as caught:
+            call()
+        assert caught[0].filename == __file__  # it points to where the user's call is
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         process.with_noise(0.1).predict()
