@@ -7,7 +7,7 @@ from typing import Any
 
 from .._array.kinds import Kind, numbers
 from .._array.linalg import inner
-from .._array.namespace import Array, home, itemsize
+from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, one_of, same_home
 from ..gram.tiled import Costs
 from ..infinite.signal import Signal
@@ -39,9 +39,10 @@ class _Empirical(Kernel):
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
             raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
-        first_leaf(self.params)  # refuses what is no tree of arrays
         for name, parameter in flatten(self.params).items():
-            finite(f"the parameter {name}", parameter)
+            # Plans are made for parameters of known shapes before any are drawn.
+            if is_array(parameter):
+                finite(f"the parameter {name}", parameter)
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """The inputs, validated against the parameters too."""

@@ -44,6 +44,12 @@ class Activation(Layer):
     table: ClassVar[DualTable | DirectDual | None] = None
     """The dual activation for the standard deviations of one problem, in an instance that was fitted to it."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A class that changes one of the two must not inherit what computes both together.
+        if not {"function", "derivative"}.isdisjoint(vars(cls)) and "value_and_derivative" not in vars(cls):
+            cls.value_and_derivative = Activation.value_and_derivative  # type: ignore[method-assign]
+
     @property
     def kinked(self) -> bool:  # type: ignore[override]
         """Whether there are breakpoints."""
