@@ -51,7 +51,7 @@ class Tanh(Activation):
         return xp.tanh(x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return self.value_and_derivative(xp, x)[1]
+        return Tanh.value_and_derivative(self, xp, x)[1]
 
     def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
         t = xp.tanh(x)
@@ -65,7 +65,7 @@ class Sigmoid(Activation):
         return sigmoid(xp, x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return self.value_and_derivative(xp, x)[1]
+        return Sigmoid.value_and_derivative(self, xp, x)[1]
 
     def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
         s = sigmoid(xp, x)

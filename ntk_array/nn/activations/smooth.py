@@ -28,7 +28,7 @@ class GELU(ClosedForm):
         return x * normal_cdf(x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return self.value_and_derivative(xp, x)[1]
+        return GELU.value_and_derivative(self, xp, x)[1]
 
     def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
         below = normal_cdf(x)
@@ -77,7 +77,7 @@ class SiLU(Activation):
         return x * sigmoid(xp, x)
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return self.value_and_derivative(xp, x)[1]
+        return SiLU.value_and_derivative(self, xp, x)[1]
 
     def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
         s = sigmoid(xp, x)
