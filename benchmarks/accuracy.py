@@ -14,7 +14,8 @@ import numpy as np
 
 import ntk_array as ntk
 from ntk_array.infinite.covariance import Covariance
-from ntk_array.infinite.dual import FLOOR, SAFETY, std_range
+from ntk_array.infinite.dual import std_range
+from ntk_array.infinite.tabulate import FLOOR, SAFETY
 from tests.dynamics import test_precision as precision
 from tests.infinite.dual_cases import ACTIVATIONS, CLOSED_FORM
 

@@ -15,9 +15,10 @@ import numpy as np
 from ..._array.namespace import Array, home, standard_namespace, to_host
 from ...infinite.angle import over_root, sine_of_cosine
 from ...infinite.covariance import Covariance, Direction
-from ...infinite.dual import DirectDual, Dual, DualTable, numerical_dual, std_range
+from ...infinite.dual import DirectDual, Dual, DualTable, std_range
 from ...infinite.quadrature import ScalarFunction, gaussian_mean
 from ...infinite.signal import Signal
+from ...infinite.tabulate import numerical_dual
 from ..layer import Factors, Layer
 from ..parameters import Params
 
