@@ -32,9 +32,9 @@ def eigh(a: Array) -> tuple[Array, Array]:
 
 
 def eigenvalues(a: Array) -> np.ndarray:
-    """Eigenvalues (..., n) of symmetric matrices on the host, in ascending order, without their eigenvectors.
+    """Eigenvalues (..., n) of symmetric matrices in ascending order, computed on the host.
 
-    Computed on the host: numpy.linalg.LinAlgError for NaN or infinity, as in :func:`eigh`.
+    Raises numpy.linalg.LinAlgError for NaN or infinity, as :func:`eigh` does.
     """
     host = to_host(a)
     if not np.isfinite(host).all():

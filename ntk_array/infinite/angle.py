@@ -10,7 +10,18 @@ from typing import NamedTuple
 
 from .._array.namespace import Array, home
 
-__all__ = ["Move", "Term", "cosine_of", "over_root", "sine_of_cosine", "sine_of_sum", "turn_of_sum", "versine"]
+__all__ = [
+    "Move",
+    "Term",
+    "cosine_of",
+    "over_root",
+    "ratio_or_zero",
+    "side_of",
+    "sine_of_cosine",
+    "sine_of_sum",
+    "turn_of_sum",
+    "versine",
+]
 
 
 ROOT_HALF = math.sqrt(0.5)
@@ -40,6 +51,18 @@ def over_root(k: Array) -> Array:
     """1 / sqrt(k), and 0 for 0."""
     xp = home(k).xp
     return xp.where(k > 0, 1.0 / xp.sqrt(xp.where(k > 0, k, 1.0)), 0.0)
+
+
+def ratio_or_zero(above: Array, below: Array) -> Array:
+    """above / below, and 0 where below is not positive."""
+    where = home(below).xp.where
+    return where(below > 0, above / where(below > 0, below, 1.0), 0.0)
+
+
+def side_of(k12: Array) -> Array:
+    """-1 where a covariance is negative, so that the inputs are nearer to opposite than to equal, and else 1."""
+    xp = home(k12).xp
+    return xp.where(k12 < 0, -1.0 * xp.ones_like(k12), xp.ones_like(k12))
 
 
 def cosine_of(k12: Array, k11: Array, k22: Array) -> Array:
@@ -78,18 +101,12 @@ def sine_of_sum(
     d = m1 / sqrt(k11) - m2 / sqrt(k22), and for 1 + cos T the same with sums in place of differences.
     """
     over1, over2 = over_root(k11), over_root(k22)
-    xp = home(k12).xp
-    side = xp.where(k12 < 0, -1.0 * xp.ones_like(k12), xp.ones_like(k12))
+    xp, side = home(k12).xp, side_of(k12)
     shares = []
     for term in terms:
         r1, r2 = xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2
         gap = ROOT_HALF * r1 - ROOT_HALF * r2
-        if term.sine is None:
-            apart = 1.0 - side
-        else:
-            small, size = versine(term.cosine, term.sine)
-            apart = small + (size - side * term.cosine)
-        shares += [gap * gap, r1 * r2 * apart]
+        shares += [gap * gap, r1 * r2 * _apart(term, side)]
     if means:
         moves = [m1 * over1 - side * (m2 * over2) for m1, m2 in means]
         total = sum(moves[1:], moves[0])
@@ -112,18 +129,23 @@ def turn_of_sum(terms: Sequence[Term], moves: Sequence[Move], k12: Array, k11: A
     The change of k12, divided by sin T, would be rounding divided by rounding near T = 0. Where T is 0, it stays 0.
     """
     over1, over2 = over_root(k11), over_root(k22)
-    xp = home(k12).xp
-    side = xp.where(k12 < 0, -1.0 * xp.ones_like(k12), xp.ones_like(k12))
+    xp, side = home(k12).xp, side_of(k12)
     roots = [(xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2) for term in terms]
     # d log sqrt(k11) = sum r1^2 d log s1.
     total1 = sum(r1 * r1 * move.log_s1 for (r1, _), move in zip(roots, moves, strict=True))
     total2 = sum(r2 * r2 * move.log_s2 for (_, r2), move in zip(roots, moves, strict=True))
     change: Array = 0.0
     for term, move, (r1, r2) in zip(terms, moves, roots, strict=True):
-        small, size = versine(term.cosine, term.sine)
-        apart = small + (size - side * term.cosine)
         d1, d2 = move.log_s1 - total1, move.log_s2 - total2
-        change = change + r1 * r2 * (d1 + d2) * apart + (r1 - r2) * (r1 * d1 - r2 * d2)
+        change = change + r1 * r2 * (d1 + d2) * _apart(term, side) + (r1 - r2) * (r1 * d1 - r2 * d2)
         change = change + side * r1 * r2 * term.sine * move.turn
     sine = sine_of_sum(terms, [], k12, k11, k22)
-    return xp.where(sine > 0, side * change / xp.where(sine > 0, sine, 1.0), 0.0)
+    return ratio_or_zero(side * change, sine)
+
+
+def _apart(term: Term, side: Array) -> Array:
+    """1 - cos t of a term, or 1 + cos t where the side is -1."""
+    if term.sine is None:
+        return 1.0 - side
+    small, size = versine(term.cosine, term.sine)
+    return small + (size - side * term.cosine)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
-from .angle import Move, Term, cosine_of, sine_of_sum, turn_of_sum, versine
+from .angle import Move, Term, cosine_of, ratio_or_zero, sine_of_sum, turn_of_sum, versine
 
 __all__ = ["Covariance", "Direction", "Rows"]
 
@@ -164,7 +164,7 @@ class Covariance:
         return (s1 - s2) ** 2 + 2.0 * s1 * s2 * self.versine()[0]
 
     def difference_change(self, change: Covariance) -> Array:
-        """How :meth:`difference` changes, from the changes of its square (s1 - s2)^2 + 2 s1 s2 (1 - |cos t|)."""
+        """How :meth:`difference` = (s1 - s2)^2 + 2 s1 s2 (1 - |cos t|) changes."""
         xp = home(self.k12).xp
         dlog_s1, dlog_s2, dt = self.angle_change(change)
         if self.paired:
@@ -207,10 +207,6 @@ class Covariance:
         """
         xp = home(self.k12).xp
         cosine, sine = self.cosine_and_sine()
-
-        def ratio_or_zero(above: Array, below: Array) -> Array:
-            return xp.where(below > 0, above / xp.where(below > 0, below, 1.0), 0.0)
-
         # With k = s^2, d log s = dk / (2 k). With k12 = s1 s2 cos t, d cos t = dk12 / (s1 s2) - cos t d log (s1 s2),
         # and dt = -d cos t / sin t.
         dlog_s1, dlog_s2 = ratio_or_zero(change.k11, 2.0 * self.k11), ratio_or_zero(change.k22, 2.0 * self.k22)

@@ -8,7 +8,7 @@ import numpy as np
 from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home, to_host, true_indices
 from .._formula.compilers import apply
-from .angle import over_root, sine_of_cosine
+from .angle import over_root, side_of, sine_of_cosine
 from .covariance import Covariance
 
 __all__ = ["Inputs", "between", "pairs"]
@@ -136,7 +136,7 @@ def _recomputed(
     for start in range(0, count, chunk):
         at = entries[start : min(start + chunk, count)]
         rows, columns = at // k12.shape[1], at % k12.shape[1]
-        side = 1.0 - 2.0 * xp.astype(xp.take(xp.reshape(k12, (-1,)), at) < 0, k12.dtype)
+        side = side_of(xp.take(xp.reshape(k12, (-1,)), at))
         difference = xp.take(u, rows, axis=0) - side[:, None] * xp.take(v, columns, axis=0)
         pieces.append(of_squares(xp.sum(difference * difference, axis=1)))
     small = xp.concat(pieces)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["RADIUS", "Conditional", "Polar", "ScalarFunction", "gaussian_mean", "reach", "rules_for"]
+__all__ = ["Conditional", "Polar", "ScalarFunction", "gaussian_mean", "reach", "rules_for"]
 
 RADIUS = 9.5  # exp(-RADIUS^2 / 2) = 3e-20: where the range of bounded functions ends
 FARTHEST = 38.0  # exp(-FARTHEST^2 / 2) is the smallest number
@@ -232,7 +232,7 @@ def _away_from_zero(x: np.ndarray) -> np.ndarray:
 def rules_for(phi: ScalarFunction, largest: float = 1.0, rough: bool = False) -> list[Polar] | list[Conditional]:
     """Rules of rising order for standard deviations up to the largest; take the first that the next one confirms.
 
-    Rough ones have half of the nodes along each axis, where functions change on short scales.
+    Rough ones have about two thirds of the nodes along each axis, where functions change on short scales.
     """
     radius = reach(phi, largest)
     if any(b != 0.0 for b in phi.breakpoints):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..._array.namespace import Array, home
+from ...infinite.angle import side_of
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
 from .base import ClosedForm
@@ -20,9 +21,8 @@ class _Wave(ClosedForm):
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
         # With m = (k11 + k22) / 2, value +- slope = exp(+-k12 - m), whose logarithms change by +-dk12 - dm. That of the
         # larger one is minus half of the change of the gap.
-        xp = home(state.k12).xp
         value, slope, _ = self.dual(state)
-        side = xp.where(state.k12 < 0, -1.0 * xp.ones_like(state.k12), xp.ones_like(state.k12))
+        side = side_of(state.k12)
         near = -0.5 * state.difference_change(change)
         far = near - 2.0 * side * change.k12
         closer, further = near * (value + side * slope), far * (value - side * slope)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._array.namespace import Array, home
 from ..._array.validate import number
-from ...infinite.angle import over_root, versine
+from ...infinite.angle import over_root, ratio_or_zero, versine
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import Dual
 from ...infinite.signal import Signal
@@ -131,7 +131,7 @@ class _PiecewiseLinear(ClosedForm):
         turn = None
         if after is not None:
             gain = ((above + below) / 2) ** 2 + ((above - below) / 2) ** 2
-            turn = xp.where(after > 0, slope * sine * dt / (gain * xp.where(after > 0, after, 1.0)), 0.0)
+            turn = ratio_or_zero(slope * sine * dt, gain * after)
         return Dual(slope * change.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt, turn)
 
 
