@@ -52,7 +52,7 @@ def reach(phi: ScalarFunction, largest: float) -> float:
     Raises
     ------
     ValueError
-        If phi or its derivative is NaN or infinite, or grows so fast that the expectations are.
+        If phi or its derivative is NaN or infinite, grows so fast that the expectations are, or changes shapes.
     """
     r = np.linspace(0.0, FARTHEST, 1521)[1:]
     points = np.concatenate([-largest * r[::-1], largest * r])
@@ -60,6 +60,10 @@ def reach(phi: ScalarFunction, largest: float) -> float:
     for name, f in (("the function", phi.function), ("its derivative", phi.derivative)):
         with np.errstate(all="ignore"):
             size = np.abs(f(points))
+        if size.shape != points.shape:
+            raise ValueError(
+                f"{name} makes shape {size.shape} of {points.shape}: an activation acts on each number alone"
+            )
         within = np.abs(points) <= largest * RADIUS
         if not np.isfinite(size[within]).all():
             bad = points[within][~np.isfinite(size[within])]

@@ -358,8 +358,9 @@ def test_saturating_functions_of_raw_data(std):
         (np.sqrt, lambda x: 0.5 / np.sqrt(x), r"the function is NaN or infinite at x = -.*: an activation must be"),
         (np.sin, lambda x: np.where(x > 2.0, np.nan, np.cos(x)), r"its derivative is NaN or infinite at x = 2"),
         (lambda x: np.exp(x * x), lambda x: 2 * x * np.exp(x * x), "grows too fast: its Gaussian expectations at"),
+        (lambda x: x[:3], np.ones_like, r"the function makes shape \(3,\) of \(3040,\): an activation acts on each"),
     ],
-    ids=["sqrt", "nan", "exp(x^2)"],
+    ids=["sqrt", "nan", "exp(x^2)", "shape"],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_functions_without_expectations_are_refused(f, derivative, message):
