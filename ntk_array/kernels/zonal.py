@@ -10,11 +10,15 @@ own recursion, and its cost for an entry is a few dozen multiply-adds. Deep netw
 is known to all its digits, and the kernel is summed as its value for equal inputs plus u q(u - 1). Where it is so steep
 that a series in u would be long, it is one in u (1 + m) / (1 + m u / 2), which goes from 0 to 2 too but 1 + m times as
 fast at t = 0.
+
+Norms that are equal but for a small spread, as those of standardised images, are taken in to first order: a second
+series is the derivative in the norm, and its own error is of the second order in the spread.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +41,8 @@ TOLERANCE = 2e-16  # of a coefficient in float64, relative to the kernel of equa
 ROUNDING = 32 * TOLERANCE  # of the recursion over many layers, at most
 MOST_TERMS = 192  # a recursion over a few layers costs about as much
 SAMPLES = 54  # as many terms as kernels of a few layers need
+EQUAL = 8.0  # times eps: norms whose squares differ by less count as equal
+SPREAD = 0.4  # times sqrt(eps): up to this spread of the squares of norms, its square is below rounding
 STRETCHES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # m: the steeper the kernel, the larger the best of them
 
 
@@ -45,7 +51,8 @@ class ZonalSeries:
     """A kernel as ``equal``, its value for equal inputs, plus u times a series in u - 1, of the variable u that is
     stretched by m = ``stretch``; times (s1 s2)^degree for the standard deviations s1, s2 of the inputs.
 
-    ``error`` bounds what is missing with the terms that were left out, relative to ``equal``.
+    ``error`` bounds what is missing with the terms that were left out, relative to ``equal``. ``slope`` is the first
+    order in the norms, where they are not quite equal.
     """
 
     equal: float
@@ -53,12 +60,36 @@ class ZonalSeries:
     stretch: float
     degree: int
     error: float
+    slope: ZonalSlope | None = None
 
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
         u = apply(_Variable(self.stretch), state.k12, state.k11, state.k22, state.sine)
         kernel = sum_from_end(self.equal, self.coefficients, u)
+        if self.slope is not None:
+            kernel = apply(self.slope.first_order, kernel, self.slope.summed(u), state.k11, state.k22)
         return apply(_Scaled(self.degree), kernel, state.k11, state.k22) if self.degree else kernel
+
+
+@dataclass(frozen=True)
+class ZonalSlope:
+    """The derivative of a kernel between inputs of one variance in its logarithm, as such a series too."""
+
+    variance: float
+    equal: float
+    coefficients: np.ndarray
+
+    def summed(self, u: Array) -> Array:
+        """The derivative at the same variable."""
+        return sum_from_end(self.equal, self.coefficients, u)
+
+    def first_order(self, kernel: Array, slope: Array, k11: Array, k22: Array) -> Array:
+        """The kernel for variances k11 and k22 near the one that the series are made for.
+
+        The kernel is symmetric in both, so that the derivative in either is half of that in both together.
+        """
+        v = self.variance
+        return kernel + (0.5 / v) * ((k11 - v) + (k22 - v)) * slope
 
 
 @dataclass(frozen=True)
@@ -136,39 +167,80 @@ def zonal_series(
 ) -> ZonalSeries | None:
     """The series of a network's NTK or NNGP kernel between two batches; None where it is no function of the angle, or
     where the series is long. It is kept with those that were made before."""
-    eps, variance, degree = home(x1).eps, 1.0, program.signals[-1].degree
-    if degree not in (0, 1, 2, 3, 4):
-        variances = [Inputs.of(x).variance for x in (x1, x2) if x is not None]
-        ends = [float(to_host(f(v))) for v in variances for f in (home(x1).xp.min, home(x1).xp.max)]
-        if max(ends) - min(ends) > 8.0 * eps * max(ends):
-            return None
-        variance, degree = ends[0], 0
-    key = (variance, x1.shape[1:], ntk, max(TOLERANCE, eps / 16.0))
-    if key not in kept:
+    degree, eps = program.signals[-1].degree, home(x1).eps
+    about = x1.shape[1:], ntk, max(TOLERANCE, eps / 16.0)
+    if degree in (0, 1, 2, 3, 4):
+        if about not in kept:
+            kept[about] = _Sampled(program, 1.0, ntk, tables).series(int(degree), about[-1])
+        return kept[about]
+    squares = [Inputs.of(x).variance for x in (x1, x2) if x is not None]
+    ends = [float(to_host(f(k))) for k in squares for f in (home(x1).xp.min, home(x1).xp.max)]
+    smallest, largest = min(ends), max(ends)
+    # Behind a bias, inputs in one direction differ by an angle of the size of the spread: kernels with kinks see it.
+    kinked = any(step.layer.kinked for step in program.steps)
+    for spread in (EQUAL * eps,) if kinked else (EQUAL * eps, SPREAD * eps**0.5):
+        # Series are shared by batches whose norms differ by rounding.
+        for key in kept:
+            if key[1:] == (spread, *about) and largest - key[0] <= spread * key[0] >= key[0] - smallest:
+                return kept[key]
+        if largest - smallest <= spread * largest:
+            variance = 0.5 * (smallest + largest)
+            series = _Sampled(program, variance, ntk, tables).series(0, about[-1])
+            if series is not None and spread > EQUAL * eps:
+                series = _to_first_order(series, program, variance, ntk, tables)
+            kept[variance, spread, *about] = series
+            return series
+    return None
+
+
+class _Sampled:
+    """The kernel between inputs of one variance, from the network's own recursion, on the host in float64."""
+
+    def __init__(self, program: Program, variance: float, ntk: bool, tables: dict[Any, Any]) -> None:
         std = np.full((1, 1), variance**0.5)
-        one = Inputs(std, std, np.full((1, 1), variance))
-        kept[key] = _series(program.fitted(one, tables), variance, ntk, int(degree), key[-1])
-    return kept[key]
+        self.program = program.fitted(Inputs(std, std, np.full((1, 1), variance)), tables)
+        self.one, self.ntk = np.full(1, variance), ntk
+        states = self.program.paired(Covariance.of_pairs(self.one, None, 0.0 * self.one))
+        self.rows = [Rows(state.k12, state.mean1) for state in states]
+
+    def __call__(self, u: np.ndarray, stretch: float | np.ndarray) -> np.ndarray:
+        """At these values of the variable that is so stretched."""
+        cosine, sine = (a.ravel() for a in _direction(u, stretch))
+        zeros = np.zeros(sine.size) if self.ntk else None
+        start = Covariance(self.one * cosine, self.one, self.one, zeros, sine=sine)
+        values = self.program.run(start, self.rows, self.rows, "ntk" if self.ntk else "k12")
+        return np.asarray(values).reshape(np.broadcast_shapes(u.shape, np.shape(stretch)))
+
+    def series(self, degree: int, tolerance: float) -> ZonalSeries | None:
+        """Its series; None where it is long."""
+        probes = self(points(0.0, 2.0, SAMPLES), np.asarray(STRETCHES)[:, None])
+        stretch = STRETCHES[int(np.argmin([_slowness(values, tolerance) for values in probes]))]
+        found = adaptive_series(partial(self, stretch=stretch), tolerance, ROUNDING, MOST_TERMS)
+        if found is None:
+            return None
+        equal = float(self(np.zeros(1), stretch)[0])
+        # Twice: the dropped terms are missing at u, and again at u = 0, where the value is pinned to the exact one.
+        return ZonalSeries(equal, quotient(found[0]), stretch, degree, 2.0 * found[1] / (equal or 1.0))
 
 
-def _series(program: Program, variance: float, ntk: bool, degree: int, tolerance: float) -> ZonalSeries | None:
-    """Sampled from the recursion at inputs of one variance and all angles, on the host in float64."""
-    one = np.full(1, variance)
-    rows = [Rows(state.k12, state.mean1) for state in program.paired(Covariance.of_pairs(one, None, 0.0 * one))]
+def _to_first_order(
+    series: ZonalSeries, program: Program, variance: float, ntk: bool, tables: dict[Any, Any]
+) -> ZonalSeries | None:
+    """The series with its derivative in the logarithm of the variance; None where the second order would show.
 
-    def kernel(u: np.ndarray, stretch: float | np.ndarray) -> np.ndarray:
-        cosine, sine = _direction(u, stretch)
-        start = Covariance(variance * cosine.ravel(), one, one, np.zeros(sine.size) if ntk else None, sine=sine.ravel())
-        return np.asarray(program.run(start, rows, rows, "ntk" if ntk else "k12")).reshape(sine.shape)
-
-    probes = kernel(points(0.0, 2.0, SAMPLES), np.asarray(STRETCHES)[:, None])
-    stretch = STRETCHES[int(np.argmin([_slowness(values, tolerance) for values in probes]))]
-    found = adaptive_series(partial(kernel, stretch=stretch), tolerance, ROUNDING, MOST_TERMS)
-    if found is None:
+    The derivative is a central difference. Half of its digits would do: it is multiplied by a spread of the size of the
+    root of rounding.
+    """
+    step = 1e-3
+    below, at, above = (_Sampled(program, variance * math.exp(d), ntk, tables) for d in (-step, 0.0, step))
+    u = points(0.0, 2.0, len(series.coefficients) + 8)
+    low, middle, high = (kernel(u, series.stretch) for kernel in (below, at, above))
+    second = float(np.max(np.abs(high - 2.0 * middle + low))) / step**2
+    if SPREAD**2 * second > EQUAL * abs(series.equal):
         return None
-    equal = float(kernel(np.zeros(1), stretch)[0])
-    # Twice: the dropped terms are missing at u, and again at u = 0, where the value is pinned to the exact one.
-    return ZonalSeries(equal, quotient(found[0]), stretch, degree, 2.0 * found[1] / (equal or 1.0))
+    equal = float((above(np.zeros(1), series.stretch) - below(np.zeros(1), series.stretch))[0])
+    coefficients = quotient(to_coefficients(high - low))
+    return replace(series, slope=ZonalSlope(variance, equal / (2.0 * step), coefficients / (2.0 * step)))
 
 
 def _slowness(values: np.ndarray, tolerance: float) -> float:

@@ -51,10 +51,28 @@ def test_norms_factor_out_of_homogeneous_networks(backend, kind, parameterizatio
 def test_inputs_of_one_norm(backend, kind, activation):
     kernel = kind(nn.mlp((7, 7), 1, activation=activation, weight_std=1.2, bias_std=0.2))
     x = sphere(backend, 8, radius=2.0)
-    if backend.eps < 1e-10:  # in float32 norms of one sphere differ by more than rounding allows
-        assert series_of(kernel, x) is not None
+    assert series_of(kernel, x) is not None
     backend.close(kernel(x), layer_by_layer(kernel, x), factor=100)
     assert np.array_equal(backend.host(kernel(x)), backend.host(kernel(x)).T)
+
+
+@KINDS
+@pytest.mark.parametrize(("activation", "weight_std"), [("tanh", 2.0), ("erf", 1.2), ("sin", 1.5)])
+def test_inputs_of_nearly_one_norm(backend, kind, activation, weight_std):
+    """Norms that differ by as much as first order allows, in float64, against the layers one by one."""
+    kernel = kind(nn.mlp((7,) * 4, 1, activation=activation, weight_std=weight_std, bias_std=0.3))
+    stretch = 1.0 + 0.09 * backend.eps**0.5 * np.linspace(-1.0, 1.0, 12)[:, None]
+    x = backend.array(backend.host(sphere(backend, 12, radius=2.0)) * stretch)
+    series = series_of(kernel, x)
+    assert series is not None
+    assert series.slope is not None
+    wide = backend.host(x).astype(np.float64)
+    assert series_of(kernel, x[:4, :], x) is series  # a part of the batch has a spread of its own
+    scale = np.sqrt(kernel.diag(wide))
+    error = (backend.host(kernel(x)) - layer_by_layer(kernel, wide)) / scale / scale[:, None]
+    assert np.max(np.abs(error)) < (1e-6 if backend.eps > 1e-10 else 3e-14)
+    copies = backend.host(kernel(x, backend.array(backend.host(x).copy())))
+    backend.close(np.diag(copies), backend.host(kernel.diag(x)), factor=100)
 
 
 @pytest.mark.host
@@ -65,6 +83,9 @@ def test_where_there_is_no_series():
     assert series_of(ntk.InfiniteNTK(nn.mlp((1,), 1, bias_std=0.3)), equal) is not None
     # a branch point a hair's breadth from t = pi
     assert series_of(ntk.InfiniteNTK(nn.mlp((1,), 1, bias_std=0.001)), equal) is None
+    # a kink behind a bias sees an angle of the size of the spread
+    spread = equal * np.asarray([[1.0], [1.0 + 1e-9]])
+    assert series_of(ntk.InfiniteNTK(nn.mlp((1,), 1, bias_std=0.3)), spread) is None
     # chaotic: variances grow with depth
     assert series_of(ntk.InfiniteNTK(nn.mlp((1,) * 20, 1, activation="erf", weight_std=4.0)), equal) is None
 
