@@ -36,11 +36,6 @@ class Activation(Layer):
     estimated, stated by the kernel, and warned about where it is above 1e-9.
     """
 
-    degree: ClassVar[float | None] = None
-    """The p in phi(a x) = a^p phi(x) for every a > 0; None where there is none."""
-    odd: ClassVar[bool] = False
-    """Whether phi(-x) = -phi(x): the mean of its values at infinite width is then zero."""
-
     numerical = True
     table: ClassVar[DualTable | DirectDual | None] = None
     """The dual activation for the standard deviations of one problem, in an instance that was fitted to it."""
@@ -55,6 +50,21 @@ class Activation(Layer):
     def kinked(self) -> bool:  # type: ignore[override]
         """Whether there are breakpoints."""
         return bool(self.breakpoints)
+
+    @property
+    def homogeneity(self) -> float | None:
+        """The p in phi(a x) = a^p phi(x) for every a > 0; None where there is none."""
+        return None
+
+    @property
+    def odd(self) -> bool:
+        """Whether phi(-x) = -phi(x): the mean of its values at infinite width is then zero."""
+        return False
+
+    @property
+    def even(self) -> bool:
+        """Whether phi(-x) = phi(x): opposite inputs then have equal outputs."""
+        return False
 
     @property
     def breakpoints(self) -> tuple[float, ...]:
@@ -82,7 +92,8 @@ class Activation(Layer):
                 "another activation): put a Dense layer before it; finite networks and Monte Carlo kernels do "
                 "not need that"
             )
-        degree = None if self.degree is None or before.degree is None else self.degree * before.degree
+        known = self.homogeneity is not None and before.degree is not None
+        degree = self.homogeneity * before.degree if known else None  # type: ignore[operator]
         return before.to(
             gaussian=False, centred=self.odd, degree=0 if before.degree == 0 else degree, obstacle=obstacle
         )
@@ -198,9 +209,9 @@ class ClosedForm(Activation):
 
     numerical = False
 
-    def fitted(self, smallest: float, largest: float) -> ClosedForm:
-        """There is nothing to tabulate."""
-        return self
+    def fitted(self, smallest: float, largest: float) -> Activation:
+        """There is nothing to tabulate, unless the closed form does not hold for all parameters of the activation."""
+        return super().fitted(smallest, largest) if self.numerical else self
 
     @abstractmethod
     def dual(self, state: Covariance) -> Dual:
