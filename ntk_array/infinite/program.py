@@ -209,7 +209,8 @@ class Program:
             change = step.layer.limit_change(here, moved, step.signals, direction)
             after = step.layer.limit(here, step.signals).facing(one.rows[place], two.rows[place].as_columns())
             states.append(step.with_sine(after, here))
-            changes.append(change.facing(one.changes[place], two.changes[place].as_columns()))
+            change = change.facing(one.changes[place], two.changes[place].as_columns())
+            changes.append(step.with_turn(change, states[-1], here, moved))
             for source in self._finished[place]:
                 states[source] = changes[source] = None
         return getattr(changes[-1], read)
