@@ -135,8 +135,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nd
         try:
             with ZipFile(file) as archive:
                 file.limited, members = False, archive.infolist()
-                # Nothing is compressed, so that all members together are no larger than the file. Where the two sizes of
-                # a member differ, memory would be asked for by the one that is not checked.
+                # Nothing is compressed, so that all members together are no larger than the file. Where the two sizes
+                # of a member differ, memory would be asked for by the one that is not checked.
                 packed = any(m.compress_type or m.compress_size != m.file_size for m in members)
                 if packed or sum(m.file_size for m in members) > room:
                     raise ValueError("its members are compressed, or larger than the file")
