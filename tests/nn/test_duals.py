@@ -293,3 +293,32 @@ def test_integrated_duals(name):
     assert fitted.quadrature_error < 1e-12
     for got, expected in zip(fitted.dual(state)[:2], exact, strict=True):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * expected[0])
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("layer", "dual"),
+    [
+        (nn.Monomial(2), lambda k11, k12, k22: k11 * k22 + 2 * k12**2),
+        (nn.Cos(), lambda k11, k12, k22: mpmath.exp(-(k11 + k22) / 2) * mpmath.cosh(k12)),
+        (nn.Gaussian(), lambda k11, k12, k22: 1 / mpmath.sqrt((1 + 2 * k11) * (1 + 2 * k22) - 4 * k12**2)),
+    ],
+    ids=["monomial", "cos", "gaussian"],
+)
+@pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-8])
+def test_nearly_opposite_inputs_of_even_functions(layer, dual, gap):
+    """Their values nearly coincide, and the NTK of a ReLU behind them has a kink at an angle of 0."""
+    x = np.asarray([[1.0, 0.5], [-1.0 - gap, gap - 0.5]])
+    net = nn.Sequential(nn.Dense(1, 1.0), layer, nn.Dense(1, 1.0), nn.ReLU(), nn.Dense(1, 1.0))
+    with mp.workdps(60):
+        one, two = ([mpf(v) for v in row] for row in x.tolist())
+        k11, k12, k22 = (mpmath.fdot(a, b) / 2 for a, b in ((one, one), (one, two), (two, two)))
+        h = mpf(10) ** -20
+        pulled = k12 * (dual(k11, k12 + h, k22) - dual(k11, k12 - h, k22)) / (2 * h)
+        k11, k12, k22 = dual(k11, k11, k11), dual(k11, k12, k22), dual(k22, k22, k22)
+        angle = mpmath.acos(k12 / mpmath.sqrt(k11 * k22))
+        slope = (mp.pi - angle) / (2 * mp.pi)
+        value = mpmath.sqrt(k11 * k22) * mpmath.sin(angle) / (2 * mp.pi) + k12 * slope
+        expected = float(value + (pulled + k12) * slope)
+    # 1e-12: the kernel of a homogeneous network is summed as a series in the angle
+    assert abs(ntk.InfiniteNTK(net)(x)[0, 1] - expected) <= 1e-12 * abs(expected)
