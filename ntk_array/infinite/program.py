@@ -18,6 +18,7 @@ import numpy as np
 from .._array.namespace import Array, home, to_host
 from .._formula.compilers import Compiler, compiled, compiler_for
 from .._formula.formula import COLUMN, ENTRY, ROW
+from .._support.progress import progress_asked, progress_bar
 from .covariance import Covariance, Direction, Rows
 from .dual import std_range
 from .inputs import Inputs, pairs
@@ -86,13 +87,22 @@ class Program:
     def quadrature_error(self, inputs: Inputs, ntk: bool) -> float:
         """A bound for the error that tables bring to the kernel between these inputs, relative to its diagonal.
 
-        The inputs are walked again with every table off by its own error, all to the same side, in a multiple that
-        rounding does not hide. What that does to the diagonal is taken to hold for all entries.
+        How errors grow is asked without tables: outside of its range, which may be one variance, a table is constant.
         """
-        worst = max((step.layer.quadrature_error for step in self.steps), default=0.0)
-        if not worst:
+        if not any(step.layer.quadrature_error for step in self.steps):
             return 0.0
+        steps = (step._replace(layer=step.layer.untabulated()) for step in self.steps)
+        return replace(self, steps=tuple(steps)).grown_error(inputs, ntk)
+
+    def grown_error(self, inputs: Inputs, ntk: bool) -> float:
+        """What the errors of all layers make in the end.
+
+        The inputs are walked twice, once with every layer off by its own error, all to the same side, in a multiple
+        that rounding does not hide. That shows what becomes of the diagonal. Between different inputs errors also move
+        the angle, to which activations with kinks respond: twice as much is stated.
+        """
         exact = self.paired(pairs(inputs, ntk=ntk))[-1]
+        worst = max(step.layer.quadrature_error for step in self.steps)
         unit = 1e-6 / worst
         states = [pairs(inputs, ntk=ntk)]
         for place, step in enumerate(self.steps, start=1):
@@ -101,7 +111,7 @@ class Program:
             states.append(Covariance.of_pairs(off * after.k12, ntk_off, after.sine, after.mean1))
         one, two = (to_host(s.ntk if ntk else s.k12).astype(np.float64) for s in (exact, states[-1]))
         change = np.abs(two - one)[one > 0] / one[one > 0]
-        return max(worst, float(np.max(change, initial=0.0)) / unit)
+        return max(worst, 2.0 * float(np.max(change, initial=0.0)) / unit)
 
     @property
     def means(self) -> bool:
@@ -117,18 +127,18 @@ class Program:
         """The program with tables for these inputs and no others; those that are there already are taken over.
 
         Tables reach from the smallest to the largest standard deviation at their place, and further by the share
-        ``margin``.
+        ``margin``. Layers that hold the same share a table where that range is the same.
         """
         if not self.numerical:
             return self
         states, steps = [pairs(inputs, ntk=False)], []
-        for place, step in enumerate(self.steps, start=1):
+        for place, step in enumerate(progress_bar(self.steps, "dual activations", "layer", progress_asked()), start=1):
             if step.layer.numerical:
                 ends = std_range(states[step.sources[0]].k11, margin=margin)
-                kept = tables.get((place, ends))
-                if kept is None or kept[0] is not step.layer:
-                    kept = tables[place, ends] = (step.layer, step.layer.fitted(*ends))
-                step = step._replace(layer=kept[1])
+                key = _table_key(step.layer), ends
+                if key not in tables:
+                    tables[key] = (step.layer, step.layer.fitted(*ends))
+                step = step._replace(layer=tables[key][1])
             steps.append(step)
             states.append(self._paired_step(place, step, states))
         return replace(self, steps=tuple(steps))
@@ -358,6 +368,16 @@ def _contents(layer: Limit) -> tuple[Any, ...]:
     Not its own ``==``: that of a dataclass leaves out what a subclass of a user holds beside the fields.
     """
     return type(layer), *sorted(vars(layer).items())
+
+
+def _table_key(layer: Limit) -> Any:
+    """What layers that may share tables have in common, and no others that live."""
+    contents = _contents(layer)
+    try:
+        hash(contents)
+    except TypeError:  # a list or an array: the layer shares tables with itself only
+        return id(layer)
+    return contents
 
 
 @dataclass(frozen=True)
