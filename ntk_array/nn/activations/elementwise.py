@@ -47,7 +47,8 @@ class Elementwise(Activation):
         E[phi(u) phi(v)] and E[phi'(u) phi'(v)] for u and v with variances k11 and k22 and the covariance k12, where
         you know them in closed form; both or none. They take arrays that broadcast, and give one of the shape of k12.
         Kernels are then computed by these and not by quadrature. They are compared with it here, at a few variances
-        and angles.
+        and angles. Where inputs nearly coincide kernels are as exact as the formulas are. Derivatives in
+        hyper-parameters are differences of them, with an error of about 1e-12 in float64 and 1e-5 in float32.
 
     Raises
     ------
