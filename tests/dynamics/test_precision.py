@@ -59,7 +59,7 @@ def cholesky_mean(k, y, noise, dtype):
 @pytest.mark.parametrize("relative", [4.0, 30.0, 1e3, 1e5], ids="noise of {:g} eps lambda".format)
 @pytest.mark.parametrize("name", kernels())
 def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
-    """Of the same matrix plus noise, and limits of flows: at most ten times the error of a Cholesky factor in the dtype.
+    """Of the same matrix plus noise; limits of flows too: at most ten times the error of a Cholesky factor.
 
     What rounding of the matrix may do is eps lambda / noise. A thousandth of it is allowed, for libraries whose
     products round otherwise. With a noise of 4 eps lambda a quarter of the answer is rounding, and chance decides who
