@@ -83,9 +83,9 @@ class Factorization(ABC):
     def refined(self, solution: Array, gram: Array, b: Array) -> Array:
         """The solution of S x = b after a few steps of iterative refinement (Higham 2002, section 12.1).
 
-        An eigendecomposition alone may be off by a hundred times as much as a Cholesky factor. A solution for the
-        residual mends that, for a product with the Gram matrix K that was factored. Where rounding decides the
-        solution, residuals need not fall: the solution with the smallest one is returned. A singular S is left alone.
+        An eigendecomposition alone may be off by far more than a Cholesky factor. A solution for the residual mends
+        that, for a product with the Gram matrix K that was factored. Where rounding decides the solution, residuals
+        need not fall: the solution with the smallest one is returned. A singular S is left alone.
         """
         if self.singular:
             return solution
