@@ -121,6 +121,11 @@ class Layer(ABC):
     quadrature_error: float = 0.0
     """The estimated relative error of its table."""
 
+    def needs_every_pair(self, after: bool) -> bool:
+        """Whether the limit needs covariances between every pair of positions of its inputs, given whether those of its
+        outputs are needed. A layer that mixes positions says so; one that acts on each pair by itself does not."""
+        return after
+
     def unroll(self, steps: Steps, place: int) -> int:
         """Append what the layer does to the values at a place; the place of its outputs."""
         return steps.add(self, [place], self.signal(steps.signals[place]))

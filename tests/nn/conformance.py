@@ -542,7 +542,7 @@ def check_angles(case: Case) -> None:
     one, two = Inputs.of(x[:3]), Inputs.of(1.7 * x[3:])
     program = InfiniteNTK(case.net).program(case.shape).fitted(Inputs.of(np.concatenate([x, 1.7 * x])), {})
     walks = [program.walk(batch, ntk=True).rows for batch in (one, two)]
-    columns = [rows.as_columns() for rows in walks[1]]
+    columns = walks[1]
     for place in range(len(program.steps) + 1):
         upto = replace(program, steps=program.steps[:place], signals=program.signals[: place + 1], stretches={})
         sine, k12 = (upto.run(between(one, two, ntk=True), walks[0], columns, read) for read in ("sine", "k12"))
