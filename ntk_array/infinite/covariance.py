@@ -197,11 +197,11 @@ class Covariance:
             found.append(part)
         return found
 
-    def pooled(self, window: Window, weights: Array | None = None) -> Covariance:
-        """The state of sums over windows of positions, which are of values that depend on one another.
+    def pooled(self, window: Window, weights: Array | float) -> Covariance:
+        """The state of sums over windows of positions, times a number or weights (*P), of a state with every pair.
 
-        The entries of the result are sums over pairs of elements, so that the state has every pair of positions. The
-        weights (*P) multiply the sums at each position. Variances of the result are left to :meth:`facing`.
+        Values at different positions depend on one another: entries are summed over pairs of elements. Variances of the
+        result are left to :meth:`facing`.
         """
 
         def summed(array: Array | None) -> Array | None:
@@ -209,11 +209,13 @@ class Covariance:
                 return None
             for axes in (self.frame.rows, self.frame.columns):
                 array = _sum(list(window.gathered(array, axes)))
-                if weights is not None:
-                    ones = [1] * array.ndim
+                factors = weights
+                if not isinstance(weights, float):
+                    shape = [1] * array.ndim
                     for axis, n in zip(axes, weights.shape, strict=True):
-                        ones[axis] = n
-                    array = array * home(array).xp.reshape(weights, tuple(ones))
+                        shape[axis] = n
+                    factors = home(array).xp.reshape(weights, tuple(shape))
+                array = factors * array
             return array
 
         k12 = summed(self.k12)
@@ -229,10 +231,10 @@ class Covariance:
 
     def flattened(self) -> Covariance:
         """The state of all positions as features of one input: the mean over positions, each paired with itself."""
-        terms = self._at_each_position()
+        terms = self.each_position()
         return Covariance.total(terms).scaled(1.0 / len(terms))
 
-    def _at_each_position(self) -> list[Covariance]:
+    def each_position(self) -> list[Covariance]:
         """The states of each position by itself, without positions; for turns of sums too."""
         frame, xp = Frame(blocks=self.frame.blocks), home(self.k12).xp
         if self.paired:

@@ -19,10 +19,12 @@ from .activations import (
 )
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import mlp
+from .convolution import Conv
 from .dense import Dense
 from .files import load, save
 from .layer import Layer
 from .linearized import Linearized
+from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from .sequential import Sequential
 from .training import Training, train
 
@@ -31,11 +33,16 @@ __all__ = [
     "GELU",
     "Abs",
     "Activation",
+    "AvgPool",
     "Concatenate",
+    "Conv",
     "Cos",
     "Dense",
     "Elementwise",
     "Erf",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalSumPool",
     "Identity",
     "Layer",
     "LeakyReLU",
@@ -49,6 +56,7 @@ __all__ = [
     "Sin",
     "Softplus",
     "Sum",
+    "SumPool",
     "Tanh",
     "Training",
     "load",

@@ -91,10 +91,14 @@ class Layer(ABC):
         """How many entries backward adds to the factors; a layer without parameters adds none."""
         return 0
 
-    def factor_size(self, params: Params, outputs: int) -> int:
-        """How many numbers the factors of one input are, at most, for cotangents of so many outputs."""
-        del params, outputs
+    def factor_size(self, before: Signal, outputs: int) -> int:
+        """How many numbers :meth:`kernel_factors` of one input are, at most, for cotangents of so many outputs."""
+        del before, outputs
         return 0
+
+    def kernel_factors(self, factors: Factors) -> Factors:
+        """Factors in the form that makes blocks of a kernel cheapest; what ``gram`` takes."""
+        return factors
 
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
         """Add the trained parameters' share of an empirical NTK block to the contraction."""
