@@ -92,8 +92,8 @@ class Program:
             raise ValueError(obstacle)
         if len(steps.signals[-1].shape) != 1:
             raise ValueError(
-                f"the network's output has the shape {steps.signals[-1].shape} for each input; kernels need features only: "
-                "end the network with Flatten or GlobalAvgPool and a Dense layer"
+                f"the network's output has the shape {steps.signals[-1].shape} for each input; kernels need features "
+                "only: end the network with Flatten or GlobalAvgPool and a Dense layer"
             )
         kinks = [step.layer.kinked for step in steps.steps]
         marked = (step._replace(before_kink=any(kinks[i + 1 :])) for i, step in enumerate(steps.steps))
@@ -139,6 +139,12 @@ class Program:
                 needed[source] |= positions and step.layer.needs_every_pair(needed[place])
         return tuple(needed)
 
+    def upto(self, place: int) -> Program:
+        """The first steps, to this place, with the pairs of positions that later steps need."""
+        first = replace(self, steps=self.steps[:place], signals=self.signals[: place + 1], stretches={})
+        first.__dict__["every"] = self.every[: place + 1]
+        return first
+
     def between(self, one: Inputs, two: Inputs | None, ntk: bool) -> Covariance:
         """The state of two batches of inputs; see :func:`.inputs.between`."""
         return between(one, two, ntk=ntk, gap=self.gaps, every=self.every[0])
@@ -170,7 +176,7 @@ class Program:
         n = inputs.x.shape[0]
         most = max(math.prod(signal.shape[:-1]) for signal in self.signals) ** 2
         size = max(CHUNK // most, 1)
-        return [Inputs(*(a[i : i + size, ...] for a in inputs)) for i in range(0, n, size)]
+        return [Inputs(*(a[i : min(i + size, n), ...] for a in inputs)) for i in range(0, n, size)]
 
     @property
     def means(self) -> bool:
@@ -212,9 +218,7 @@ class Program:
     def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None, last: int | None = None) -> Walk:
         """A batch through all steps by itself, or through those up to the place ``last``; and the kernel of each input
         with itself in the end, (N,)."""
-        upto = self if last is None else replace(self, steps=self.steps[:last], signals=self.signals[: last + 1])
-        if last is not None:
-            upto.__dict__["every"] = self.every[: last + 1]
+        upto = self if last is None else self.upto(last)
         walks = [upto._walk(chunk, ntk, direction) for chunk in self._chunks(inputs)]
         return walks[0] if len(walks) == 1 else Walk.joined(walks)
 
@@ -268,7 +272,8 @@ class Program:
     def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows], read: Read) -> Array:
         """The covariance or the NTK at the last place between two batches.
 
-        ``start`` is the state between their inputs, and the rows are those of each batch at every place. Where something compiles for these arrays, a few steps at a time run in one pass over them.
+        ``start`` is the state between their inputs, and the rows are those of each batch at every place. Where
+        something compiles for these arrays, a few steps at a time run in one pass over them.
         """
         compiler = compiler_for(start.k12)
         states: list[Any] = [start.facing(one[0], two[0])] + [None] * len(self.steps)

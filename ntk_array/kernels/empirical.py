@@ -119,8 +119,10 @@ class EmpiricalNTK(_Empirical):
         self.net.unroll(steps, 0)
         outputs = 1 if self.outputs == "sum_of_logits" else steps.signals[-1].width
         numbers_each = (2 + outputs) * sum(math.prod(signal.shape) for signal in steps.signals)
-        size = max(CHUNK // numbers_each, 1)
-        return _joined([self._factors(x[i : i + size, ...]) for i in range(0, x.shape[0], size)], size)
+        n, size = x.shape[0], max(CHUNK // numbers_each, 1)
+        parts = [self._factors(x[i : min(i + size, n), ...]) for i in range(0, n, size)]
+        factors: Factors = _joined(parts, size)
+        return factors
 
     def _factors(self, x: Array) -> Factors:
         f, tape = self.net.forward(self.params, x)

@@ -124,6 +124,11 @@ class Linear(Layer):
         shapes = {"weight": (self.width, *self.kernel_size, channels // self.groups)}
         return shapes | ({"bias": (self.width,)} if self.bias_std else {})
 
+    def fits(self, params: Params) -> bool:
+        """Whether parameters have the shapes of this layer, for some number of channels."""
+        got = {name: tuple(parameter.shape) for name, parameter in params.items()}
+        return got == self._shapes(got.get("weight", (0,))[-1] * self.groups)
+
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
         """z; the tape is the input."""
         # Refused here, because many other shapes would broadcast.
