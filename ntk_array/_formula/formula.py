@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from .._array.special import WithErf
+
 __all__ = ["ARITHMETIC", "COLUMN", "ENTRY", "NUMBER", "ROW", "Formula", "NotElementwise", "Operation", "trace"]
 
 NUMBER, ROW, COLUMN = 0, 1, 2
@@ -65,7 +67,7 @@ class Formula:
 
     def evaluate(self, xp: Any, *arrays: Any) -> list[Any]:
         """The results, operation by operation, by an array API namespace."""
-        shape = np.broadcast_shapes(*(x.shape for x in arrays))
+        shape, xp = np.broadcast_shapes(*(x.shape for x in arrays)), WithErf(xp)
         values: list[Any] = []
         for operation in self.operations:
             if operation.name == "input":
@@ -197,8 +199,8 @@ class _Namespace:
 
     __name__ = "ntk_array.formula"
     FUNCTIONS = frozenset(
-        {"abs", "acos", "asin", "atan", "atan2", "cos", "cosh", "exp", "expm1", "log", "log1p", "maximum", "minimum"}
-        | {"sign", "sin", "sinh", "sqrt", "tan", "tanh", "where"}
+        {"abs", "acos", "asin", "atan", "atan2", "cos", "cosh", "erf", "exp", "expm1", "log", "log1p", "maximum"}
+        | {"minimum", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "where"}
     )
 
     def __init__(self, recorder: _Recorder, dtype: Any) -> None:

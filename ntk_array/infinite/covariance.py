@@ -169,7 +169,7 @@ class Covariance:
         """
         if self.paired:
             parts = [self._seen(window, array, self._sides("k12")) for array in (self.k12, self.ntk, self.sine)]
-            return [Covariance.of_pairs(*own, frame=self.frame) for own in zip(*parts, strict=True)]
+            return [Covariance.of_pairs(k, ntk, sine, frame=self.frame) for k, ntk, sine in zip(*parts, strict=True)]
         names = (*ENTRIES, "k11", "k22")
         parts = [self._seen(window, getattr(self, name), self._sides(name)) for name in names]
         return [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
@@ -247,7 +247,7 @@ class Covariance:
         stacks = [getattr(self, name) for name in names]
         stacks = [None if a is None else xp.reshape(a, (-1, *a.shape[self.frame.count :])) for a in stacks]
         return [
-            Covariance(**{name: None if a is None else a[p, ...] for name, a in zip(names, stacks, strict=True)})
+            Covariance(**{name: None if a is None else a[p, ...] for name, a in zip(names, stacks, strict=True)})  # type: ignore[arg-type]
             for p in range(stacks[0].shape[0])
         ]
 
@@ -257,7 +257,7 @@ class Covariance:
         stacks = {name: getattr(self, name) for name in names}
         stacks = {name: None if a is None else self.frame.matrices(a) for name, a in stacks.items()}
         return [
-            Covariance(**{name: None if a is None else a[i, ...] for name, a in stacks.items()})
+            Covariance(**{name: None if a is None else a[i, ...] for name, a in stacks.items()})  # type: ignore[arg-type]
             for i in range(stacks["k12"].shape[0])
         ]
 

@@ -8,9 +8,9 @@ activation costs, and the error of rule and interpolation together is measured a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from .covariance import Covariance
 from .quadrature import Conditional, ScalarFunction
 from .series import sum_mixed
 
-__all__ = ["DirectDual", "Dual", "DualTable", "Gauge", "std_range"]
+__all__ = ["DirectDual", "Dual", "DualTable", "Gauge", "by_differences", "std_range"]
 
 
 class Dual(NamedTuple):
@@ -179,15 +179,8 @@ class DirectDual:
         """Central differences of order four: four times the work."""
         xp, t = home(state.k12).xp, state.angle()
         s1, s2, t = self._entries(state, xp.sqrt(state.k11), xp.sqrt(state.k22), t)
-        dlog_s1, dlog_s2, dt = self._entries(state, *state.angle_change(change))
-        # No step crosses t = 0 or pi, where the slope has a corner.
-        h = np.minimum(1e-3, 0.25 * np.minimum(t, math.pi - t) / np.maximum(np.abs(dt), 1e-300))
-        h = np.where(dt == 0, 1e-3, h)
-        value, slope = np.zeros_like(t), np.zeros_like(t)
-        for steps, weight in ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12)):
-            e = steps * h
-            parts = self.rule.points(self.phi, s1 * np.exp(e * dlog_s1), s2 * np.exp(e * dlog_s2), t + e * dt)
-            value, slope = value + weight * parts[0] / h, slope + weight * parts[1] / h
+        moves = self._entries(state, *state.angle_change(change))
+        value, slope = by_differences(partial(self.rule.points, self.phi), (s1, s2, t), moves, 1e-3)
         return self._back(state, (value, slope))
 
     @staticmethod
@@ -208,12 +201,35 @@ def _by_matrices(function: Callable[..., Dual], state: Covariance, *changes: Cov
     def flat(one: Covariance) -> list[Covariance]:
         if not state.paired:
             return one.matrices()
-        parts = (None if a is None else xp.reshape(a, (-1,)) for a in (one.k12, one.ntk, one.sine))
-        return [Covariance.of_pairs(*parts)]
+        k, ntk, sine = (None if a is None else xp.reshape(a, (-1,)) for a in (one.k12, one.ntk, one.sine))
+        return [Covariance.of_pairs(k, ntk, sine)]
 
     results = [function(*parts) for parts in zip(flat(state), *map(flat, changes), strict=True)]
     joined = [None if own[0] is None else xp.reshape(xp.stack(own), shape) for own in zip(*results, strict=True)]
     return Dual(*joined)
+
+
+def by_differences(
+    dual: Callable[[Array, Array, Array], Sequence[Array]],
+    point: tuple[Array, Array, Array],
+    moves: tuple[Array, ...],
+    step: float,
+) -> tuple[Array, Array]:
+    """How value and slope change where log s1, log s2 and t move, by central differences of order four.
+
+    ``dual`` gives both at points (s1, s2, t); it is asked at four times as many as there are.
+    """
+    (s1, s2, t), (dlog_s1, dlog_s2, dt) = point, moves
+    xp = home(t).xp
+    # No step crosses t = 0 or pi, where the slope has a corner.
+    room = 0.25 * xp.clip(xp.minimum(t, math.pi - t), min=0.0) / xp.where(dt == 0, 1.0, xp.abs(dt))
+    h = xp.where(dt == 0, step, xp.clip(room, max=step))
+    value, slope = xp.zeros_like(t), xp.zeros_like(t)
+    for steps, weight in ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12)):
+        e = steps * h
+        one, two, *_ = dual(s1 * xp.exp(e * dlog_s1), s2 * xp.exp(e * dlog_s2), t + e * dt)
+        value, slope = value + weight * one / h, slope + weight * two / h
+    return value, slope
 
 
 def std_range(*variances: Array, margin: float = 0.0) -> tuple[float, float]:

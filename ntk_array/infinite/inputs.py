@@ -56,7 +56,7 @@ class Inputs(NamedTuple):
     @property
     def axes(self) -> int:
         """The number of axes of positions."""
-        return self.x.ndim - 2
+        return len(self.x.shape) - 2
 
     def as_rows(self) -> "Inputs":
         """All positions of all inputs as rows of one batch without positions."""

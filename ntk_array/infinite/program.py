@@ -249,7 +249,9 @@ class Program:
         if after.frame.every:
             return step.with_sine(after.facing(Rows(k, mean), Rows(k, mean)), sources)
         # The angle of an input with itself is 0 everywhere, so the zeros of the inputs serve as the sine.
-        zeros = states[0].sine if states[0].sine.shape == k.shape else home(k).xp.zeros_like(k)
+        zeros = states[0].sine
+        if zeros is None or zeros.shape != k.shape:
+            zeros = home(k).xp.zeros_like(k)
         return Covariance.of_pairs(k, after.ntk, zeros, mean, after.frame)
 
     def _paired_changes(self, states: Sequence[Covariance], direction: Direction) -> list[Covariance]:
@@ -303,7 +305,8 @@ class Program:
             change = step.layer.limit_change(here, moved, step.signals, direction)
             after = step.layer.limit(here, step.signals).facing(one.rows[place], two.rows[place])
             states.append(step.with_sine(after, here))
-            changes.append(change.facing(one.changes[place], two.changes[place]))
+            change = change.facing(one.changes[place], two.changes[place])
+            changes.append(step.with_turn(change, states[-1], here, moved))
             for source in self._finished[place]:
                 states[source] = changes[source] = None
         return getattr(changes[-1], read)

@@ -12,11 +12,14 @@ and Gauss-Legendre between them is exact at kinks there, for every t. Kinks else
 integrates over v given u.
 """
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,8 +92,9 @@ def reach(phi: ScalarFunction, largest: float) -> float:
 class Polar:
     """The rule in polar coordinates, for activations that are smooth but for kinks at zero.
 
-    ``angles`` and ``radii`` are Gauss-Legendre nodes a panel; panels shrink ``levels`` times towards u = 0 and
-    v = 0. The nodes do not depend on s1 and s2: matrix products give all pairs.
+    Panels of Gauss-Legendre nodes shrink ``levels`` times towards r = 0, and towards the lines u = 0 and v = 0. The
+    first and the last panel in r have ``radii`` nodes, the others three quarters of them; panels in the angle have
+    ``angles`` nodes, an even number. The nodes do not depend on s1 and s2: matrix products give all pairs.
     """
 
     angles: int
@@ -100,57 +104,96 @@ class Polar:
 
     @property
     def nodes(self) -> int:
-        """Of one angle t and one standard deviation."""
-        return 4 * self.angles * (2 * self.levels + 1) * self.radii * (self.levels + 1)
+        """Of one angle t and one standard deviation; fewer where t is small."""
+        return 4 * self.angles * sum(radii * (2 * grades + 2 if grades else 1) for radii, grades in self._counts())
+
+    def _counts(self, levels: int | None = None) -> list[tuple[int, int]]:
+        """The nodes of each panel in r, from the inside out, and how often its panels in the angle shrink."""
+        levels = self.levels if levels is None else levels
+        # A function of u sees the product of r and the angle, so that near r = 0 few panels in the angle do. One level
+        # more than the panel itself has is enough.
+        between = math.ceil(0.75 * self.radii)
+        return [(between if 0 < k < levels else self.radii, min(k + 1, levels)) for k in range(levels + 1)]
+
+    @cached_property
+    def _rings(self) -> list[list[_Ring]]:
+        """For 0, 1, ... levels."""
+        return [self._rings_of(levels) for levels in range(self.levels + 1)]
+
+    def _rings_of(self, levels: int) -> list[_Ring]:
+        rings, low = [], 0.0
+        for k, (radii, grades) in enumerate(self._counts(levels)):
+            high = self.radius * 4.0 ** (k - levels)
+            r, r_weight = _panels(np.asarray([low, high]), radii)
+            near = 0.5 * 4.0 ** -np.arange(grades + 1.0 if grades else 0.0)
+            share, weight = _panels(np.unique([0.0, *near, *(1.0 - near), 1.0]), self.angles)
+            # Divided by 4, because e and o in :meth:`_sampled` are half of a sum; twice, for u < 0.
+            weight = np.multiply.outer(weight, r_weight * r * np.exp(-0.5 * r * r)) / (4.0 * math.pi)
+            rings.append(_Ring(r, share, weight[: len(share) // 2]))
+            low = high
+        return rings
 
     def sample(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both expectations for all pairs of standard deviations (n,) at all angles (m,): each (m, n, n)."""
-        return self._sampled(phi, std, t, (1,))
+        value, slope = self._sampled(phi, std, t)[:, 0]
+        return value, slope
 
     def sample_mirrored(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same at the angles t (m,), then at pi - t in reverse order: each (2 m, n, n).
 
         It takes as many values of phi as the angles t alone.
         """
-        m, (value, slope) = len(t), self._sampled(phi, std, t, (1, -1))
-        return np.concatenate([value[:m], value[: m - 1 : -1]]), np.concatenate([slope[:m], slope[: m - 1 : -1]])
+        value, slope = (np.concatenate([at, opposite[::-1]]) for at, opposite in self._sampled(phi, std, t))
+        return value, slope
 
-    def _sampled(
-        self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray, signs: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """E[phi(u) phi(v)] and E[phi'(u) phi'(v)] at the angles, then where a sign is -1 with -v in place of v."""
-        grades = 0.5 * 4.0 ** -np.arange(1.0, self.levels + 1)
-        r, r_weight = _panels(self.radius * np.asarray([0.0, *(2 * grades), 1.0]), self.radii)
-        r_weight = r_weight * r * np.exp(-0.5 * r * r)
-        shares = np.asarray([0.0, *grades, *(1 - grades), 1.0])
-        quarter = np.full((len(t), 1), math.pi / 2)
-        # u and v have one sign in two sectors of angles, half a turn apart, and opposite signs in the other two.
-        sectors = [
-            (*_panels(low + (high - low) * shares, self.angles), sign)
-            for low, high, sign in ((t[:, None] - quarter, quarter, 1), (quarter, t[:, None] + quarter, -1))
-        ]
+    def _sampled(self, phi: ScalarFunction, std: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """(2, 2, m, n, n): of value and slope, what they are at the angles t and at pi - t.
+
+        (u, v) and (-u, -v) are equally likely, so that an even and an odd function are uncorrelated. With the even part
+        e and the odd part o of phi, E[phi(u) phi(v)] = E[e(u) e(v)] + E[o(u) o(v)]: both are integrals over u > 0. At
+        pi - t, where v is -v, it is their difference.
+        """
 
         def at_angle(k: int) -> np.ndarray:
-            """(2, signs, n, n): value and slope."""
-            grids = np.zeros((2, len(signs), len(std), len(std)))
-            for angles, weights, sector in sectors:
-                weight = np.multiply.outer(weights[k], r_weight) / (2 * math.pi)
-                u = np.multiply.outer(std, np.multiply.outer([np.cos(angles[k]), -np.cos(angles[k])], r))
-                for grid, of_u in zip(grids, phi.pair(u), strict=True):
-                    # A product for each ray: one with all nodes would be long and thin, and the threads of a BLAS that
-                    # share such products wait for one another most of the time, for minutes on a busy machine.
-                    weighted = (weight * of_u).transpose(1, 2, 0, 3)
-                    for one, sign in zip(grid, signs, strict=True):
-                        # Reflected at the middle of its sector, u / s1 is v / s2, or its negative where signs are
-                        # opposite.
-                        of_v = of_u[:, :: sector * sign, ::-1]
-                        one += np.sum(weighted @ of_v.transpose(1, 2, 3, 0), axis=(0, 1))
-            return grids
+            """(2, 2, n, n)."""
+            even, odd = np.zeros((2, 2, len(std), len(std)))
+            # u and v have one sign in two sectors of angles, half a turn apart, and opposite signs in the other two.
+            for width, sign in ((math.pi - t[k], 1.0), (t[k], -1.0)):
+                for r, share, weight in self._rings[self._levels_across(width)]:
+                    u = np.multiply.outer(std, np.multiply.outer(np.sin(width * share), r))
+                    for i, (of_u, of_minus_u) in enumerate(zip(phi.pair(u), phi.pair(-u), strict=True)):
+                        even[i] += width * _reflected(of_u + of_minus_u, weight)
+                        odd[i] += sign * width * _reflected(of_u - of_minus_u, weight)
+            return np.stack([even + odd, even - odd], axis=1)
 
-        nodes = len(std) * len(t) * len(r) * sectors[0][0].shape[1]
-        found = np.stack(list(_mapped(at_angle, range(len(t)), nodes > ENOUGH)), axis=2)
-        value, slope = found.reshape(2, -1, len(std), len(std))
-        return value, slope
+        parallel = len(std) * len(t) * self.nodes > ENOUGH
+        return np.stack(list(_mapped(at_angle, range(len(t)), parallel)), axis=2)
+
+    def _levels_across(self, width: float) -> int:
+        """How many levels a sector takes. Across a narrow one u and v are small, as they are in the inner rings."""
+        narrower = int(-math.log(width, 4.0)) if width > 0 else self.levels
+        return max(self.levels - max(narrower, 0), min(self.levels, 1))
+
+
+class _Ring(NamedTuple):
+    """Nodes in a panel in r and, as shares of a sector, in the angle; weights of half of the angles (A / 2, R)."""
+
+    r: np.ndarray
+    share: np.ndarray
+    weight: np.ndarray
+
+
+def _reflected(f: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The sum of weight f(u) f(v) over a sector, (n, n), for f(u) (n, rays, radii) and weights of half of the rays.
+
+    Reflected at the middle of its sector, u / s1 is v / s2.
+    """
+    half = len(weight)
+    # A product for each ray: one with all nodes would be long and thin, and the threads of a BLAS that share such
+    # products wait for one another most of the time, for minutes on a busy machine.
+    left, right = (weight * f[:, :half]).transpose(1, 0, 2), f[:, : half - 1 : -1].transpose(1, 2, 0)
+    products = np.sum(left @ right, axis=0)
+    return np.asarray(products + products.T)
 
 
 def _mapped(function: Callable[[int], Any], items: Iterable[int], parallel: bool) -> Iterable[Any]:
@@ -244,17 +287,16 @@ def rules_for(phi: ScalarFunction, largest: float = 1.0, rough: bool = False) ->
     # As many nodes for each standard deviation where the range is longer.
     longer = radius / RADIUS
     smooth = [
-        Polar(math.ceil(longer * angles), math.ceil(longer * radii), 0, radius)
+        Polar(2 * math.ceil(longer * angles / 2), math.ceil(longer * radii), 0, radius)
         for angles, radii in ((16, 28), (24, 40), (32, 48), (48, 64))
     ]
     # What a function does around 0 is as narrow as 1 / largest in units of the standard deviation. Coarser panels may
     # all miss it, and agree.
     least = max(1, math.ceil(math.log(max(largest, 1.0), 4.0)))
-    angles, radii = (14, 16) if rough else (20, 24)
     # Node counts alternate, or rules would agree on what they all get wrong far from u = 0 and v = 0.
+    counts = ((12, 16), (14, 19)) if rough else ((16, 24), (18, 28))
     steep = [
-        Polar(angles + 4 * (levels % 2), math.ceil(longer * (radii + 4 * (levels % 2))), levels, radius)
-        for levels in range(least, least + 5)
+        Polar(angles, math.ceil(longer * radii), least + k, radius) for k, (angles, radii) in enumerate(counts * 3)
     ]
     oscillating = [Polar(n, 4 * n // 3, 0, radius) for n in (96, 128, 192)]
     return [*steep, *oscillating] if least > 2 else [*smooth, *steep, *oscillating]

@@ -24,6 +24,9 @@ class Limit(Protocol):
     def needs_every_pair(self, after: bool) -> bool: ...
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance: ...
     def limit_sine(self, states: Sequence[Covariance], after: Covariance) -> Array | None: ...
+    def limit_turn(
+        self, states: Sequence[Covariance], changes: Sequence[Covariance], after: Covariance, change: Covariance
+    ) -> Array | None: ...
     def limit_change(
         self,
         states: Sequence[Covariance],
@@ -56,6 +59,14 @@ class Step(NamedTuple):
         if not self.before_kink or after.sine is not None:
             return after
         return replace(after, sine=self.layer.limit_sine(states, after))
+
+    def with_turn(
+        self, change: Covariance, after: Covariance, states: Sequence[Covariance], changes: Sequence[Covariance]
+    ) -> Covariance:
+        """The change of that result, with the change of the angle that a later kink needs."""
+        if not self.before_kink or change.turn is not None:
+            return change
+        return replace(change, turn=self.layer.limit_turn(states, changes, after, change))
 
 
 class Steps:

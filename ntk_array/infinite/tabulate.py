@@ -26,7 +26,7 @@ SAFETY = 3.0
 """The stated error over the largest one found."""
 MAX_T_TERMS = 320
 MAX_STD_TERMS = 64
-MOST_EVALUATIONS = 4e8
+MOST_EVALUATIONS = 3e8
 """Values of phi that a table at full precision may take: a few seconds."""
 SPREAD = 4.0
 """Standard deviations from which on angles near 0 and pi have a layer of their own."""

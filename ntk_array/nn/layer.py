@@ -143,6 +143,13 @@ class Layer(ABC):
         del states
         return after.sine
 
+    def limit_turn(
+        self, states: Sequence[Covariance], changes: Sequence[Covariance], after: Covariance, change: Covariance
+    ) -> Array | None:
+        """The change of the angle behind the layer, where ``limit_change`` gives none: ``change`` is its result."""
+        del states, changes, after
+        return change.turn
+
     def limit_change(
         self,
         states: Sequence[Covariance],

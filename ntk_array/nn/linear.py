@@ -295,13 +295,15 @@ class Linear(Layer):
 
     def propagate(self, state: Covariance, before: Signal) -> Covariance:
         """K -> weight_std^2 mean(K) + bias_std^2 over the elements of the kernel; the NTK as the class says."""
+        return self.weighted(Covariance.total(self.terms(state)), before)
+
+    def weighted(self, total: Covariance, before: Signal) -> Covariance:
+        """The limit, from the sum over the elements of the kernel."""
+        after = total.scaled(self.weight_std**2 / math.prod(self.kernel_size)).plus(self.bias_std**2)
         # In the NTK parameterization the trained layer adds its own output covariance, bias included.
-        terms = self.terms(state)
-        mean = Covariance.total(terms)
-        after = mean.scaled(self.weight_std**2 / len(terms)).plus(self.bias_std**2)
-        if self.parameterization == "ntk" or state.ntk is None:
+        if self.parameterization == "ntk" or total.ntk is None:
             return after.learned(after.k12)
-        return after.learned(before.width / self.groups * mean.k12 + (1.0 if self.bias_std else 0.0))
+        return after.learned(before.width / self.groups * total.k12 + (1.0 if self.bias_std else 0.0))
 
     def propagate_tangent(
         self, state: Covariance, change: Covariance, before: Signal, direction: Direction

@@ -136,7 +136,7 @@ class _Pool(_LinearMap):
         weights = self.weights(state.k12, positions)
         if not state.frame.every:
             (term,) = state.gathered(self.window)
-            return term.scaled(weights**2)  # type: ignore[operator]
+            return term.scaled(weights**2)
         return state.pooled(self.window, weights)
 
     def of_mean(self, mean: Array) -> Array:

@@ -1,7 +1,4 @@
-"""Random networks: what must agree whatever the layers are. More of them by ``nox -s random``."""
-
-import math
-import os
+"""Random networks: what must agree whatever the layers are, with mpmath too. More by ``nox -s reliability``."""
 
 import numpy as np
 import pytest
@@ -11,8 +8,14 @@ from ntk_array import nn
 from ntk_array._formula import numba_loops
 from ntk_array.nn.activations.names import activation_named
 
+from ..reliability import cases
+from .exact_networks import exact, exact_gradient, known
+
 pytestmark = pytest.mark.host
-NETWORKS = int(os.environ.get("NTK_ARRAY_RANDOM", "24"))
+NETWORKS = cases(20, 2000)
+FAILED = (553, 1809, 1897, 1953)
+"""Seeds that found something: angles behind smooth layers, of inputs that differ in their norms by 1e-9."""
+SEEDS = sorted({*range(NETWORKS), *FAILED})
 CLOSED = ("relu", "abs", "erf", "gelu", "sin", "cos", "identity")
 TABLES = ("elu", "tanh", "silu")
 """Slow to make: one network in forty has one."""
@@ -35,13 +38,27 @@ def drawn(seed):
     return net, x, seed % 3 == 0
 
 
+def with_a_close_input(seed, x):
+    """Four of the inputs, and one that is up to a hundredth away from the first, in its norm and its direction."""
+    rng = np.random.default_rng((seed, 1))
+    away = 10.0 ** rng.uniform(-12, -2)
+    return np.concatenate([x[[0, 1, 5, 6]], x[:1] + away * rng.normal(size=x[:1].shape)])
+
+
 def tolerance(net, single):
-    """R12: relative to sqrt(K(x, x) K(x', x'))."""
-    layers = len(net.layers)
-    return 1e-6 * layers if single else 4e-14 * layers
+    """Relative to sqrt(K(x, x) K(x', x')), for each layer.
+
+    Behind a smooth layer an angle T is known to eps / T, or by a series that neglects a share T^2 of it: to 2e-12 at
+    the worst, where T = 1e-4, and to 6e-6 in float32, where T = 0.02. A kink behind it hands that on. Among 2,000
+    networks the largest error was 1.7e-5 in float32 (seed 1809: cosines of small inputs, nearly constant, before abs).
+    """
+    kinked = [layer.kinked for layer in net.layers]
+    smooth = [not isinstance(layer, nn.Dense | nn.Identity) and not layer.kinked for layer in net.layers]
+    spoilt = any(one and any(kinked[i:]) for i, one in enumerate(smooth))
+    return len(net.layers) * ((2e-6 if single else 2e-12) if spoilt else (1e-6 if single else 4e-14))
 
 
-@pytest.mark.parametrize("seed", range(NETWORKS))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_the_layers_are(seed, monkeypatch):
     net, x, single = drawn(seed)
     x = x.astype(np.float32) if single else x
@@ -69,13 +86,28 @@ def test_whatever_the_layers_are(seed, monkeypatch):
                 close(kind(net)(x, x.copy()), block)
 
 
-@pytest.mark.parametrize("seed", range(1, NETWORKS, 4))
-def test_derivatives_are_differences(seed):
+@pytest.mark.parametrize("seed", SEEDS)
+def test_values_are_exact(seed):
     net, x, _ = drawn(seed)
-    kernel, h = ntk.InfiniteNTK(net), 1e-5
-    for name in sorted(kernel.hyperparameters):
-        by = name.removeprefix("log_")
-        more, less = (kernel.rescaled(**{by: math.exp(s * h)})(x) for s in (1, -1))
-        expected = (more - less) / (2 * h)
-        error = np.max(np.abs(kernel.gradient(x, wrt=name)[name] - expected))
-        assert error <= 1e-6 * np.max(np.abs(more)), (error, net)
+    if not known(net):
+        pytest.skip("a dual without a closed form: see test_random_duals.py")
+    x = with_a_close_input(seed, x)
+    for kind, right in zip((ntk.InfiniteNNGP, ntk.InfiniteNTK), exact(net, x), strict=True):
+        right = right.astype(np.float64)
+        root = np.sqrt(np.diagonal(right))
+        error = np.max(np.abs(kind(net)(x) - right) / np.maximum(np.outer(root, root), 1e-300))
+        assert error <= tolerance(net, single=False), (error, net)
+
+
+@pytest.mark.parametrize("seed", [seed for seed in SEEDS if seed % 4 == 1])
+def test_derivatives_are_exact(seed):
+    net, x, _ = drawn(seed)
+    if not known(net):
+        pytest.skip("a dual without a closed form")
+    x = with_a_close_input(seed, x)
+    kernel = ntk.InfiniteNTK(net)
+    size = np.max(np.abs(kernel(x)))
+    for name, found in kernel.gradient(x, wrt=sorted(kernel.hyperparameters)).items():
+        error = np.max(np.abs(found - exact_gradient(net, x, name))) / size
+        # A derivative of the angle has the error of the angle over the angle's own change.
+        assert error <= 4.0 * max(tolerance(net, single=False), 1e-12), (error, net)

@@ -183,11 +183,11 @@ class KeepsAStaleAngle(nn.Dense):
 
 
 class ForgetsItsDegree(nn.ReLU):
-    degree = None
+    homogeneity = None
 
 
 class WrongDegree(nn.Tanh):
-    degree = 1.0
+    homogeneity = 1.0
 
 
 class WrongDerivativeOfTheLimit(nn.GELU):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..._array.namespace import Array, home, standard_namespace, to_host
-from ...infinite.angle import over_root, sine_of_cosine
+from ...infinite.coincidence import sine_behind, turn_behind
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import DirectDual, Dual, DualTable, std_range
 from ...infinite.quadrature import ScalarFunction, gaussian_mean
@@ -36,11 +36,6 @@ class Activation(Layer):
     estimated, stated by the kernel, and warned about where it is above 1e-9.
     """
 
-    degree: ClassVar[float | None] = None
-    """The p in phi(a x) = a^p phi(x) for every a > 0; None where there is none."""
-    odd: ClassVar[bool] = False
-    """Whether phi(-x) = -phi(x): the mean of its values at infinite width is then zero."""
-
     numerical = True
     table: ClassVar[DualTable | DirectDual | None] = None
     """The dual activation for the standard deviations of one problem, in an instance that was fitted to it."""
@@ -55,6 +50,21 @@ class Activation(Layer):
     def kinked(self) -> bool:  # type: ignore[override]
         """Whether there are breakpoints."""
         return bool(self.breakpoints)
+
+    @property
+    def homogeneity(self) -> float | None:
+        """The p in phi(a x) = a^p phi(x) for every a > 0; None where there is none."""
+        return None
+
+    @property
+    def odd(self) -> bool:
+        """Whether phi(-x) = -phi(x): the mean of its values at infinite width is then zero."""
+        return False
+
+    @property
+    def even(self) -> bool:
+        """Whether phi(-x) = phi(x): opposite inputs then have equal outputs."""
+        return False
 
     @property
     def breakpoints(self) -> tuple[float, ...]:
@@ -82,7 +92,8 @@ class Activation(Layer):
                 "another activation): put a Dense layer before it; finite networks and Monte Carlo kernels do "
                 "not need that"
             )
-        degree = None if self.degree is None or before.degree is None else self.degree * before.degree
+        known = self.homogeneity is not None and before.degree is not None
+        degree = self.homogeneity * before.degree if known else None  # type: ignore[operator]
         return before.to(
             gaussian=False, centred=self.odd, degree=0 if before.degree == 0 else degree, obstacle=obstacle
         )
@@ -106,22 +117,14 @@ class Activation(Layer):
         return state.to(k12=k12, ntk=None if state.ntk is None else state.ntk * slope, sine=sine)
 
     def limit_sine(self, states: Sequence[Covariance], after: Covariance) -> Array:
-        """From the covariances; where inputs nearly coincide, from the slope there.
+        """From the covariances; where inputs nearly coincide, from the slope there."""
+        return sine_behind(self, states[0], after)
 
-        With x = 1 - cos t and equal variances k, the covariance of the outputs is k' - k slope x + O(x^2), so that
-        1 - cos t' = k slope x / k'. This serves up to x = sqrt(eps) / 2, where it is about as good as the difference of
-        covariances, and up to a smaller x at large k: functions of more spread values vary on shorter angles.
-        """
-        (state,) = states
-        here = home(state.k12)
-        xp, close = here.xp, here.eps**0.5
-        direct = sine_of_cosine(after.k12, after.k11, after.k22)
-        small, _ = state.versine()
-        h = small * self.dual(state).slope * (xp.sqrt(state.k11) * over_root(after.k11))
-        h = xp.clip(h * (xp.sqrt(state.k22) * over_root(after.k22)), min=0.0, max=1.0)
-        sine = xp.where(2.0 * small * (1.0 + state.k11) < close, xp.sqrt(h * (2.0 - h)), direct)
-        sine = xp.where(xp.abs(state.k11 - state.k22) <= close * state.k11, sine, direct)
-        return sine if self.odd else xp.where(state.k12 > 0, sine, direct)
+    def limit_turn(
+        self, states: Sequence[Covariance], changes: Sequence[Covariance], after: Covariance, change: Covariance
+    ) -> Array:
+        """The derivative of the same angle."""
+        return turn_behind(self, states[0], changes[0], after, change)
 
     def propagate_tangent(
         self, state: Covariance, change: Covariance, before: Signal, direction: Direction
@@ -198,9 +201,9 @@ class ClosedForm(Activation):
 
     numerical = False
 
-    def fitted(self, smallest: float, largest: float) -> ClosedForm:
-        """There is nothing to tabulate."""
-        return self
+    def fitted(self, smallest: float, largest: float) -> Activation:
+        """There is nothing to tabulate, unless the closed form does not hold for all parameters of the activation."""
+        return super().fitted(smallest, largest) if self.numerical else self
 
     @abstractmethod
     def dual(self, state: Covariance) -> Dual:

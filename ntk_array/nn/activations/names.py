@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .base import Activation
-from .periodic import Cos, Sin
+from .clipped import Hardsigmoid, Hardswish, HardTanh, ReLU6, Softshrink
+from .exponential import Exp, Gabor, Gaussian
+from .periodic import Cos, Rbf, Sin
 from .piecewise import Abs, Identity, LeakyReLU, ReLU
-from .saturating import Erf, Sigmoid, Tanh
-from .smooth import ELU, GELU, SiLU, Softplus
+from .rectified import Sign
+from .saturating import Erf, Sigmoid, SigmoidLike, Softsign, Tanh
+from .smooth import CELU, ELU, GELU, SELU, LogSigmoid, Mish, SiLU, Softplus
 
 __all__ = ["NAMED", "activation_named"]
 
@@ -27,6 +30,22 @@ NAMED: dict[str, Callable[[], Activation]] = {
     "silu": SiLU,
     "softplus": Softplus,
     "elu": ELU,
+    "celu": CELU,
+    "selu": SELU,
+    "mish": Mish,
+    "logsigmoid": LogSigmoid,
+    "softsign": Softsign,
+    "sigmoid_like": SigmoidLike,
+    "exp": Exp,
+    "gaussian": Gaussian,
+    "gabor": Gabor,
+    "rbf": Rbf,
+    "sign": Sign,
+    "hardtanh": HardTanh,
+    "relu6": ReLU6,
+    "hardsigmoid": Hardsigmoid,
+    "hardswish": Hardswish,
+    "softshrink": Softshrink,
 }
 
 

@@ -16,13 +16,13 @@ from ...infinite.dual import Dual
 from ...infinite.signal import Signal
 from .base import ClosedForm
 
-__all__ = ["Abs", "Identity", "LeakyReLU", "ReLU"]
+__all__ = ["ABReLU", "Abs", "Identity", "LeakyReLU", "ReLU"]
 
 
 class Identity(ClosedForm):
     """phi(x) = x."""
 
-    degree = 1.0
+    homogeneity = 1.0
     odd = True
 
     def function(self, xp: Any, x: Array) -> Array:
@@ -68,7 +68,7 @@ class _PiecewiseLinear(ClosedForm):
     """phi(x) = below * min(x, 0) + above * max(x, 0)."""
 
     breakpoints = (0.0,)
-    degree = 1.0
+    homogeneity = 1.0
 
     @abstractmethod
     def _slopes(self) -> tuple[float, float]:
@@ -158,8 +158,35 @@ class LeakyReLU(_PiecewiseLinear):
         return self.negative_slope, 1.0
 
 
+@dataclass(frozen=True)
+class ABReLU(_PiecewiseLinear):
+    """phi(x) = a min(x, 0) + b max(x, 0): for a <= b the larger of a x and b x."""
+
+    a: float
+    b: float
+
+    def __post_init__(self) -> None:
+        for name in ("a", "b"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        if self.a == self.b == 0.0:
+            raise ValueError("a and b are both 0: the activation is zero everywhere")
+
+    @property
+    def odd(self) -> bool:
+        return self.a == self.b
+
+    @property
+    def even(self) -> bool:
+        return self.a == -self.b
+
+    def _slopes(self) -> tuple[float, float]:
+        return self.a, self.b
+
+
 class Abs(_PiecewiseLinear):
     """phi(x) = abs(x)."""
+
+    even = True
 
     def _slopes(self) -> tuple[float, float]:
         return -1.0, 1.0

@@ -3,43 +3,104 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from ..._array.namespace import Array, home
 from ..._array.special import erf
+from ..._array.validate import number
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
 from .base import Activation, ClosedForm
 from .squashed import Squashed
 
-__all__ = ["Erf", "Sigmoid", "Tanh"]
+__all__ = ["Erf", "Sigmoid", "SigmoidLike", "Softsign", "Tanh"]
 
 
+@dataclass(frozen=True)
 class Erf(ClosedForm):
-    """phi(x) = erf(x)."""
+    """phi(x) = a erf(b x + c).
 
-    odd = True
+    The dual activation has a closed form for c = 0. For other c it is integrated.
+    """
+
+    a: float = 1.0
+    b: float = 1.0
+    c: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("a", "b", "c"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+
+    @property
+    def numerical(self) -> bool:  # type: ignore[override]
+        """Whether the dual is integrated."""
+        return self.c != 0.0
+
+    @property
+    def odd(self) -> bool:
+        return self.c == 0.0
 
     def function(self, xp: Any, x: Array) -> Array:
-        return erf(x)
+        return self.a * erf(self.b * x + self.c)
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return (2 / math.sqrt(math.pi)) * xp.exp(-x * x)
+        z = self.b * x + self.c
+        return (2 / math.sqrt(math.pi) * self.a * self.b) * xp.exp(-z * z)
+
+    def mean(self, k: Array) -> tuple[Array, Array]:
+        """a erf(c / sqrt(1 + 2 b^2 k))."""
+        xp, b2 = home(k).xp, self.b**2
+        root = xp.sqrt(1.0 + 2.0 * b2 * k)
+        z = self.c / root
+        slope = (-2 / math.sqrt(math.pi) * self.a * b2) * z * xp.exp(-z * z) / (root * root)
+        return self.a * erf(z), slope
 
     def dual(self, state: Covariance) -> Dual:
-        """(2 / pi) asin(c) with c = 2 k12 / sqrt((1 + 2 k11)(1 + 2 k22)) (Williams 1997, eq. 11), and the slope."""
-        xp = home(state.k12).xp
-        squashed = Squashed.of(state, 2.0)
+        """a^2 (2 / pi) asin(c) with c = g k12 / sqrt((1 + g k11)(1 + g k22)) for g = 2 b^2 (Williams 1997, eq. 11), and
+        the slope."""
+        if self.numerical:
+            return super(ClosedForm, self).dual(state)
+        xp, a2, gain = home(state.k12).xp, self.a**2, 2.0 * self.b**2
+        squashed = Squashed.of(state, gain)
         return Dual(
-            (2 / math.pi) * xp.atan2(squashed.c, squashed.root),
-            (4 / math.pi) * squashed.noise / squashed.root,
+            (2 / math.pi * a2) * xp.atan2(squashed.c, squashed.root),
+            (2 / math.pi * a2 * gain) * squashed.noise / squashed.root,
         )
 
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
-        squashed = Squashed.of(state, 2.0)
+        if self.numerical:
+            return super(ClosedForm, self).dual_tangent(state, change)
+        a2, gain = self.a**2, 2.0 * self.b**2
+        squashed = Squashed.of(state, gain)
         move = squashed.change(state, change)
-        slope = (4 / math.pi) * squashed.noise / squashed.root
-        return Dual((2 / math.pi) * move.c / squashed.root, slope * (move.log_noise - move.log_root))
+        slope = (2 / math.pi * a2 * gain) * squashed.noise / squashed.root
+        return Dual((2 / math.pi * a2) * move.c / squashed.root, slope * (move.log_noise - move.log_root))
+
+
+class SigmoidLike(ClosedForm):
+    """phi(x) = (1 + erf(x / 2.4020563531719796)) / 2: within 0.01 of the sigmoid, with a dual in closed form."""
+
+    STEP = Erf(0.5, 1 / 2.4020563531719796)
+
+    def function(self, xp: Any, x: Array) -> Array:
+        return 0.5 + self.STEP.function(xp, x)
+
+    def derivative(self, xp: Any, x: Array) -> Array:
+        return self.STEP.derivative(xp, x)
+
+    def mean(self, k: Array) -> tuple[Array, Array]:
+        """1 / 2."""
+        xp = home(k).xp
+        return xp.full_like(k, 0.5), xp.zeros_like(k)
+
+    def dual(self, state: Covariance) -> Dual:
+        """That of the odd part, and the square of the mean."""
+        value, slope, _ = self.STEP.dual(state)
+        return Dual(0.25 + value, slope)
+
+    def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
+        return self.STEP.dual_tangent(state, change)
 
 
 class Tanh(Activation):
@@ -70,6 +131,20 @@ class Sigmoid(Activation):
     def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
         s = sigmoid(xp, x)
         return s, s * (1 - s)
+
+
+class Softsign(Activation):
+    """phi(x) = x / (1 + abs(x))."""
+
+    odd = True
+    breakpoints = (0.0,)
+
+    def function(self, xp: Any, x: Array) -> Array:
+        return x / (1 + xp.abs(x))
+
+    def derivative(self, xp: Any, x: Array) -> Array:
+        share = 1 / (1 + xp.abs(x))
+        return share * share
 
 
 def sigmoid(xp: Any, x: Array) -> Array:

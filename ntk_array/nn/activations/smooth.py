@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 from ..._array.namespace import Array, home
 from ..._array.special import normal_cdf, normal_pdf
+from ..._array.validate import number, positive
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
 from .base import Activation, ClosedForm
 from .saturating import sigmoid
 from .squashed import Squashed
 
-__all__ = ["ELU", "GELU", "SiLU", "Softplus"]
+__all__ = ["CELU", "ELU", "GELU", "SELU", "LogSigmoid", "Mish", "SiLU", "Softplus"]
 
 
 class GELU(ClosedForm):
@@ -94,13 +97,91 @@ class Softplus(Activation):
         return sigmoid(xp, x)
 
 
-class ELU(Activation):
-    """phi(x) = x for x > 0, exp(x) - 1 otherwise."""
+class LogSigmoid(Activation):
+    """phi(x) = -log(1 + exp(-x))."""
+
+    def function(self, xp: Any, x: Array) -> Array:
+        return xp.clip(x, max=0.0) - xp.log1p(xp.exp(-xp.abs(x)))
+
+    def derivative(self, xp: Any, x: Array) -> Array:
+        return sigmoid(xp, -x)
+
+
+class Mish(Activation):
+    """phi(x) = x tanh(log(1 + exp(x)))."""
+
+    def function(self, xp: Any, x: Array) -> Array:
+        return x * self._share(xp, x)[0]
+
+    def derivative(self, xp: Any, x: Array) -> Array:
+        return Mish.value_and_derivative(self, xp, x)[1]
+
+    def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        share, rest = self._share(xp, x)
+        return x * share, share + x * (1 + share) * rest * sigmoid(xp, x)
+
+    @staticmethod
+    def _share(xp: Any, x: Array) -> tuple[Array, Array]:
+        """T = tanh(log(1 + exp(x))) and 1 - T."""
+        # With w = exp(-|x|): T = (1 + 2 w) / (1 + 2 w + 2 w^2) for x > 0, and (w^2 + 2 w) / (w^2 + 2 w + 2) for x < 0.
+        w = xp.exp(-xp.abs(x))
+        above = xp.where(x > 0, 1 + 2 * w, w * (w + 2))
+        rest = xp.where(x > 0, 2 * w * w, 2 + xp.zeros_like(w))
+        return above / (above + rest), rest / (above + rest)
+
+
+class _Exponential(Activation):
+    """phi(x) = above x for x > 0, depth (exp(rate x) - 1) otherwise."""
 
     breakpoints = (0.0,)
 
+    @abstractmethod
+    def _shape(self) -> tuple[float, float, float]:
+        """above, depth and rate."""
+
     def function(self, xp: Any, x: Array) -> Array:
-        return xp.where(x > 0, x, xp.expm1(xp.clip(x, max=0.0)))
+        above, depth, rate = self._shape()
+        return xp.where(x > 0, above * x, depth * xp.expm1(rate * xp.clip(x, max=0.0)))
 
     def derivative(self, xp: Any, x: Array) -> Array:
-        return xp.exp(xp.clip(x, max=0.0))
+        above, depth, rate = self._shape()
+        return xp.where(x > 0, above + xp.zeros_like(x), (depth * rate) * xp.exp(rate * xp.clip(x, max=0.0)))
+
+
+@dataclass(frozen=True)
+class ELU(_Exponential):
+    """phi(x) = x for x > 0, alpha (exp(x) - 1) otherwise."""
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", number("alpha", self.alpha))
+
+    def _shape(self) -> tuple[float, float, float]:
+        return 1.0, self.alpha, 1.0
+
+
+@dataclass(frozen=True)
+class CELU(_Exponential):
+    """phi(x) = x for x > 0, alpha (exp(x / alpha) - 1) otherwise, for a positive alpha."""
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", positive("alpha", self.alpha))
+
+    def _shape(self) -> tuple[float, float, float]:
+        return 1.0, self.alpha, 1.0 / self.alpha
+
+
+class SELU(_Exponential):
+    """phi(x) = s x for x > 0, s alpha (exp(x) - 1) otherwise.
+
+    With s = 1.0507 and alpha = 1.6733, for which a variance of 1 stays 1 and a mean of 0 stays 0 (Klambauer et al.
+    2017).
+    """
+
+    SCALE, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+    def _shape(self) -> tuple[float, float, float]:
+        return self.SCALE, self.SCALE * self.ALPHA, 1.0

@@ -8,7 +8,8 @@ from ntk_array.nn.activations.base import ClosedForm
 class Square(ClosedForm):
     """phi(x) = x^2, with E[u^2 v^2] = k11 k22 + 2 k12^2 by Isserlis' theorem."""
 
-    degree = 2.0
+    homogeneity = 2.0
+    even = True
 
     def function(self, xp, x):
         return x * x
