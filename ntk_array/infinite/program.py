@@ -139,10 +139,11 @@ class Program:
                 needed[source] |= positions and step.layer.needs_every_pair(needed[place])
         return tuple(needed)
 
-    def upto(self, place: int) -> Program:
-        """The first steps, to this place, with the pairs of positions that later steps need."""
+    def upto(self, place: int, same: bool = False) -> Program:
+        """The first steps, to this place, for the pairs of positions that later steps need, or for each position with
+        itself only."""
         first = replace(self, steps=self.steps[:place], signals=self.signals[: place + 1], stretches={})
-        first.__dict__["every"] = self.every[: place + 1]
+        first.__dict__["every"] = (False,) * (place + 1) if same else self.every[: place + 1]
         return first
 
     def between(self, one: Inputs, two: Inputs | None, ntk: bool) -> Covariance:
@@ -229,14 +230,17 @@ class Program:
         last = (changes or states)[-1]
         return Walk([s.rows() for s in states], [s.rows() for s in changes], last.ntk if ntk else last.k12)
 
-    def paired(self, start: Covariance) -> list[Covariance]:
-        """The states of inputs with themselves, (N,), at every place. ValueError where they overflow."""
-        states = [start]
+    def paired(self, start: Covariance, first: int = 0) -> list[Covariance]:
+        """The states of inputs with themselves, (N,), at every place, or at those from the place ``first`` on.
+
+        ValueError where they overflow.
+        """
+        states: list[Any] = [None] * first + [start]
         with np.errstate(over="ignore", invalid="ignore"):
-            for place, step in enumerate(self.steps, start=1):
-                states.append(self._paired_step(place, step, states))
-        _refuse_overflow(states)
-        return states
+            for place in range(first + 1, len(self.steps) + 1):
+                states.append(self._paired_step(place, self.steps[place - 1], states))
+        _refuse_overflow(states[first:])
+        return states[first:]
 
     def _paired_step(self, place: int, step: Step, states: Sequence[Covariance]) -> Covariance:
         """The state of inputs with themselves, (N,), at one place, from those at the places before it."""
@@ -249,7 +253,7 @@ class Program:
         if after.frame.every:
             return step.with_sine(after.facing(Rows(k, mean), Rows(k, mean)), sources)
         # The angle of an input with itself is 0 everywhere, so the zeros of the inputs serve as the sine.
-        zeros = states[0].sine
+        zeros = None if states[0] is None else states[0].sine
         if zeros is None or zeros.shape != k.shape:
             zeros = home(k).xp.zeros_like(k)
         return Covariance.of_pairs(k, after.ntk, zeros, mean, after.frame)
@@ -271,15 +275,16 @@ class Program:
     def _has_mean(self, place: int) -> bool:
         return self.means and not self.signals[place].centred
 
-    def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows], read: Read) -> Array:
+    def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows], read: Read, first: int = 0) -> Array:
         """The covariance or the NTK at the last place between two batches.
 
-        ``start`` is the state between their inputs, and the rows are those of each batch at every place. Where
+        ``start`` is the state between their inputs, or that at the place ``first``, and the rows are those of each batch at every place. Where
         something compiles for these arrays, a few steps at a time run in one pass over them.
         """
         compiler = compiler_for(start.k12)
-        states: list[Any] = [start.facing(one[0], two[0])] + [None] * len(self.steps)
-        place = 1
+        states: list[Any] = [None] * (len(self.steps) + 1)
+        states[first] = start.facing(one[first], two[first])
+        place = first + 1
         while place <= len(self.steps):
             stretch = None if compiler is None else self._stretch(place, states, compiler, read)
             if stretch is None:

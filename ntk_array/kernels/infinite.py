@@ -18,6 +18,7 @@ from ..infinite.inputs import Inputs
 from ..infinite.program import Program, Read, Walk
 from ..nn.layer import Layer
 from .base import Kernel
+from .planes import in_planes
 from .zonal import Zonal, ZonalSeries, zonal_series
 
 __all__ = ["InfiniteNNGP", "InfiniteNTK"]
@@ -99,6 +100,9 @@ class _Infinite(Kernel):
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
+        planes = None if x1.ndim == 2 else in_planes(self, program, x1, x2)
+        if planes is not None:
+            return planes
         if not program.numerical:
             return self
         other = copy(self)

@@ -98,8 +98,10 @@ class Conv(Linear):
         if self.width % self.groups:
             raise ValueError(f"width {self.width} is no multiple of groups {self.groups}")
 
+    entrywise = False
+
     @property
-    def window(self) -> Window:
+    def window(self) -> Window:  # type: ignore[override]
         """Which positions each output position sees."""
         return Window(self.kernel_size, self.stride, self.dilation, self.padding)  # type: ignore[arg-type]
 

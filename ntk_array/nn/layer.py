@@ -12,6 +12,7 @@ import numpy as np
 from .._array.namespace import Array, Home, default_dtype, home, standard_namespace
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, real_array, same_home
+from .._array.window import Window
 from ..infinite.covariance import Covariance, Direction
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
@@ -122,6 +123,14 @@ class Layer(ABC):
     """Whether the kernel has a kink where two inputs have an angle of 0, so that small angles must be exact."""
     reads_gap: bool = False
     """Whether the limit needs the variance of a difference beyond what covariances say of it; see Covariance."""
+    entrywise: bool = True
+    """Whether the limit acts on each pair of positions by itself."""
+    window: Window | None = None
+    """Of a layer whose values are independent sums over windows of positions, as those of a convolution."""
+    averages: str | None = None
+    """"every" for a mean over all pairs of positions, "each" for one over each position with itself, and else None."""
+    nonnegative: bool = False
+    """Whether no value is negative, so that no covariance behind the layer is."""
     quadrature_error: float = 0.0
     """The estimated relative error of its table."""
 

@@ -22,6 +22,8 @@ __all__ = ["AvgPool", "Flatten", "GlobalAvgPool", "GlobalSumPool", "SumPool"]
 class _LinearMap(Layer):
     """A linear map of values at positions, without parameters: features stay apart."""
 
+    entrywise = False
+
     @abstractmethod
     def apply(self, x: Array, positions: tuple[int, ...]) -> Array:
         """The map of arrays (M, *positions, features)."""
@@ -96,7 +98,7 @@ class _Pool(_LinearMap):
         one_of("padding", self.padding, PADDINGS)
 
     @property
-    def window(self) -> Window:
+    def reach(self) -> Window:
         """Which positions each output position sees."""
         return Window(self.window_size, self.stride, (1,) * len(self.window_size), self.padding)  # type: ignore[arg-type]
 
@@ -111,17 +113,17 @@ class _Pool(_LinearMap):
                 f"{self!r} needs inputs with {len(self.window_size)} axes of positions, got (N, {str(before.shape)[1:]}"
             )
         try:
-            outputs = self.window.outputs(positions)
+            outputs = self.reach.outputs(positions)
         except ValueError as error:
             raise ValueError(f"{self!r}: {error}") from None
         return before.to(shape=(*outputs, before.width))
 
     def needs_every_pair(self, after: bool) -> bool:
         """Positions are mixed, unless each window has one."""
-        return after or self.window.count > 1
+        return after or self.reach.count > 1
 
     def apply(self, x: Array, positions: tuple[int, ...]) -> Array:
-        parts = list(self.window.gathered(x, range(1, len(positions) + 1)))
+        parts = list(self.reach.gathered(x, range(1, len(positions) + 1)))
         weights = self.weights(x, positions)
         total = sum(parts[1:], parts[0])
         return weights * total if isinstance(weights, float) else weights[..., None] * total
@@ -129,15 +131,15 @@ class _Pool(_LinearMap):
     def adjoint(self, y: Array, positions: tuple[int, ...]) -> Array:
         weights = self.weights(y, positions)
         y = weights * y if isinstance(weights, float) else weights[..., None] * y
-        return self.window.scattered([y] * self.window.count, range(1, len(positions) + 1), positions)
+        return self.reach.scattered([y] * self.reach.count, range(1, len(positions) + 1), positions)
 
     def of_state(self, state: Covariance) -> Covariance:
         positions = tuple(state.k12.shape[axis] for axis in state.frame.rows)
         weights = self.weights(state.k12, positions)
         if not state.frame.every:
-            (term,) = state.gathered(self.window)
+            (term,) = state.gathered(self.reach)
             return term.scaled(weights**2)
-        return state.pooled(self.window, weights)
+        return state.pooled(self.reach, weights)
 
     def of_mean(self, mean: Array) -> Array:
         return self.apply(mean[..., None], tuple(mean.shape[1:]))[..., 0]
@@ -179,16 +181,18 @@ class AvgPool(_Pool):
     normalize_edges: bool = False
 
     def weights(self, like: Array, positions: tuple[int, ...]) -> Array | float:
-        if not self.normalize_edges or self.padding != "same" or self.window.count == 1:
-            return 1.0 / self.window.count
+        if not self.normalize_edges or self.padding != "same" or self.reach.count == 1:
+            return 1.0 / self.reach.count
         place = home(like)
         ones = place.xp.ones(positions, dtype=place.dtype, device=place.device)
-        parts = list(self.window.gathered(ones, range(len(positions))))
+        parts = list(self.reach.gathered(ones, range(len(positions))))
         return 1.0 / sum(parts[1:], parts[0])
 
 
 class _GlobalPool(_LinearMap):
     """Over all positions."""
+
+    averages = "every"
 
     @abstractmethod
     def factor(self, count: int) -> float:
@@ -213,7 +217,11 @@ class _GlobalPool(_LinearMap):
 
     def of_state(self, state: Covariance) -> Covariance:
         size = math.prod(state.k12.shape[axis] for axis in state.frame.rows)
-        return state.averaged().stretched(self.factor(size) ** 2)
+        return self.of_average(state.averaged(), size)
+
+    def of_average(self, average: Covariance, count: int) -> Covariance:
+        """The limit from the mean over all pairs of so many positions."""
+        return average.stretched(self.factor(count) ** 2)
 
     def of_mean(self, mean: Array) -> Array:
         return self.apply(mean[..., None], tuple(mean.shape[1:]))[..., 0]
@@ -247,6 +255,8 @@ class Flatten(_LinearMap):
     follows has independent weights for each position (Novak et al. 2019, section 3.2.1).
     """
 
+    averages = "each"
+
     def signal(self, before: Signal) -> Signal:
         """Features at different positions are no copies of one process."""
         if len(before.shape) == 1:
@@ -264,6 +274,10 @@ class Flatten(_LinearMap):
 
     def of_state(self, state: Covariance) -> Covariance:
         return state.flattened() if state.frame.count else state
+
+    def of_average(self, average: Covariance, count: int) -> Covariance:
+        """The limit from the mean over positions, each with itself."""
+        return average
 
     def propagate_tangent(
         self, state: Covariance, change: Covariance, before: Signal, direction: Direction
