@@ -50,11 +50,10 @@ def doctests(session: nox.Session) -> None:
 
 
 @nox.session
-def random(session: nox.Session) -> None:
-    """What must agree, on two thousand random networks: some ten minutes."""
+def reliability(session: nox.Session) -> None:
+    """Thousands of random networks, functions and damaged files; an hour, and benchmarks/results/reliability.json."""
     session.install(".[test]")
-    tests = "tests/kernels/test_random_networks.py"
-    session.run("python", "-m", "pytest", tests, *IN_PARALLEL, *session.posargs, env={"NTK_ARRAY_RANDOM": "2000"})
+    session.run("python", "-m", "benchmarks.reliability", *session.posargs)
 
 
 @nox.session

@@ -104,8 +104,8 @@ class Course:
     outputs : tuple of int
         Plane arrays whose sums over all positions and offsets are asked for.
     lanes : int
-        The number of inputs of the second batch that are computed together. It is a number in the code, because loops of
-        an unknown length are not worth vector registers where that length is so small.
+        The number of inputs of the second batch that are computed together. It is a number in the code: a compiler gives
+        loops of an unknown length to vector registers only where that length may be large.
     """
 
     stages: tuple[Stage, ...]
@@ -133,8 +133,8 @@ def without_constants(stage: Stage) -> Stage:
 def _source(course: Course, dtype: np.dtype) -> str:
     """A module with ``loop(n1, height, width, oy, ox, planes, scratch, sums, u1, s1, u2, s2, *stages)``.
 
-    It runs the planes with the offsets ``oy``, ``ox`` of n1 inputs with ``lanes`` others, whose normalized pixels are u1
-    (n1, positions, channels) and u2 (positions, channels, lanes) and whose standard deviations are s1 and s2, and adds
+    It runs the planes with the offsets ``oy``, ``ox`` of n1 inputs with ``lanes`` others, whose normalized pixels are
+    u1 (n1, positions, channels) and u2 (positions, channels, lanes) and whose standard deviations are s1 and s2, and adds
     up the outputs in ``sums`` (outputs, n1, lanes). ``planes`` and ``scratch`` (arrays, height, width, lanes) are room
     to work in; scratch takes sums along rows of an image.
 

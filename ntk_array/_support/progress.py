@@ -1,11 +1,30 @@
 """Progress bars for long loops."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
-__all__ = ["progress_bar", "progress_sum"]
+__all__ = ["progress_asked", "progress_bar", "progress_sum", "progress_within"]
 
 Item = TypeVar("Item")
+
+_ASKED: ContextVar[bool] = ContextVar("progress_asked", default=False)
+
+
+@contextmanager
+def progress_within(show: bool) -> Iterator[None]:
+    """Ask for bars, or for none, of work that is too far below for an argument to be handed through."""
+    token = _ASKED.set(show)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
+
+
+def progress_asked() -> bool:
+    """Whether bars were asked for by :func:`progress_within`."""
+    return _ASKED.get()
 
 
 def progress_bar(items: Iterable[Item], label: str, unit: str, show: bool) -> Iterable[Item]:

@@ -7,7 +7,7 @@ from typing import Any
 from .._array.kinds import as_block
 from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
-from .._support.progress import progress_sum
+from .._support.progress import progress_sum, progress_within
 from .plan import Plan, plan_for, validated
 from .result import Result
 from .threads import Each, Once, workers
@@ -47,7 +47,8 @@ def assemble(
         than the memory. Not for JAX, whose arrays cannot be written to. After an error or Ctrl-C it holds the tiles
         that were finished.
     progress : bool
-        Show a bar that counts entries.
+        Show a bar that counts entries, and before it, where dual activations have no closed form and are tabulated, one
+        that counts layers.
     threads : int, optional
         How many tiles to compute at once, for NumPy arrays: by default as many as NumPy's matrix products use. Each
         matrix product has one thread then, in the whole process. Other libraries take one tile after the other.
@@ -75,7 +76,8 @@ def assemble(
     >>> bool(np.allclose(ntk.gram.assemble(K, x, memory="1 MiB"), K(x)))
     True
     """
-    kernel, x1, x2 = validated(kernel, x1, x2)
+    with progress_within(progress):
+        kernel, x1, x2 = validated(kernel, x1, x2)
 
     # Refused before work starts: an error after an hour would be worth little.
     plan = plan_for(kernel, x1, x2, memory, threads)

@@ -20,6 +20,8 @@ class HasDual(Protocol):
 
     @property
     def odd(self) -> bool: ...
+    @property
+    def even(self) -> bool: ...
     def dual(self, state: Covariance) -> Dual: ...
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual: ...
 
@@ -111,12 +113,20 @@ def sine_behind(activation: HasDual, state: Covariance, after: Covariance) -> Ar
 
     which vanishes for homogeneous phi. This serves up to 1 - cos t + d^2 / 2 = sqrt(eps) / 2, where it is about as good
     as the difference of covariances, and less far for large variances: there functions vary on shorter angles.
+
+    Opposite values have opposite images under an odd function and equal ones under an even function, whose S is then
+    minus the expectation.
     """
-    near = _Near.of(activation, state, activation.dual(state).slope)
+    near = _Near.of(activation, state, _facing(activation, state) * activation.dual(state).slope)
     xp = home(state.k12).xp
     direct = sine_of_cosine(after.k12, after.k11, after.k22)
     sine = xp.where(near.close, xp.sqrt(near.h * (2.0 - near.h)), direct)
-    return sine if activation.odd else xp.where(state.k12 > 0, sine, direct)
+    return sine if activation.odd or activation.even else xp.where(state.k12 > 0, sine, direct)
+
+
+def _facing(activation: HasDual, state: Covariance) -> Array | float:
+    """-1 where values that are nearer to opposite have images that are nearer to equal."""
+    return side_of(state.k12) if activation.even else 1.0
 
 
 def turn_behind(
@@ -128,17 +138,18 @@ def turn_behind(
     """
     xp, direct = home(state.k12).xp, after.angle_change(moved)[2]
     _, sine_after = after.cosine_and_sine()
-    slope = activation.dual(state).slope
+    facing = _facing(activation, state)
+    slope = facing * activation.dual(state).slope
     near = _Near.of(activation, state, slope)
     close = near.close & (sine_after > 0)
-    close = close if activation.odd else close & (state.k12 > 0)
+    close = close if activation.odd or activation.even else close & (state.k12 > 0)
     # Data seldom has such pairs, and the rest is work.
     if not to_host(xp.any(close)):
         return direct
     one, two = near.one, near.two
     log_s1, log_s2, dt = state.angle_change(change)
     side, (_, sine) = side_of(state.k12), state.cosine_and_sine()
-    dslope = 2.0 * activation.dual_tangent(state, change).slope
+    dslope = 2.0 * facing * activation.dual_tangent(state, change).slope
     dslope = dslope + 0.5 * (3.0 * near.slope - 2.0 * slope) * (one.log_slope * log_s1 + two.log_slope * log_s2)
     gain, dlog_gain = one.gain * two.gain, one.log_gain * log_s1 + two.log_gain * log_s2
     dh = side * sine * dt * near.slope * gain + near.small * gain * (dslope / 3.0 + near.slope * dlog_gain)
@@ -146,7 +157,7 @@ def turn_behind(
     dh = dh + 0.5 * unlike * (1.0 - unlike * unlike) * (log_s1 - log_s2) * (one.growth + two.growth)
     bends = _growth_slope(activation, state.k11) * log_s1 + _growth_slope(activation, state.k22) * log_s2
     dh = dh + 0.25 * unlike * unlike * bends
-    return xp.where(close, ratio_or_zero(side * dh, sine_after), direct)
+    return xp.where(close, ratio_or_zero(facing * side * dh, sine_after), direct)
 
 
 def _growth_slope(activation: HasDual, k: Array) -> Array:

@@ -276,11 +276,12 @@ class Planes:
             states = {p: self._state(entry, p, first[p, "variance"], second[p, "variance"], 0.0) for p in plan.points}
             for place in plan.places:
                 step = self.steps[place - 1]
+                layer: Any = step.layer
                 if place in plan.convolutions:
                     total = self._state(
                         entry, place, first[place, "total"], second[place, "total"], 0.5 * entry[place, "apart"]
                     )
-                    here, after = [total], step.layer.weighted(total, step.signals[0])
+                    here, after = [total], layer.weighted(total, step.signals[0])
                 else:
                     here = [states[source] for source in step.sources]
                     after = step.layer.limit(here, step.signals)

@@ -19,6 +19,7 @@ import numpy as np
 from .._array.namespace import Array, home, to_host
 from .._formula.compilers import Compiler, compiled, compiler_for
 from .._formula.formula import COLUMN, ENTRY, ROW
+from .._support.progress import progress_asked, progress_bar
 from .covariance import ROWS, Covariance, Direction, Rows
 from .dual import std_range
 from .inputs import Inputs, between, pairs
@@ -107,12 +108,21 @@ class Program:
     def quadrature_error(self, inputs: Inputs, ntk: bool) -> float:
         """A bound for the error that tables bring to the kernel between these inputs, relative to its diagonal.
 
-        The inputs are walked again with every table off by its own error, all to the same side, in a multiple that
-        rounding does not hide. What that does to the diagonal is taken to hold for all entries.
+        How errors grow is asked without tables: outside of its range, which may be one variance, a table is constant.
         """
-        worst = max((step.layer.quadrature_error for step in self.steps), default=0.0)
-        if not worst:
+        if not any(step.layer.quadrature_error for step in self.steps):
             return 0.0
+        steps = (step._replace(layer=step.layer.untabulated()) for step in self.steps)
+        return replace(self, steps=tuple(steps)).grown_error(inputs, ntk)
+
+    def grown_error(self, inputs: Inputs, ntk: bool) -> float:
+        """What the errors of all layers make in the end.
+
+        The inputs are walked twice, once with every layer off by its own error, all to the same side, in a multiple
+        that rounding does not hide. That shows what becomes of the diagonal. Between different inputs errors also move
+        the angle, to which activations with kinks respond: twice as much is stated.
+        """
+        worst = max(step.layer.quadrature_error for step in self.steps)
         unit, largest = 1e-6 / worst, 0.0
         for chunk in self._chunks(inputs):
             states = [self._start(chunk, ntk)]
@@ -123,7 +133,7 @@ class Program:
             one, two = (to_host(s.ntk if ntk else s.k12).astype(np.float64) for s in (exact, states[-1]))
             change = np.abs(two - one)[one > 0] / one[one > 0]
             largest = max(largest, float(np.max(change, initial=0.0)))
-        return max(worst, largest / unit)
+        return max(worst, 2.0 * largest / unit)
 
     @cached_property
     def every(self) -> tuple[bool, ...]:
@@ -193,13 +203,13 @@ class Program:
         """The program with tables for these inputs and no others; those that are there already are taken over.
 
         Tables reach from the smallest to the largest standard deviation at their place, and further by the share
-        ``margin``.
+        ``margin``. Layers that hold the same share a table where that range is the same.
         """
         if not self.numerical:
             return self
         steps = list(self.steps)
         states: list[Any] = [None if any(self.every) else self._start(inputs, False)]
-        for place, step in enumerate(self.steps, start=1):
+        for place, step in enumerate(progress_bar(self.steps, "dual activations", "layer", progress_asked()), start=1):
             if step.layer.numerical:
                 if states[0] is None:
                     # The states of all images do not fit into memory, so they are walked again for each table.
@@ -208,10 +218,10 @@ class Program:
                 else:
                     variance = states[step.sources[0]].k11
                 ends = std_range(variance, margin=margin)
-                kept = tables.get((place, ends))
-                if kept is None or kept[0] is not step.layer:
-                    kept = tables[place, ends] = (step.layer, step.layer.fitted(*ends))
-                steps[place - 1] = step._replace(layer=kept[1])
+                key = _table_key(step.layer), ends
+                if key not in tables:
+                    tables[key] = (step.layer, step.layer.fitted(*ends))
+                steps[place - 1] = step._replace(layer=tables[key][1])
             if states[0] is not None:
                 states.append(self._paired_step(place, steps[place - 1], states))
         return replace(self, steps=tuple(steps))
@@ -278,8 +288,9 @@ class Program:
     def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows], read: Read, first: int = 0) -> Array:
         """The covariance or the NTK at the last place between two batches.
 
-        ``start`` is the state between their inputs, or that at the place ``first``, and the rows are those of each batch at every place. Where
-        something compiles for these arrays, a few steps at a time run in one pass over them.
+        ``start`` is the state between their inputs, or that at the place ``first``, and the rows are those of each
+        batch at every place. Where something compiles for these arrays, a few steps at a time run in one pass over
+        them.
         """
         compiler = compiler_for(start.k12)
         states: list[Any] = [None] * (len(self.steps) + 1)
@@ -460,6 +471,16 @@ def _contents(layer: Limit) -> tuple[Any, ...]:
     Not its own ``==``: that of a dataclass leaves out what a subclass of a user holds beside the fields.
     """
     return type(layer), *sorted(vars(layer).items())
+
+
+def _table_key(layer: Limit) -> Any:
+    """What layers that may share tables have in common, and no others that live."""
+    contents = _contents(layer)
+    try:
+        hash(contents)
+    except TypeError:  # a list or an array: the layer shares tables with itself only
+        return id(layer)
+    return contents
 
 
 @dataclass(frozen=True)

@@ -287,19 +287,25 @@ def rules_for(phi: ScalarFunction, largest: float = 1.0, rough: bool = False) ->
     # As many nodes for each standard deviation where the range is longer.
     longer = radius / RADIUS
     smooth = [
-        Polar(2 * math.ceil(longer * angles / 2), math.ceil(longer * radii), 0, radius)
-        for angles, radii in ((16, 28), (24, 40), (32, 48), (48, 64))
+        _polar(longer * angles, longer * radii, 0, radius) for angles, radii in ((16, 28), (24, 40), (32, 48), (48, 64))
     ]
     # What a function does around 0 is as narrow as 1 / largest in units of the standard deviation. Coarser panels may
     # all miss it, and agree.
     least = max(1, math.ceil(math.log(max(largest, 1.0), 4.0)))
-    # Node counts alternate, or rules would agree on what they all get wrong far from u = 0 and v = 0.
+    # More levels are for functions that are steeper than that, more nodes for what functions do far from 0. Node counts
+    # alternate, or rules would agree on what they all get wrong there.
     counts = ((12, 16), (14, 19)) if rough else ((16, 24), (18, 28))
-    steep = [
-        Polar(angles, math.ceil(longer * radii), least + k, radius) for k, (angles, radii) in enumerate(counts * 3)
-    ]
+    steep = []
+    for k, (more, levels) in enumerate(((1.0, 0), (1.0, 1), (1.0, 2), (1.4, 0), (1.4, 1))):
+        angles, radii = counts[k % 2]
+        steep.append(_polar(more * angles, longer * more * radii, least + levels, radius))
     oscillating = [Polar(n, 4 * n // 3, 0, radius) for n in (96, 128, 192)]
     return [*steep, *oscillating] if least > 2 else [*smooth, *steep, *oscillating]
+
+
+def _polar(angles: float, radii: float, levels: int, radius: float) -> Polar:
+    """The rule with at least so many nodes a panel."""
+    return Polar(2 * math.ceil(angles / 2), math.ceil(radii), levels, radius)
 
 
 def gaussian_mean(phi: ScalarFunction, std: np.ndarray, nodes: int, chunk: int = 256) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,7 @@ def numerical_dual(phi: ScalarFunction, smallest: float, largest: float) -> Dual
         columns = 2 * 128 * (16 if ranged else 1)
         if columns * precise[0].nodes > MOST_EVALUATIONS:
             rough = rules_for(phi, largest, rough=True)
-            if isinstance(rough[0], Polar) and columns * rough[0].nodes > 4 * MOST_EVALUATIONS:
+            if isinstance(rough[0], Polar) and columns * rough[0].nodes > 2 * MOST_EVALUATIONS:
                 raise ValueError(
                     f"standard deviations up to {largest:.3g} are too large to integrate a function without a closed "
                     "form: scale the inputs, or weight_std, down"

@@ -29,7 +29,7 @@ class Prepared(NamedTuple):
     pixels: np.ndarray
     before: list[np.ndarray]
     rows: list[Rows]
-    diagonal: np.ndarray
+    diagonal: Any
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ class PlanesKernel(Kernel):
         """The state behind the mean, from the means."""
         k12, ntk = (None if a is None else a.astype(dtype) for a in (means["k12"], means.get("ntk")))
         count = math.prod(self.planes.positions)
-        return self.planes.steps[-1].layer.of_average(Covariance(k12, k12, k12, ntk), count)  # type: ignore[no-any-return]
+        layer: Any = self.planes.steps[-1].layer
+        average: Covariance = layer.of_average(Covariance(k12, k12, k12, ntk), count)
+        return average
 
     def prepared_block(self, prepared1: Prepared, prepared2: Prepared | None) -> Array:
         one, two = prepared1, prepared1 if prepared2 is None else prepared2

@@ -195,21 +195,30 @@ def zonal_series(
 
 
 class _Sampled:
-    """The kernel between inputs of one variance, from the network's own recursion, on the host in float64."""
+    """The kernel between inputs of one variance, from the network's own recursion, on the host in float64.
 
-    def __init__(self, program: Program, variance: float, ntk: bool, tables: dict[Any, Any]) -> None:
-        std = np.full((1, 1), variance**0.5)
-        self.program = program.fitted(Inputs(std, std, np.full((1, 1), variance)), tables)
-        self.one, self.ntk = np.full(1, variance), ntk
-        states = self.program.paired(Covariance.of_pairs(self.one, None, 0.0 * self.one))
-        self.rows = [Rows(state.k12, state.mean1) for state in states]
+    Or of one variance and another.
+    """
+
+    def __init__(
+        self, program: Program, variance: float, ntk: bool, tables: dict[Any, Any], other: float | None = None
+    ) -> None:
+        variances = np.asarray([variance, variance if other is None else other])[:, None]
+        self.program = program.fitted(Inputs(np.sqrt(variances), np.sqrt(variances), variances), tables)
+        (self.one, self.rows1), (self.two, self.rows2) = map(self._walked, variances)
+        self.ntk = ntk
+
+    def _walked(self, variance: np.ndarray) -> tuple[np.ndarray, list[Rows]]:
+        states = self.program.paired(Covariance.of_pairs(variance, None, 0.0 * variance))
+        return variance, [Rows(state.k12, state.mean1) for state in states]
 
     def __call__(self, u: np.ndarray, stretch: float | np.ndarray) -> np.ndarray:
         """At these values of the variable that is so stretched."""
         cosine, sine = (a.ravel() for a in _direction(u, stretch))
         zeros = np.zeros(sine.size) if self.ntk else None
-        start = Covariance(self.one * cosine, self.one, self.one, zeros, sine=sine, frame=PAIRS)
-        values = self.program.run(start, self.rows, self.rows, "ntk" if self.ntk else "k12")
+        k12 = np.sqrt(self.one) * np.sqrt(self.two) * cosine
+        start = Covariance(k12, self.one, self.two, zeros, sine=sine, frame=PAIRS)
+        values = self.program.run(start, self.rows1, self.rows2, "ntk" if self.ntk else "k12")
         return np.asarray(values).reshape(np.broadcast_shapes(u.shape, np.shape(stretch)))
 
     def series(self, degree: int, tolerance: float) -> ZonalSeries | None:
@@ -233,15 +242,16 @@ def _to_first_order(
     root of rounding.
     """
     step = 1e-3
-    below, at, above = (_Sampled(program, variance * math.exp(d), ntk, tables) for d in (-step, 0.0, step))
-    u = points(0.0, 2.0, len(series.coefficients) + 8)
-    low, middle, high = (kernel(u, series.stretch) for kernel in (below, at, above))
-    second = float(np.max(np.abs(high - 2.0 * middle + low))) / step**2
+    down, up = variance * math.exp(-step), variance * math.exp(step)
+    ends = ((down, down), (variance, variance), (up, up), (down, up))
+    u = np.concatenate([np.zeros(1), points(0.0, 2.0, len(series.coefficients) + 8)])
+    low, middle, high, apart = (_Sampled(program, a, ntk, tables, b)(u, series.stretch) for a, b in ends)
+    # Both norms move together, or against one another: far from the origin kernels may depend on the difference only.
+    second = max(float(np.max(np.abs(high - 2.0 * middle + low))), float(np.max(np.abs(apart - middle)))) / step**2
     if SPREAD**2 * second > EQUAL * abs(series.equal):
         return None
-    equal = float((above(np.zeros(1), series.stretch) - below(np.zeros(1), series.stretch))[0])
-    coefficients = quotient(to_coefficients(high - low))
-    return replace(series, slope=ZonalSlope(variance, equal / (2.0 * step), coefficients / (2.0 * step)))
+    slope = (high - low) / (2.0 * step)
+    return replace(series, slope=ZonalSlope(variance, float(slope[0]), quotient(to_coefficients(slope[1:]))))
 
 
 def _slowness(values: np.ndarray, tolerance: float) -> float:

@@ -40,7 +40,7 @@ def mlp(
     --------
     >>> import ntk_array as ntk
     >>> ntk.nn.mlp((64,), 1, activation="erf", weight_std=1.5, bias_std=0.1)  # doctest: +ELLIPSIS
-    Sequential(Dense(width=64, weight_std=1.5, bias_std=0.1, parameterization='ntk'), Erf(), Dense(width=1, ...))
+    Sequential(Dense(width=64, weight_std=1.5, bias_std=0.1, parameterization='ntk'), Erf(...), Dense(width=1, ...))
     """
     if not isinstance(hidden, Sequence) or isinstance(hidden, str):
         raise TypeError(f"hidden must be a sequence of widths such as (64, 64), got {hidden!r}")

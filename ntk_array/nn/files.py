@@ -26,6 +26,8 @@ __all__ = ["load", "save"]
 
 SCHEMA = "ntk_array network 1"
 MAX_ARCHITECTURE_BYTES = 1_000_000
+MAX_DIRECTORY_BYTES = 500_000
+"""Of an archive: some thousands of arrays. Networks of more layers have longer architectures than are allowed."""
 
 
 def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
@@ -45,17 +47,20 @@ def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
     Raises
     ------
     ValueError
-        If a parameter is NaN or infinite: such a network could not be loaded.
+        If a parameter is NaN or infinite, or there are thousands of layers: such a network could not be loaded.
     """
-    architecture = json.dumps(
-        {"schema": SCHEMA, "network": _describe(net), "structure": tree_map(lambda _: None, params)}
+    layers = _layers()
+    architecture = np.asarray(
+        json.dumps({"schema": SCHEMA, "network": _describe(net, layers), "structure": tree_map(lambda _: None, params)})
     )
+    if architecture.nbytes > MAX_ARCHITECTURE_BYTES:
+        raise ValueError(f"the network has too many layers for one file, about {len(flatten(params))} parameters")
     arrays = {
         f"params/{name}": to_host(finite(f"the parameter {name}", leaf)) for name, leaf in flatten(params).items()
     }
     # Written in memory first, so that the file can be put in place whole.
     buffer = io.BytesIO()
-    np.savez(buffer, architecture=np.asarray(architecture), **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, architecture=architecture, **arrays)  # type: ignore[arg-type]
     write_whole(path, buffer.getvalue())
 
 
@@ -92,7 +97,7 @@ def load(
             raise TypeError(f"activations[{name!r}] is {activation!r}, not an Activation")
     description, arrays = _read(path)
     try:
-        net = _build(description["network"], activations or {})
+        net = _build(description["network"], activations or {}, _layers())
         structure = _tuples(description["structure"])
     except ValueError:
         raise  # says what is wrong with a layer, or that an activation is missing
@@ -143,19 +148,24 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nd
     from zipfile import ZipFile, is_zipfile  # takes a while to import
 
     name = os.fspath(path)
-    with open(path, "rb") as file:
+    with _LimitedReads(path) as file:
         if not is_zipfile(file):
             raise ValueError(f"{name} is not a network saved by ntk_array.nn.save")
         room = file.seek(0, os.SEEK_END)
         try:
             with ZipFile(file) as archive:
-                members = archive.infolist()
-                # Nothing is compressed, so that all members together are no larger than the file.
-                if any(m.compress_type for m in members) or sum(m.file_size for m in members) > room:
+                file.limited, members = False, archive.infolist()
+                # Nothing is compressed, so that all members together are no larger than the file. Where the two sizes
+                # of a member differ, memory would be asked for by the one that is not checked.
+                packed = any(m.compress_type or m.compress_size != m.file_size for m in members)
+                if packed or sum(m.file_size for m in members) > room:
                     raise ValueError("its members are compressed, or larger than the file")
-                contents = {m.filename.removesuffix(".npy"): _array(archive.read(m)) for m in members}
+                names = [m.filename.removesuffix(".npy") for m in members]
+                if len(set(names)) < len(names):
+                    raise ValueError("two of its members have one name")
+                contents = {key: _array(archive.read(m)) for key, m in zip(names, members, strict=True)}
         except Exception as error:  # zipfile and NumPy have a dozen for damaged bytes
-            raise ValueError(f"{name} is damaged: {error}") from error
+            raise ValueError(f"{name} is damaged: {str(error) or type(error).__name__}") from error
     architecture = contents.pop("architecture", None)
     if architecture is None or architecture.dtype.kind != "U" or architecture.nbytes > MAX_ARCHITECTURE_BYTES:
         raise ValueError(f"{name} is not a network saved by ntk_array.nn.save")
@@ -172,6 +182,20 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nd
         if array.dtype.kind != "f" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
             raise ValueError(f"{name} is damaged: its parameter {key} is not an array of finite real numbers")
     return description, parameters
+
+
+class _LimitedReads(io.FileIO):
+    """A file of which no more than a directory is read at once, while it is ``limited``.
+
+    An archive is as hostile as its directory is long: its entries take ten times as much memory as the bytes of them.
+    """
+
+    limited = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.limited and size is not None and size > MAX_DIRECTORY_BYTES:
+            raise ValueError("its directory is longer than that of any network")
+        return super().read(-1 if size is None else size)
 
 
 def _array(content: bytes) -> np.ndarray:
@@ -204,18 +228,20 @@ def _layers() -> dict[str, type[Layer]]:
     return found
 
 
-def _describe(layer: Layer) -> dict[str, Any]:
+def _describe(layer: Layer, layers: Mapping[str, type[Layer]]) -> dict[str, Any]:
     name = type(layer).__name__
     if isinstance(layer, Elementwise):
         return {"layer": name, "name": layer.name}
-    if _layers().get(name) is not type(layer):
+    if layers.get(name) is not type(layer):
         raise TypeError(f"{layer!r} cannot be saved: only layers of ntk_array.nn can; build it from an Elementwise")
     if isinstance(layer, Composite):
-        return {"layer": name, "layers": [_describe(inner) for inner in layer.layers]}
+        return {"layer": name, "layers": [_describe(inner, layers) for inner in layer.layers]}
     return {"layer": name, **dataclasses.asdict(layer)}  # type: ignore[call-overload]
 
 
-def _build(description: dict[str, Any], given: Mapping[str, Activation]) -> Layer:
+def _build(description: dict[str, Any], given: Mapping[str, Activation], layers: Mapping[str, type[Layer]]) -> Layer:
+    if not isinstance(description, dict):
+        raise TypeError(f"{str(description)[:40]!r} in place of a layer")
     options = dict(description)
     name = options.pop("layer")
     if name == "Elementwise":
@@ -225,11 +251,10 @@ def _build(description: dict[str, Any], given: Mapping[str, Activation]) -> Laye
                 f"pass activations={{{options['name']!r}: ...}} to load it"
             )
         return given[options["name"]]
-    layers = _layers()
     if name not in layers:
         raise ValueError(f"the file has an unknown layer {name!r}; it may be from a newer version of ntk_array")
     if issubclass(layers[name], Composite):
-        return layers[name](*(_build(inner, given) for inner in options["layers"]))
+        return layers[name](*(_build(inner, given, layers) for inner in options["layers"]))
     return layers[name](**options)
 
 

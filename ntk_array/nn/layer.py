@@ -189,6 +189,10 @@ class Layer(ABC):
         del smallest, largest
         return self
 
+    def untabulated(self) -> Layer:
+        """The layer for inputs with themselves, of any variance: without the table of :meth:`fitted`."""
+        return self
+
     # ---- what users call ---------------------------------------------------------------------------------------
 
     def init(

@@ -22,6 +22,7 @@ import pytest
 
 from ntk_array._array.libraries import library_of
 from ntk_array._array.namespace import home, standard_namespace
+from ntk_array._array.special import erf
 from ntk_array._formula import cupy_kernels
 from ntk_array._formula.compilers import COMPILERS as TABLE
 from ntk_array._formula.formula import COLUMN, ENTRY, ROW, Formula
@@ -70,6 +71,7 @@ FORMULAS = (
     Case("comparisons with numbers", lambda x: [_where(c, x, -x) for c in _comparisons(x, 0.5)]),
     Case("signs of both", lambda x: [home(x).xp.sign(x - 0.5), home(x).xp.abs(x - 0.5), home(x).xp.sign(x - x)]),
     Case("all quadrants", lambda x, y: [home(x).xp.atan2(x - 0.5, y - 0.5)], (ENTRY, ENTRY)),
+    Case("erf", lambda x: [erf(x)]),  # not of the array API
     Case("powers", lambda x: [x**n for n in range(1, 9)]),
     Case("clip", lambda x: [home(x).xp.clip(x, min=0.3), home(x).xp.clip(x, max=0.6), home(x).xp.clip(x, 0.3, 0.6)]),
     Case("constants", lambda x: [home(x).xp.full_like(x, 2.5), home(x).xp.ones_like(x), home(x).xp.zeros_like(x)]),

@@ -418,6 +418,14 @@ def test_the_bar_counts_every_entry(monkeypatch, inputs):
     assert bar.n == bar.total == 60 * (60, 14)[inputs - 1]
 
 
+@pytest.mark.host
+@pytest.mark.parametrize("progress", [False, True])
+def test_tables_have_a_bar_where_it_is_asked_for(capsys, progress):
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    assemble(ntk.InfiniteNTK(ntk.nn.mlp((1,), 1, activation="elu", bias_std=0.1)), x, progress=progress)
+    assert ("dual activations" in capsys.readouterr().err) == progress
+
+
 def test_what_does_not_fit_is_refused_before_work_starts(backend, monkeypatch):
     blocks = []
     kernel, _ = watching(monkeypatch, lambda: blocks.append(None))

@@ -114,6 +114,38 @@ def test_rescaled_kernels_share_tables():
     assert len(calls) == made > 0
 
 
+def test_layers_that_hold_the_same_share_a_table():
+    """Linear functions, so that K is x x' / 3 times the squares of all factors."""
+    calls = []
+
+    def line(xp, x):
+        calls.append(1)
+        return 1.0 * x
+
+    def activation(factor):
+        return nn.Elementwise(line, lines) if factor == 1.0 else nn.Elementwise(double, doubles)
+
+    def lines(xp, x):
+        return xp.ones_like(x)
+
+    def double(xp, x):
+        return 2.0 * x
+
+    def doubles(xp, x):
+        return 2.0 * xp.ones_like(x)
+
+    def values_of_phi(*factors):
+        """How often it was asked for, once the kernel was found to be right."""
+        calls.clear()
+        layers = [part for factor in factors for part in (nn.Dense(1, 1.0), activation(factor))]
+        kernel = ntk.InfiniteNNGP(nn.Sequential(*layers, nn.Dense(1, 1.0)))
+        np.testing.assert_allclose(kernel(x), np.prod(factors) ** 2 * x @ x.T / 3, rtol=0, atol=1e-11)
+        return len(calls)
+
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    assert values_of_phi(1.0) == values_of_phi(1.0, 1.0) == values_of_phi(1.0, 2.0) > 0
+
+
 def test_a_batch_is_walked_once():
     class Counting(nn.ReLU):
         shapes: ClassVar[list] = []

@@ -157,7 +157,7 @@ def wave(w: float, shift: float) -> Known:
         (),
         f"sin({w:.3g} x + {shift:.3g})",
     )
-    return Known(activation, partial(wave_dual, w, shift), 12.0 / w)
+    return Known(activation, partial(wave_dual, w, shift), 4.0 / w)
 
 
 def step_dual(a: float, k11: mpf, k12: mpf, k22: mpf) -> Pair:

@@ -12,9 +12,9 @@ from ..reliability import cases
 from .exact_networks import exact, exact_gradient, known
 
 pytestmark = pytest.mark.host
-NETWORKS = cases(20, 2000)
-FAILED = (553, 1809, 1897, 1953)
-"""Seeds that found something: angles behind smooth layers, of inputs that differ in their norms by 1e-9."""
+NETWORKS = cases(18, 2000)
+FAILED = (553, 1252, 1591, 1809, 1897, 1953)
+"""Seeds that found something: angles behind smooth layers, of inputs that nearly coincide."""
 SEEDS = sorted({*range(NETWORKS), *FAILED})
 CLOSED = ("relu", "abs", "erf", "gelu", "sin", "cos", "identity")
 TABLES = ("elu", "tanh", "silu")
@@ -49,13 +49,15 @@ def tolerance(net, single):
     """Relative to sqrt(K(x, x) K(x', x')), for each layer.
 
     Behind a smooth layer an angle T is known to eps / T, or by a series that neglects a share T^2 of it: to 2e-12 at
-    the worst, where T = 1e-4, and to 6e-6 in float32, where T = 0.02. A kink behind it hands that on. Among 2,000
-    networks the largest error was 1.7e-5 in float32 (seed 1809: cosines of small inputs, nearly constant, before abs).
+    the worst, where T = 1e-4, and to 6e-6 in float32, where T = 0.02. An activation behind it hands that on, and one
+    with a kink, or with values so spread that it nearly has one, does so to the NTK. Of 2,000 networks the worst were
+    1.7e-5 in float32 (seed 1809: cosines of small inputs, which are nearly constant, before abs), 2.7e-11 (seed 1591,
+    GELU of values around 20 before LeakyReLU) and 4e-12 (seed 1252, GELU before erf of values around 100).
     """
-    kinked = [layer.kinked for layer in net.layers]
-    smooth = [not isinstance(layer, nn.Dense | nn.Identity) and not layer.kinked for layer in net.layers]
-    spoilt = any(one and any(kinked[i:]) for i, one in enumerate(smooth))
-    return len(net.layers) * ((2e-6 if single else 2e-12) if spoilt else (1e-6 if single else 4e-14))
+    bent = [not isinstance(layer, nn.Dense | nn.Identity) for layer in net.layers]
+    smooth = [one and not layer.kinked for one, layer in zip(bent, net.layers, strict=True)]
+    spoilt = any(one and any(bent[i + 1 :]) for i, one in enumerate(smooth))
+    return len(net.layers) * ((2e-6 if single else 5e-12) if spoilt else (1e-6 if single else 4e-14))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -80,7 +82,7 @@ def test_whatever_the_layers_are(seed, monkeypatch):
         close(kernel(x[3:], x[:3]).T, block[:3, 3:], scale[:3, 3:])
         if single:
             close(block, kind(net)(x.astype(np.float64)))
-        if seed % 8 == 1:  # a second or two of compilation for each layer that is new
+        if seed % 8 == 1 and seed not in FAILED:  # a second or two of compilation for each layer that is new
             with monkeypatch.context() as compiled:
                 compiled.setattr(numba_loops, "ENOUGH", 0)
                 close(kind(net)(x, x.copy()), block)

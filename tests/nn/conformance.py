@@ -28,8 +28,12 @@ from .strangers.gain import Gain
 from .strangers.square import Square
 
 OUTPUTS = ("full", "trace", "classwise", "sum_of_logits")
-KINKED = {"relu", "leaky_relu", "abs", "elu"}
-ANALYTIC = {"identity", "sin", "cos", "tanh", "sigmoid", "silu"}
+KINKED = {"relu", "leaky_relu", "abs", "elu", "celu", "selu", "softsign", "sign"}
+KINKED |= {"hardtanh", "relu6", "hardsigmoid", "hardswish", "softshrink"}
+LIKE_HARDTANH = {"relu6", "hardsigmoid", "hardswish", "softshrink"}
+"""Their limits are integrated as that of hardtanh is, slowly; see test_duals for their values."""
+WEIGHT_STD = {"exp": 0.5}  # random networks with larger values of exp vary too much to tell their mean
+ANALYTIC = {"identity", "sin", "cos", "tanh", "sigmoid", "silu", "exp", "gaussian", "gabor", "rbf"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Case:
     shape: tuple[int, ...] = (4,)
     smooth: bool = True  # False: inputs and steps stay clear of the kinks
     analytic: bool = False  # True: its formulas take complex numbers
-    limit: bool = True  # False: it has no infinite-width limit
+    limit: bool = True  # False: it has no infinite-width limit, or another case stands for it
+    ntk: bool = True  # False: of the two kernels only the NNGP has a limit
+    rescaled: bool = True  # False: many kernels, each with other hyper-parameters, would take half a minute
     width: int = 2048  # at which its kernels are drawn
 
     def __str__(self) -> str:
@@ -50,6 +56,11 @@ class Case:
     @property
     def net(self) -> nn.Layer:
         return self.build(5, 3)
+
+    @property
+    def kernel(self) -> type[InfiniteNTK] | type[InfiniteNNGP]:
+        """The infinite-width kernel that shows most of the network."""
+        return InfiniteNTK if self.ntk else InfiniteNNGP
 
 
 def _mlp(depth: int, **options) -> Callable[[int, int], nn.Layer]:
@@ -77,8 +88,26 @@ def _bent_prime(xp, x):
     return xp.where(x > 0, xp.cos(x), 0.3 * xp.ones_like(x))
 
 
+def _cubic(xp, x):
+    return x - x**3 / 6
+
+
+def _cubic_prime(xp, x):
+    return 1 - x**2 / 2
+
+
+def _cubic_dual(xp, k11, k12, k22):
+    """By Isserlis: E[u v] - (E[u v^3] + E[u^3 v]) / 6 + E[u^3 v^3] / 36."""
+    return k12 - (k11 + k22) * k12 / 2 + (9 * k11 * k22 * k12 + 6 * k12**3) / 36
+
+
+def _cubic_dual_prime(xp, k11, k12, k22):
+    return 1 - (k11 + k22) / 2 + (k11 * k22 + 2 * k12**2) / 4
+
+
 # Functions of a module, not lambdas: a network of lambdas cannot be pickled.
 BUMPY = nn.Elementwise(_bumpy, _bumpy_prime, name="bumpy")
+CUBIC = nn.Elementwise(_cubic, _cubic_prime, name="cubic", dual_phi=_cubic_dual, dual_phi_prime=_cubic_dual_prime)
 BENT = nn.Elementwise(_bent, _bent_prime, breakpoints=(0.0,), name="bent")
 
 
@@ -224,15 +253,32 @@ CASES = (
     *(
         Case(
             name,
-            _mlp(1, activation=name, weight_std=1.2, bias_std=0.3),
+            _mlp(1, activation=name, weight_std=WEIGHT_STD.get(name, 1.2), bias_std=0.3),
             smooth=name not in KINKED,
             analytic=name in ANALYTIC,
+            limit=name not in LIKE_HARDTANH,
+            ntk=name != "sign",
+            rescaled=name != "hardtanh",
         )
         for name in NAMED
     ),
     Case("leaky_relu(0.2)", _mlp(1, activation=nn.LeakyReLU(0.2)), smooth=False),
+    Case("abrelu", _mlp(1, activation=nn.ABReLU(-0.5, 1.2)), smooth=False),
+    Case("erf(a, b, c)", _mlp(1, activation=nn.Erf(1.2, 0.8, 0.5), bias_std=0.3)),
+    Case("sin(a, b, c)", _mlp(1, activation=nn.Sin(1.2, 0.8, 0.5), bias_std=0.3), analytic=True),
+    Case("cos(a, b, c)", _mlp(1, activation=nn.Cos(1.2, 0.8, 0.5), bias_std=0.3), analytic=True),
+    Case("monomial(2)", _mlp(1, activation=nn.Monomial(2)), analytic=True),
+    Case(
+        "polynomial",
+        _mlp(1, activation=nn.Polynomial([0.2, -0.5, 0.3, 0.1]), weight_std=0.8, bias_std=0.3),
+        analytic=True,
+    ),
+    Case("hermite(3)", _mlp(1, activation=nn.Hermite(3), weight_std=0.6, bias_std=0.3), analytic=True),
+    Case("rectified_monomial(0)", _mlp(1, activation=nn.RectifiedMonomial(0)), smooth=False, ntk=False),
+    Case("rectified_monomial(2)", _mlp(1, activation=nn.RectifiedMonomial(2)), smooth=False),
     Case("elementwise, smooth", _mlp(1, activation=BUMPY, bias_std=0.1), analytic=True),
     Case("elementwise, bent", _mlp(1, activation=BENT), smooth=False),
+    Case("elementwise, closed form", _mlp(2, activation=CUBIC, weight_std=0.8, bias_std=0.1), analytic=True, width=256),
     Case("dense", lambda _, outputs: nn.Dense(outputs), analytic=True),
     Case("dense, bias", lambda _, outputs: nn.Dense(outputs, 1.5, 0.5), analytic=True),
     Case("dense, standard", lambda _, outputs: nn.Dense(outputs, 1.5, 0.0, "standard"), analytic=True),
@@ -314,23 +360,21 @@ def _richardson(f: Callable[[float], np.ndarray], levels: int = 5) -> np.ndarray
     return row[0]
 
 
-def preactivations(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
-    """What each activation of a network acts on."""
+def above_kinks(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
+    """The signs of what each activation of a network acts on, less each of its breakpoints."""
     if isinstance(net, Composite):
         for layer, own in zip(net.layers, params, strict=True):
-            yield from preactivations(layer, own, x)
+            yield from above_kinks(layer, own, x)
             x = layer.forward(own, x)[0] if isinstance(net, nn.Sequential) else x
     elif isinstance(net, Activation):
-        yield x.reshape(len(x), -1)
+        yield from (np.sign(x.reshape(len(x), -1) - kink) for kink in net.breakpoints)
 
 
 def _clear_of_kinks(net, params, direction, x):
-    """The inputs for which no preactivation changes its sign within the steps of the difference quotient."""
-    signs = [
-        np.concatenate([np.sign(z) for z in preactivations(net, _moved(params, direction, t), x)], axis=1)
-        for t in np.linspace(-STEP, STEP, 9)
-    ]
-    return x[np.all(np.stack(signs) == signs[0], axis=(0, 2))]
+    """The inputs for which no preactivation crosses a kink within the steps of the difference quotient."""
+    sides = [list(above_kinks(net, _moved(params, direction, t), x)) for t in np.linspace(-STEP, STEP, 9)]
+    stays = [np.all(now == at_first, axis=1) for later in sides for now, at_first in zip(later, sides[0], strict=True)]
+    return x[np.all(stays, axis=0)] if stays else x
 
 
 # ---- a problem on a backend ----------------------------------------------------------------------------------------
@@ -548,16 +592,16 @@ def check_limit(case: Case, which: str) -> None:
 def infinite_on_host(case: Case) -> tuple[np.ndarray, np.ndarray]:
     host = problem(case)
     both = np.concatenate([host.x, host.x2])
-    return InfiniteNTK(case.net)(both), InfiniteNNGP(case.net)(both)
+    return case.kernel(case.net)(both), InfiniteNNGP(case.net)(both)
 
 
 def check_infinite(case: Case, backend) -> None:
     """Infinite-width kernels on a backend: the host's values, exact symmetry, diagonal, semidefinite, home."""
     here, n = placed(case, backend), len(problem(case).x)
     ntk, nngp = infinite_on_host(case)
-    cross = InfiniteNTK(case.net)(here.x, here.x2)
+    cross = case.kernel(case.net)(here.x, here.x2)
     backend.close(cross, ntk[:n, n:], factor=200, scale=ntk.max())
-    block = InfiniteNTK(case.net)(here.x)
+    block = case.kernel(case.net)(here.x)
     # the angle between inputs loses digits near 0 and pi: these are random inputs and up to 3 layers
     backend.close(block, ntk[:n, :n], factor=200)
     diagonal = InfiniteNNGP(case.net).diag(here.x)
@@ -582,6 +626,12 @@ def check_signal(case: Case) -> None:
     assert net.factor_count == _layers_with_parameters(net)
     degree, found = net.signal(before).degree, _degree(case)
     assert degree == found, f"f(a x) = a^{found} f(x) for a > 0, and the signal says {degree}"
+    x = np.linspace(-2.0, 2.0, 41)[:, None]
+    for phi in (layer for layer in leaves(net) if isinstance(layer, Activation)):
+        there, opposite = phi.forward({}, x)[0], phi.forward({}, -x)[0]
+        for fact, sign in (("odd", -1.0), ("even", 1.0)):
+            holds = np.max(np.abs(opposite - sign * there)) < 1e-12
+            assert getattr(phi, fact) == (holds and not isinstance(phi, nn.Elementwise)), f"{phi!r}: {fact} is wrong"
 
 
 def _layers_with_parameters(net: nn.Layer) -> int:
@@ -625,11 +675,11 @@ def check_angles(case: Case) -> None:
     """At every place the angle that travels is that of the covariances, or there is none."""
     x = some_inputs(np.random.default_rng(5), 6, case.shape)
     one, two = Inputs.of(x[:3]), Inputs.of(1.7 * x[3:])
-    program = InfiniteNTK(case.net).program(case.shape).fitted(Inputs.of(np.concatenate([x, 1.7 * x])), {})
-    walks = [program.walk(batch, ntk=True).rows for batch in (one, two)]
+    program = case.kernel(case.net).program(case.shape).fitted(Inputs.of(np.concatenate([x, 1.7 * x])), {})
+    walks = [program.walk(batch, ntk=case.ntk).rows for batch in (one, two)]
     for place in range(len(program.steps) + 1):
         upto = program.upto(place)
-        sine, k12 = (upto.run(program.between(one, two, ntk=True), *walks, read) for read in ("sine", "k12"))
+        sine, k12 = (upto.run(program.between(one, two, ntk=case.ntk), *walks, read) for read in ("sine", "k12"))
         if sine is not None:
             count = len(program.signals[place].shape) - 1
             frame = Frame(count, count > 0 and sine.ndim == 2 * count + 2)
@@ -639,7 +689,7 @@ def check_angles(case: Case) -> None:
 
 def check_tables(case: Case) -> None:
     """Unequal norms, and parts of a batch, whose tables have other ranges: the same kernel."""
-    kernel = InfiniteNTK(case.net)
+    kernel = case.kernel(case.net)
     x = some_inputs(np.random.default_rng(6), 5, case.shape)
     x = x * np.geomspace(0.8, 1.25, 5).reshape(-1, *[1] * len(case.shape))
     whole, error = kernel(x), kernel.quadrature_error(x)
@@ -681,7 +731,7 @@ def check_pickling(case: Case) -> None:
     assert net == case.net
     np.testing.assert_array_equal(net(problem(case).params, x), problem(case).output)
     if case.limit:
-        kernel = InfiniteNTK(case.net)
+        kernel = case.kernel(case.net)
         expected = kernel(x)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(kernel))(x), expected)
 
@@ -728,7 +778,7 @@ def check_nesting(case: Case, backend) -> None:
         check_jacobian(nested, backend)
         check_gram(nested, backend, "full")
     if case.limit:
-        kernel, x = InfiniteNTK, problem(case).x
+        kernel, x = case.kernel, problem(case).x
         added = kernel(inside(case)[1].net)(x)
         parts = 2 * kernel(case.net)(x) + kernel(_linear(case, 1))(x)
         np.testing.assert_allclose(added, parts, rtol=0, atol=1e-12 * np.max(np.abs(parts)))

@@ -13,6 +13,7 @@ NUMPY = backend_named("numpy")
 NUMPY_FLOAT32 = Backend("numpy", np, None, "float32")
 ALL = pytest.mark.parametrize("case", c.CASES, ids=str)
 LIMIT = pytest.mark.parametrize("case", [case for case in c.CASES if case.limit], ids=str)
+LIMITS = [(case, which) for case in c.CASES if case.limit for which in ("ntk", "nngp")[not case.ntk :]]
 
 
 @ALL
@@ -62,8 +63,7 @@ def test_infinite_kernels_on_every_backend(case, backend):
     c.check_infinite(case, backend)
 
 
-@pytest.mark.parametrize("which", ["ntk", "nngp"])
-@LIMIT
+@pytest.mark.parametrize(("case", "which"), LIMITS, ids=str)
 def test_infinite_width_is_the_limit_of_random_networks(case, which):
     c.check_limit(case, which)
 
@@ -73,10 +73,9 @@ def test_facts_without_arrays(case):
     c.check_signal(case)
 
 
-@pytest.mark.parametrize("which", [InfiniteNTK, InfiniteNNGP], ids=["ntk", "nngp"])
-@LIMIT
+@pytest.mark.parametrize(("case", "which"), [limit for limit in LIMITS if limit[0].rescaled], ids=str)
 def test_derivative_of_the_limit(case, which):
-    c.check_gradient(case, which)
+    c.check_gradient(case, {"ntk": InfiniteNTK, "nngp": InfiniteNNGP}[which])
 
 
 @LIMIT
@@ -190,6 +189,10 @@ class WrongDegree(nn.Tanh):
     homogeneity = 1.0
 
 
+class WrongParity(nn.Sigmoid):
+    odd = True
+
+
 class WrongDerivativeOfTheLimit(nn.GELU):
     def dual_tangent(self, state, change):
         value, slope, _ = super().dual_tangent(state, change)
@@ -263,6 +266,7 @@ def broken(layer) -> c.Case:
         (KeepsAStaleAngle, lambda case: c.check_angles(case)),
         (ForgetsItsDegree, lambda case: c.check_signal(case)),
         (WrongDegree, lambda case: c.check_signal(case)),
+        (WrongParity, lambda case: c.check_signal(case)),
         (WrongDerivativeOfTheLimit, lambda case: c.check_gradient(case, InfiniteNTK)),
         (ForgetsToRescale, lambda case: c.check_gradient(case, InfiniteNTK)),
         (WrongShape, lambda case: c.check_signal(case)),

@@ -1,6 +1,5 @@
 """Saving and loading: bitwise, without pickle, and with an error for whatever is not such a file."""
 
-import io
 import json
 import pickle
 import zipfile
@@ -169,101 +168,6 @@ def test_lost_arrays_are_noticed(saved):
     np.savez(saved, x=np.ones(3))
     with pytest.raises(ValueError, match="is not a network saved by"):
         nn.load(saved)
-
-
-def test_flipped_bits_and_cuts_are_noticed(saved, rng):
-    """A damaged file is a ValueError, or it loads as it was (bits that mean nothing, such as dates)."""
-    good = saved.read_bytes()
-    net, params = nn.load(saved)
-    refused = 0
-    for trial in range(300):
-        bad = bytearray(good)
-        if trial % 3:
-            bad[rng.integers(len(bad))] ^= 1 << int(rng.integers(8))
-        else:
-            bad = bad[: rng.integers(len(bad))]
-        saved.write_bytes(bad)
-        try:
-            again, loaded = nn.load(saved)
-        except ValueError:
-            refused += 1
-            continue
-        assert again == net
-        for one, two in zip(flatten(loaded).values(), flatten(params).values(), strict=True):
-            np.testing.assert_array_equal(one, two)
-    assert refused > 200
-
-
-def in_one_member(path, name, member):
-    """The saved file with other bytes in place of one array."""
-    with zipfile.ZipFile(path) as archive:
-        contents = {info.filename: archive.read(info) for info in archive.infolist()}
-    contents[name] = member
-    with zipfile.ZipFile(path, "w") as archive:
-        for key, content in contents.items():
-            archive.writestr(key, content)
-
-
-def npy(array, shape=None):
-    """An array as bytes, with another shape claimed."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    content = buffer.getvalue()
-    return content if shape is None else content.replace(str(array.shape).encode(), str(shape).encode(), 1)
-
-
-@pytest.mark.parametrize(
-    ("member", "message"),
-    [
-        (npy(np.zeros(3), (1000000000000,)), r"an array of shape \(1000000000000,\) has \d+ bytes"),
-        (npy(np.zeros((2, 3)) * 1j), "is not an array of finite real numbers"),
-        (npy(np.full((2, 3), np.nan)), "is not an array of finite real numbers"),
-        (npy(np.zeros((2, 3), dtype=np.longdouble)), "is not an array of finite real numbers"),
-        (npy(np.zeros(6)), "does not match"),
-        (b"\x93NUMPY\x01\x00\xff\xff{'descr': " + b"(" * 5000, "is damaged"),
-        (b"", "is damaged"),
-    ],
-    ids=["huge", "complex", "nan", "long double", "one axis", "nested", "empty"],
-)
-def test_hostile_arrays_are_refused(member, message, saved):
-    in_one_member(saved, "params/1.weight.npy", member)
-    with pytest.raises(ValueError, match=message):
-        nn.load(saved)
-
-
-def test_an_archive_that_unpacks_to_much_more_is_refused(saved):
-    """A zip bomb: a few hundred kilobytes that stand for a hundred megabytes."""
-    with zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("params/9.weight.npy", bytes(2**27))
-    assert saved.stat().st_size < 2**20
-    with pytest.raises(ValueError, match="compressed, or larger than the file"):
-        nn.load(saved)
-
-
-@pytest.mark.parametrize("text", ['{"a":' * 100_000, "[" * 100_000, '{"schema": 1e999', "nothing"])
-def test_an_architecture_that_is_no_json(text, saved):
-    in_one_member(saved, "architecture.npy", npy(np.asarray(text)))
-    with pytest.raises(ValueError, match=r"is damaged|is not a network saved by"):
-        nn.load(saved)
-
-
-def test_layers_nested_without_end(saved):
-    def nested(description):
-        for _ in range(300):
-            description["network"] = {"layer": "Sequential", "layers": [description["network"]]}
-        return description
-
-    rewritten(saved, nested)
-    with pytest.raises(ValueError, match=r"is damaged|does not match"):
-        nn.load(saved)
-
-
-def test_arrays_of_another_byte_order_are_read(saved):
-    weight = flatten(nn.load(saved)[1])["1.weight"]
-    in_one_member(saved, "params/1.weight.npy", npy(weight.astype(weight.dtype.newbyteorder())))
-    again = flatten(nn.load(saved)[1])["1.weight"]
-    np.testing.assert_array_equal(again, weight)
-    assert again.dtype.isnative
 
 
 def test_parameters_that_could_not_be_loaded_are_not_saved(tmp_path):

@@ -16,6 +16,7 @@ from ..._array.namespace import Array, home, standard_namespace, to_host
 from ...infinite.coincidence import sine_behind, turn_behind
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import DirectDual, Dual, DualTable, std_range
+from ...infinite.paired import PairedDual
 from ...infinite.quadrature import ScalarFunction, gaussian_mean
 from ...infinite.signal import Signal
 from ...infinite.tabulate import numerical_dual
@@ -189,6 +190,14 @@ class Activation(Layer):
         object.__setattr__(fitted, "table", table)
         object.__setattr__(fitted, "quadrature_error", table.error)
         return fitted
+
+    def untabulated(self) -> Activation:
+        """The same for inputs with themselves, of any variance: without the table."""
+        if self.table is None:
+            return self
+        other = copy(self)
+        object.__setattr__(other, "table", PairedDual(self._on_host()))
+        return other
 
     def _on_host(self) -> ScalarFunction:
         host = standard_namespace(np)

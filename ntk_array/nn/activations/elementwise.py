@@ -47,7 +47,8 @@ class Elementwise(Activation):
         E[phi(u) phi(v)] and E[phi'(u) phi'(v)] for u and v with variances k11 and k22 and the covariance k12, where
         you know them in closed form; both or none. They take arrays that broadcast, and give one of the shape of k12.
         Kernels are then computed by these and not by quadrature. They are compared with it here, at a few variances
-        and angles.
+        and angles. Where inputs nearly coincide kernels are as exact as the formulas are. Derivatives in
+        hyper-parameters are differences of them, with an error of about 1e-12 in float64 and 1e-5 in float32.
 
     Raises
     ------
@@ -142,7 +143,8 @@ class Elementwise(Activation):
         exact, error = _integrals(self._on_host(), std, t)
         s1, s2, cosine = std[:, None], std, np.cos(t)[:, None, None]
         k11, k22, k12 = (np.broadcast_to(k, exact[0].shape) for k in (s1 * s1, s2 * s2, s1 * s2 * cosine))
-        given = self._closed_forms(standard_namespace(np), k11, k12, k22)
+        with np.errstate(all="ignore"):  # NaN is refused below
+            given = self._closed_forms(standard_namespace(np), k11, k12, k22)
         for name, own, right in zip(("dual_phi", "dual_phi_prime"), given, exact, strict=True):
             if np.shape(own) != right.shape:
                 raise ValueError(

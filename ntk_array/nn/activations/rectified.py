@@ -175,7 +175,9 @@ class RectifiedMonomial(_AtZero):
 def _moment(state: Covariance, n: int) -> Array:
     """E[max(u, 0)^n max(v, 0)^n] = (s1 s2)^n J_n(t) / (2 pi)."""
     xp, value = home(state.k12).xp, _angular(state, n)
-    return power(xp.sqrt(state.k11), n) * (power(xp.sqrt(state.k22), n) * value) if n else value
+    # 0^0 is 0 here: the step function is 0 at 0.
+    one, two = (power(xp.sqrt(k), n) if n else xp.sign(k) for k in (state.k11, state.k22))
+    return one * (two * value)
 
 
 def _angular(state: Covariance, n: int) -> Array:

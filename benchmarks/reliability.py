@@ -1,0 +1,109 @@
+"""Thousands of random cases against exact answers: the long runs of tests that the suite has a few cases of.
+
+Writes benchmarks/results/reliability.json, and fails where a case does.
+Run from the checkout: python -m benchmarks.reliability [-n PROCESSES]
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+RESULT = ROOT / "benchmarks/results/reliability.json"
+FILES = (
+    "tests/kernels/test_random_networks.py",
+    "tests/kernels/test_random_duals.py",
+    "tests/nn/test_damaged_files.py",
+)
+KERNELS = ("InfiniteNNGP", "InfiniteNTK")
+
+
+def tested(file: str, processes: int) -> list[ElementTree.Element]:
+    """The test cases of a file, from the report of its long run."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", file, "-q", "-n", str(processes), f"--junitxml={report}"]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, "NTK_ARRAY_RELIABILITY": "1"}, check=False)
+        return list(ElementTree.parse(report).iter("testcase"))
+
+
+def outcome(case: ElementTree.Element) -> str:
+    for word, tag in (("failed", "failure"), ("failed", "error"), ("skipped", "skipped")):
+        if case.find(tag) is not None:
+            return word
+    return "passed"
+
+
+def properties(case: ElementTree.Element) -> dict[str, str]:
+    return {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")}
+
+
+def by_test(cases: list[ElementTree.Element]) -> dict[str, dict[str, Any]]:
+    """How many cases of each test passed, and which did not."""
+    found: dict[str, dict[str, Any]] = {}
+    for case in cases:
+        name = case.attrib["name"].split("[")[0]
+        row = found.setdefault(name, {"passed": 0, "skipped": 0, "failed": 0, "failures": []})
+        row[outcome(case)] += 1
+        if outcome(case) == "failed":
+            row["failures"].append(case.attrib["name"])
+    return found
+
+
+def stated(cases: list[ElementTree.Element]) -> dict[str, Any]:
+    """The errors that kernels state for their tables, over the true ones."""
+    rows = [p[kernel].split() for p in map(properties, cases) for kernel in KERNELS if kernel in p]
+    true, said = np.asarray(rows, dtype=float).T
+    ratios = said / np.maximum(true, 1e-300)
+    return {
+        "kernels": len(rows),
+        "below the true error": int(np.sum(said < true)),
+        "at most 1000 times it": float(np.mean(ratios <= 1000.0)),
+        "quantiles of the ratio": dict(zip(("0 %", "10 %", "50 %", "90 %"), _quantiles(ratios), strict=True)),
+    }
+
+
+def _quantiles(ratios: np.ndarray) -> list[float]:
+    return [float(f"{q:.3g}") for q in np.quantile(ratios, [0.0, 0.1, 0.5, 0.9])]
+
+
+def damaged(cases: list[ElementTree.Element]) -> dict[str, dict[str, int]]:
+    """What became of files with a bit flipped, and of files that were cut."""
+    totals: dict[str, Counter[str]] = {"flipped": Counter(), "cut": Counter()}
+    for one in map(properties, cases):
+        for damage, total in totals.items():
+            if found := re.fullmatch(r"(\d+) refused, (\d+) as saved", one.get(damage, "")):
+                total.update({"refused": int(found[1]), "as saved": int(found[2])})
+    return {damage: dict(total) for damage, total in totals.items()}
+
+
+def main() -> int:
+    """Run all, write the result, and return 1 where a case failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-n", type=int, default=min(os.cpu_count() or 1, 8), metavar="PROCESSES")
+    processes = parser.parse_args().n
+    networks, duals, files = (tested(file, processes) for file in FILES)
+    result = {
+        "random networks": by_test(networks),
+        "random duals": by_test(duals) | {"stated over true error": stated(duals)},
+        "damaged files": by_test(files) | {"files": damaged(files)},
+    }
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+    failed = any(outcome(case) == "failed" for case in (*networks, *duals, *files))
+    # A bound that is far too large in more than one case of ten says little.
+    return int(failed or result["random duals"]["stated over true error"]["at most 1000 times it"] < 0.9)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
