@@ -104,8 +104,7 @@ class Course:
     outputs : tuple of int
         Plane arrays whose sums over all positions and offsets are asked for.
     lanes : int
-        The number of inputs of the second batch that are computed together. It is a number in the code: a compiler gives
-        loops of an unknown length to vector registers only where that length may be large.
+        The number of inputs of the second batch that are computed together, which is a number in the code.
     """
 
     stages: tuple[Stage, ...]
@@ -134,8 +133,8 @@ def _source(course: Course, dtype: np.dtype) -> str:
     """A module with ``loop(n1, height, width, oy, ox, planes, scratch, sums, u1, s1, u2, s2, *stages)``.
 
     It runs the planes with the offsets ``oy``, ``ox`` of n1 inputs with ``lanes`` others, whose normalized pixels are
-    u1 (n1, positions, channels) and u2 (positions, channels, lanes) and whose standard deviations are s1 and s2, and adds
-    up the outputs in ``sums`` (outputs, n1, lanes). ``planes`` and ``scratch`` (arrays, height, width, lanes) are room
+    u1 (n1, positions, channels) and u2 (positions, channels, lanes) and whose standard deviations are s1 and s2, and
+    adds up the outputs in ``sums`` (outputs, n1, lanes). ``planes`` and ``scratch`` (arrays, height, width, lanes) are room
     to work in; scratch takes sums along rows of an image.
 
     Each stage has the arguments ``constants``, ``rows`` (kept, n1, positions), ``columns`` (kept, positions, lanes) and
@@ -206,7 +205,7 @@ def loop(n1, height, width, oy, ox, planes, scratch, sums, u1, s1, u2, s2, {", "
 
 def _stage_lines(name: str, stage: Stage) -> list[str]:
     """The function of a stage, for one plane."""
-    formula, lines = stage.formula, []
+    formula, lines = stage.formula, list[str]()
     operations = formula.operations
     row_names = {place: number for number, place in enumerate(kept(formula, ROW))}
     column_names = {place: number for number, place in enumerate(kept(formula, COLUMN))}

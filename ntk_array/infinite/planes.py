@@ -224,7 +224,7 @@ class Planes:
         for place in plan.convolutions:
             source = batch.rows[self.steps[place - 1].sources[0]].reshape(n, height, width)
             window = self._window(place)
-            total = sum(window.gathered(source, (1, 2))).reshape(n, -1)
+            total = np.sum(np.stack(list(window.gathered(source, (1, 2)))), axis=0).reshape(n, -1)
             arrays.append(total)
             windows.append((window.padded(np.sqrt(source), (1, 2)), np.asarray(over_root(total))))
         arrays += [batch.rows[place].reshape(n, -1) for place in self._row_places(plan)]
