@@ -230,10 +230,11 @@ class Program:
         """A batch through all steps by itself, or through those up to the place ``last``; and the kernel of each input
         with itself in the end, (N,)."""
         upto = self if last is None else self.upto(last)
-        walks = [upto._walk(chunk, ntk, direction) for chunk in self._chunks(inputs)]
+        walks = [upto.walk_together(chunk, ntk, direction) for chunk in self._chunks(inputs)]
         return walks[0] if len(walks) == 1 else Walk.joined(walks)
 
-    def _walk(self, inputs: Inputs, ntk: bool, direction: Direction | None) -> Walk:
+    def walk_together(self, inputs: Inputs, ntk: bool, direction: Direction | None) -> Walk:
+        """A walk with all inputs at once."""
         states = self.paired(self._start(inputs, ntk, self.means))
         changes = [] if direction is None else self._paired_changes(states, direction)
         # Along a direction it is the change of the kernel that is asked for.
