@@ -310,7 +310,7 @@ class Planes:
         size, over = xp.sqrt(k11) * xp.sqrt(k22), over_root(k11) * over_root(k22)
         h = below * over + apart
         if above is None:
-            g, k12 = 2.0 - h, size * (1.0 - h)
+            g, k12 = 2.0 - h, size * xp.clip(1.0 - h, min=0.0)
         else:
             g, k12 = above * over + apart, 0.5 * (above - below)
         sine = xp.sqrt(xp.clip(h * g, min=0.0))
