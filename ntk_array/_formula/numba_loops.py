@@ -12,7 +12,7 @@ from .._array.libraries import is_numpy
 from .formula import ARITHMETIC, COLUMN, ENTRY, NUMBER, ROW, Formula, NotElementwise
 from .machine_code import OPTIONS, jit, loop_from
 
-__all__ = ["available", "compiles", "jit", "loop_of"]
+__all__ = ["EXPRESSIONS", "angle_source", "available", "compiles", "jit", "loop_of"]
 
 ENOUGH = 2**15
 """From this many numbers on, a compiled loop pays. NumPy is done with fewer before the loop is loaded."""
@@ -117,7 +117,7 @@ def source(formula: Formula, dtype: np.dtype) -> str:
     arrays = [f"x{i}" for i in range(len(formula.inputs))] + [f"y{i}" for i in range(len(formula.results))]
     code = [HEAD.format(dtype=dtype.name, options=OPTIONS)]
     if any(operation.name == "atan2" for operation in operations):
-        code.append(_angle(dtype.name))
+        code.append(angle_source(dtype.name))
     code += ["@compiled", f"def loop(n1, n2, constants, {', '.join(arrays)}):"]
     code += [f"    c{i} = constants[{i}]" for i in range(len(formula.constants))]
     code += [f"    u{place} = empty(n2, number)" for place in sorted(kept)]
@@ -141,7 +141,7 @@ def _names(formula: Formula, axes: int) -> list[str]:
     return [name(place) for place in range(len(formula.operations))]
 
 
-def _angle(dtype: str) -> str:
+def angle_source(dtype: str) -> str:
     """Source of atan2 that runs on several numbers at once: a + a z p(z) for a = tan t <= 1, z = a^2.
 
     p is a Chebyshev series on [0, 1], made in extended precision and written in powers of u = 2 z - 1: no coefficient

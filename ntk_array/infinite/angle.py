@@ -102,17 +102,16 @@ def sine_of_sum(
     """
     over1, over2 = over_root(k11), over_root(k22)
     xp, side = home(k12).xp, side_of(k12)
-    shares = []
+    h: Array = 0.0  # not a list of shares, which may be many and as large as the result
     for term in terms:
         r1, r2 = xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2
         gap = ROOT_HALF * r1 - ROOT_HALF * r2
-        shares += [gap * gap, r1 * r2 * _apart(term, side)]
+        h = h + gap * gap + r1 * r2 * _apart(term, side)
     if means:
         moves = [m1 * over1 - side * (m2 * over2) for m1, m2 in means]
         total = sum(moves[1:], moves[0])
         squares = [d * d for d in moves]
-        shares.append(0.5 * (total * total - sum(squares[1:], squares[0])))
-    h = sum(shares[1:], shares[0])
+        h = h + 0.5 * (total * total - sum(squares[1:], squares[0]))
     # Rounding of differences of squares is the only way to a negative number.
     h = xp.clip(h, min=0.0) if means else h
     return xp.sqrt(h * (2.0 - h))

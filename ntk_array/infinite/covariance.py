@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
+from .._array.window import Window
 from .angle import Move, Term, cosine_of, ratio_or_zero, sine_of_sum, turn_of_sum, versine
+from .positions import PAIRS, PLAIN, Frame
 
-__all__ = ["Covariance", "Direction", "Rows"]
+__all__ = ["COLUMNS", "ENTRIES", "ROWS", "Covariance", "Direction", "Rows"]
 
 
 STALE = {"sine": None, "gap": None, "turn": None}
 """What depends on covariances, and is not known where they have changed."""
+ENTRIES, ROWS, COLUMNS = ("k12", "ntk", "sine", "gap", "turn"), ("k11", "mean1"), ("k22", "mean2")
+"""The arrays of a state, by whether they depend on both inputs, the first or the second."""
 
 
 class Direction(NamedTuple):
@@ -28,14 +32,10 @@ class Direction(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What one batch has at one place: variances (N, 1), and means over features where sums ask for them."""
+    """What one batch has at one place: variances (N, *P), and means over features where sums ask for them."""
 
     variance: Array
     mean: Array | None = None
-
-    def as_columns(self) -> Rows:
-        """The same as (1, N)."""
-        return Rows(self.variance.T, None if self.mean is None else self.mean.T)
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class Covariance:
         In the change of a state, the change of the angle, where it is known better than from those of covariances.
     mean1, mean2 : array of the shapes of k11 and k22, optional
         The means over features. Only sums of values that are not centred ask for them.
+    frame : Frame
+        How positions are laid out where the inputs have some, as images do. Shapes above are those without; with
+        positions k11 and k22 have length 1 along the axes that they do not depend on.
     """
 
     k12: Array
@@ -74,6 +77,7 @@ class Covariance:
     turn: Array | None = None
     mean1: Array | None = None
     mean2: Array | None = None
+    frame: Frame = PLAIN
 
     def to(self, **changes: Any) -> Covariance:
         """A copy with some attributes changed. What is not given anew is dropped of what depends on covariances."""
@@ -83,9 +87,12 @@ class Covariance:
         return replace(self, **changes)
 
     @classmethod
-    def of_pairs(cls, k: Array, ntk: Array | None, sine: Array | None, mean: Array | None = None) -> Covariance:
-        """The state of inputs with themselves, of these variances (N,); as a change, without a sine."""
-        return cls(k, k, k, ntk, sine, mean1=mean, mean2=mean)
+    def of_pairs(
+        cls, k: Array, ntk: Array | None, sine: Array | None, mean: Array | None = None, frame: Frame = PAIRS
+    ) -> Covariance:
+        """The state of inputs with themselves, of these variances (N,), or (N, *P) where each position is only paired
+        with itself; as a change, without a sine."""
+        return cls(k, k, k, ntk, sine, mean1=mean, mean2=mean, frame=frame)
 
     @property
     def paired(self) -> bool:
@@ -96,9 +103,10 @@ class Covariance:
         """All covariances and the NTK times a factor, as by random weights; the angle stays, means vanish."""
         k12, ntk = factor * self.k12, None if self.ntk is None else factor * self.ntk
         if self.paired:
-            return Covariance.of_pairs(k12, ntk, self.sine)
+            return Covariance.of_pairs(k12, ntk, self.sine, frame=self.frame)
         gap = None if self.gap is None else factor * self.gap
-        return Covariance(k12, factor * self.k11, factor * self.k22, ntk, self.sine, gap, self.turn)
+        k11, k22 = factor * self.k11, factor * self.k22
+        return Covariance(k12, k11, k22, ntk, self.sine, gap, self.turn, frame=self.frame)
 
     def plus(self, other: Covariance | float) -> Covariance:
         """The state of the sum with independent values: those of another state, or one random constant (a bias) of
@@ -110,7 +118,7 @@ class Covariance:
         # A constant has the same value for all inputs: it adds to covariances and to variances alike.
         k12 = self.k12 + other
         if self.paired:
-            return Covariance.of_pairs(k12, self.ntk, self.sine)
+            return Covariance.of_pairs(k12, self.ntk, self.sine, frame=self.frame)
         k11, k22, sine, gap = self.k11 + other, self.k22 + other, None, None
         if self.sine is not None:
             full_like = home(self.k12).xp.full_like
@@ -118,7 +126,7 @@ class Covariance:
             sine = sine_of_sum([self.term(), constant], [], k12, k11, k22)
         if self.gap is not None:
             gap = self.gap + 4.0 * home(k12).xp.clip(-self.k12, min=0.0, max=other)
-        return Covariance(k12, k11, k22, self.ntk, sine, gap)
+        return Covariance(k12, k11, k22, self.ntk, sine, gap, frame=self.frame)
 
     def learned(self, share: Array) -> Covariance:
         """With the share of parameters that are trained added to the NTK, where there is one."""
@@ -131,13 +139,14 @@ class Covariance:
 
         K = sum_b K_b + sum_{b != c} m_b m_c' for means m over features; the NTKs add up.
         """
+        frame = states[0].frame
         k12 = _sum([state.k12 for state in states])
         ntk = None if states[0].ntk is None else _sum([state.ntk for state in states])
         means = [(state.mean1, state.mean2) for state in states if state.mean1 is not None] if correlated else []
         if means:
             k12 = k12 + _cross(means)
         if states[0].paired:
-            return Covariance.of_pairs(k12, ntk, states[0].sine)
+            return Covariance.of_pairs(k12, ntk, states[0].sine, frame=frame)
         k11, k22 = _sum([state.k11 for state in states]), _sum([state.k22 for state in states])
         if means:
             k11 = k11 + _cross([(m, m) for m, _ in means])
@@ -151,7 +160,141 @@ class Covariance:
         gap = None
         if not means and all(state.gap is not None for state in states):
             gap = _gap_of_sum([(state.k12, state.gap) for state in states])
-        return Covariance(k12, k11, k22, ntk, sine, gap)
+        return Covariance(k12, k11, k22, ntk, sine, gap, frame=frame)
+
+    def gathered(self, window: Window) -> list[Covariance]:
+        """What each element of a window of positions sees: the terms that a convolution adds up.
+
+        Positions outside of the inputs hold zeros, whose terms count for nothing in a sum.
+        """
+        if self.paired:
+            parts = [self._seen(window, array, self._sides("k12")) for array in (self.k12, self.ntk, self.sine)]
+            return [Covariance.of_pairs(k, ntk, sine, frame=self.frame) for k, ntk, sine in zip(*parts, strict=True)]
+        names = (*ENTRIES, "k11", "k22")
+        parts = [self._seen(window, getattr(self, name), self._sides(name)) for name in names]
+        return [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
+
+    def _sides(self, name: str) -> tuple[tuple[int, ...], ...]:
+        """The axes of positions of one of the arrays, for each input that it depends on."""
+        rows, columns = self.frame.rows, self.frame.columns
+        if name in ROWS or rows == columns:
+            return (rows,)
+        return (columns,) if name in COLUMNS else (rows, columns)
+
+    @staticmethod
+    def _seen(window: Window, array: Array | None, sides: Sequence[tuple[int, ...]]) -> list[Array | None]:
+        """What each element of the window sees of an array, moved along both inputs together."""
+        if array is None:
+            return [None] * window.count
+        outputs = [window.outputs([array.shape[axis] for axis in axes]) for axes in sides]
+        for axes in sides:
+            array = window.padded(array, axes)
+        found = []
+        for element in window.elements:
+            part = array
+            for axes, own in zip(sides, outputs, strict=True):
+                part = window.at(part, axes, element, own)
+            found.append(part)
+        return found
+
+    def pooled(self, window: Window, weights: Array | float) -> Covariance:
+        """The state of sums over windows of positions, times a number or weights (*P), of a state with every pair.
+
+        Values at different positions depend on one another: entries are summed over pairs of elements. Variances of the
+        result are left to :meth:`facing`.
+        """
+
+        def summed(array: Array | None) -> Array | None:
+            if array is None:
+                return None
+            for axes in (self.frame.rows, self.frame.columns):
+                array = _sum(list(window.gathered(array, axes)))
+                factors = weights
+                if not isinstance(weights, float):
+                    shape = [1] * array.ndim
+                    for axis, n in zip(axes, weights.shape, strict=True):
+                        shape[axis] = n
+                    factors = home(array).xp.reshape(weights, tuple(shape))
+                array = factors * array
+            return array
+
+        k12 = summed(self.k12)
+        return Covariance(k12, k12, k12, summed(self.ntk), frame=self.frame)
+
+    def averaged(self) -> Covariance:
+        """The state of means over all positions, without positions."""
+        xp, axes = home(self.k12).xp, (*self.frame.rows, *self.frame.columns)
+        frame = Frame(blocks=self.frame.blocks)
+        k12 = xp.mean(self.k12, axis=axes)
+        ntk = None if self.ntk is None else xp.mean(self.ntk, axis=axes)
+        return Covariance(k12, k12, k12, ntk, frame=frame)
+
+    def flattened(self) -> Covariance:
+        """The state of all positions as features of one input: the mean over positions, each paired with itself."""
+        terms = self.each_position()
+        return Covariance.total(terms).scaled(1.0 / len(terms))
+
+    def each_position(self) -> list[Covariance]:
+        """The states of each position by itself, without positions; for turns of sums too."""
+        frame, xp = Frame(blocks=self.frame.blocks), home(self.k12).xp
+        if self.paired:
+            # As one term: the sum of an array over its positions, times their number.
+            axes = self.frame.rows
+            k12, ntk = (None if a is None else xp.mean(a, axis=axes) for a in (self.k12, self.ntk))
+            sine = None if self.sine is None else xp.mean(self.sine, axis=axes)
+            return [Covariance.of_pairs(k12, ntk, sine, frame=frame)]
+        names = (*ENTRIES, "k11", "k22")
+        stacks = [getattr(self, name) for name in names]
+        stacks = [None if a is None else xp.reshape(a, (-1, *a.shape[self.frame.count :])) for a in stacks]
+        return [
+            Covariance(**{name: None if a is None else a[p, ...] for name, a in zip(names, stacks, strict=True)})  # type: ignore[arg-type]
+            for p in range(stacks[0].shape[0])
+        ]
+
+    def matrices(self) -> list[Covariance]:
+        """A state with positions as states without, one for each matrix of the stack that its entries are."""
+        names = (*ENTRIES, *ROWS, *COLUMNS)
+        stacks = {name: getattr(self, name) for name in names}
+        stacks = {name: None if a is None else self.frame.matrices(a) for name, a in stacks.items()}
+        return [
+            Covariance(**{name: None if a is None else a[i, ...] for name, a in stacks.items()})  # type: ignore[arg-type]
+            for i in range(stacks["k12"].shape[0])
+        ]
+
+    @staticmethod
+    def joined(frame: Frame, states: Sequence[Covariance], shape: Sequence[int]) -> Covariance:
+        """The reverse of :meth:`matrices`, for entries of this shape."""
+        shapes = dict.fromkeys(ENTRIES, tuple(shape))
+        shapes |= dict.fromkeys(ROWS, frame.row_shape(shape)) | dict.fromkeys(COLUMNS, frame.column_shape(shape))
+
+        def stacked(name: str) -> Array | None:
+            parts = [getattr(state, name) for state in states]
+            if parts[0] is None:
+                return None
+            xp = home(parts[0]).xp
+            return xp.reshape(parts[0] if len(parts) == 1 else xp.stack(parts), shapes[name])
+
+        return Covariance(**{name: stacked(name) for name in shapes}, frame=frame)
+
+    def stretched(self, factor: float) -> Covariance:
+        """All covariances and the NTK times a factor, the angle and the means as they are."""
+        ntk = None if self.ntk is None else factor * self.ntk
+        if self.paired:
+            return Covariance.of_pairs(factor * self.k12, ntk, self.sine, self.mean1, self.frame)
+        changed = {name: factor * getattr(self, name) for name in ("k12", "k11", "k22")}
+        return replace(self, **changed, ntk=ntk)
+
+    def same(self) -> Covariance:
+        """Of a state for every pair of positions, the one for each position with itself."""
+        if not self.frame.every:
+            return self
+        frame = replace(self.frame, every=False)
+        if not frame.blocks:
+            ntk, sine, mean = (None if a is None else self.frame.same(a) for a in (self.ntk, self.sine, self.mean1))
+            return Covariance.of_pairs(self.frame.same(self.k12), ntk, sine, mean, frame)
+        arrays = {name: getattr(self, name) for name in (*ENTRIES, *ROWS, *COLUMNS)}
+        arrays = {name: None if a is None else self.frame.same(a) for name, a in arrays.items()}
+        return Covariance(**arrays, frame=frame)
 
     def difference(self) -> Array:
         """k11 + k22 - 2 |k12|: the gap, or the best that is known of it."""
@@ -219,20 +362,24 @@ class Covariance:
     def facing(self, one: Rows, two: Rows) -> Covariance:
         """The same between batches with these rows, whose angles are known to agree: nothing else changes."""
         # Not by replace(), which takes as long as a small block.
-        return Covariance(
-            self.k12, one.variance, two.variance, self.ntk, self.sine, self.gap, self.turn, one.mean, two.mean
-        )
+        frame = self.frame
+        mean1 = None if one.mean is None else frame.row(one.mean)
+        mean2 = None if two.mean is None else frame.column(two.mean)
+        k11, k22 = frame.row(one.variance), frame.column(two.variance)
+        return Covariance(self.k12, k11, k22, self.ntk, self.sine, self.gap, self.turn, mean1, mean2, frame)
 
     def rows(self) -> Rows:
-        """The variances and means of pairs, (N, 1)."""
-        return Rows(self.k12[:, None], None if self.mean1 is None else self.mean1[:, None])
+        """The variances and means of pairs, (N, *P)."""
+        variance = self.frame.values(self.k12)
+        return Rows(variance, None if self.mean1 is None else home(variance).xp.reshape(self.mean1, variance.shape))
 
     def unchanging(self) -> Covariance:
         """The derivative of a state that depends on nothing: zeros."""
         zeros = home(self.k12).xp.zeros_like
         ntk, mean1, mean2 = (None if a is None else zeros(a) for a in (self.ntk, self.mean1, self.mean2))
         k12 = zeros(self.k12)
-        return Covariance(k12, zeros(self.k11), zeros(self.k22), ntk, mean1=mean1, mean2=mean2, turn=k12)
+        k11, k22 = (k12, k12) if self.paired else (zeros(self.k11), zeros(self.k22))
+        return Covariance(k12, k11, k22, ntk, mean1=mean1, mean2=mean2, turn=k12, frame=self.frame)
 
     def term(self) -> Term:
         """What :func:`.angle.sine_of_sum` needs of a term."""
@@ -242,7 +389,7 @@ class Covariance:
         """The state of a random constant of this variance for the same inputs; of a change, that of the variance."""
         full_like, zeros = home(self.k12).xp.full_like, home(self.k12).xp.zeros_like(self.k12)
         k12, k11, k22 = (full_like(k, variance) for k in (self.k12, self.k11, self.k22))
-        return Covariance(k12, k11, k22, sine=zeros, turn=zeros)
+        return Covariance(k12, k11, k22, sine=zeros, turn=zeros, frame=self.frame)
 
     @staticmethod
     def turn_of_total(states: Sequence[Covariance], changes: Sequence[Covariance]) -> Array | None:

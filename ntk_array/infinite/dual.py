@@ -80,6 +80,8 @@ class DualTable:
 
     def __call__(self, state: Covariance) -> Dual:
         """Sum the series."""
+        if state.frame.count:
+            return _by_matrices(self, state)
         xp = home(state.k12).xp
         s1, s2 = xp.sqrt(state.k11), xp.sqrt(state.k22)
         sums = self._sum(self.series, state)
@@ -87,6 +89,8 @@ class DualTable:
 
     def tangent(self, state: Covariance, change: Covariance) -> Dual:
         """The chain rule over t, asinh s1 and asinh s2."""
+        if state.frame.count:
+            return _by_matrices(self.tangent, state, change)
         xp, k11, k22 = home(state.k12).xp, state.k11, state.k22
         s1, s2 = xp.sqrt(k11), xp.sqrt(k22)
         dlog_s1, dlog_s2, dt = state.angle_change(change)
@@ -188,6 +192,21 @@ class DirectDual:
     @staticmethod
     def _back(state: Covariance, parts: tuple[np.ndarray, ...]) -> Dual:
         return Dual(*(home(state.k12).asarray(part.reshape(state.k12.shape)) for part in parts))
+
+
+def _by_matrices(function: Callable[..., Dual], state: Covariance, *changes: Covariance) -> Dual:
+    """A function of states without positions, for one with positions: matrix by matrix."""
+    xp, shape = home(state.k12).xp, state.k12.shape
+
+    def flat(one: Covariance) -> list[Covariance]:
+        if not state.paired:
+            return one.matrices()
+        k, ntk, sine = (None if a is None else xp.reshape(a, (-1,)) for a in (one.k12, one.ntk, one.sine))
+        return [Covariance.of_pairs(k, ntk, sine)]
+
+    results = [function(*parts) for parts in zip(flat(state), *map(flat, changes), strict=True)]
+    joined = [None if own[0] is None else xp.reshape(xp.stack(own), shape) for own in zip(*results, strict=True)]
+    return Dual(*joined)
 
 
 def by_differences(

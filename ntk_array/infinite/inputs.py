@@ -10,6 +10,7 @@ from .._array.namespace import Array, home, to_host, true_indices
 from .._formula.compilers import apply
 from .angle import over_root, side_of, sine_of_cosine
 from .covariance import Covariance
+from .positions import Frame
 
 __all__ = ["Inputs", "between", "pairs"]
 
@@ -21,11 +22,11 @@ class Inputs(NamedTuple):
 
     Attributes
     ----------
-    x : array (N, d)
-        The batch.
-    scaled : array (N, d)
+    x : array (N, *P, d)
+        The batch; P are axes of positions, if there are any.
+    scaled : array (N, *P, d)
         x / sqrt(d).
-    variance : array (N, 1)
+    variance : array (N, *P, 1)
         |x|^2 / d.
     """
 
@@ -35,11 +36,11 @@ class Inputs(NamedTuple):
 
     @classmethod
     def of(cls, x: Array) -> "Inputs":
-        """Of a batch (N, d). ValueError where the squares of its numbers overflow."""
+        """Of a batch (N, *P, d). ValueError where the squares of its numbers overflow."""
         # Scaled before it is squared: the variance of d features does not grow with d, and overflows later.
-        scaled, xp = x / x.shape[1] ** 0.5, home(x).xp
+        scaled, xp = x / x.shape[-1] ** 0.5, home(x).xp
         with np.errstate(over="ignore"):
-            variance = xp.sum(scaled * scaled, axis=1, keepdims=True)
+            variance = xp.sum(scaled * scaled, axis=-1, keepdims=True)
         if not to_host(xp.isfinite(xp.max(variance))):
             raise ValueError(
                 f"the inputs are too large: squares of numbers up to {float(to_host(xp.max(xp.abs(x)))):.0e} overflow "
@@ -48,17 +49,56 @@ class Inputs(NamedTuple):
         return cls(x, scaled, variance)
 
     def mean(self) -> Array:
-        """The mean over the features, (N, 1)."""
-        d = self.scaled.shape[1]
-        return home(self.scaled).xp.sum(self.scaled, axis=1, keepdims=True) / d**0.5
+        """The mean over the features, (N, *P)."""
+        d = self.scaled.shape[-1]
+        return home(self.scaled).xp.sum(self.scaled, axis=-1) / d**0.5
+
+    @property
+    def axes(self) -> int:
+        """The number of axes of positions."""
+        return len(self.x.shape) - 2
+
+    def as_rows(self) -> "Inputs":
+        """All positions of all inputs as rows of one batch without positions."""
+        xp = home(self.x).xp
+        return Inputs(*(xp.reshape(a, (-1, a.shape[-1])) for a in self))
+
+    def at_each_position(self) -> "list[Inputs]":
+        """The batches that each position holds."""
+        xp, n = home(self.x).xp, self.x.shape[0]
+        flat = [xp.reshape(a, (n, -1, a.shape[-1])) for a in self]
+        return [Inputs(*(a[:, p, :] for a in flat)) for p in range(flat[0].shape[1])]
+
+    def each(self) -> "list[Inputs]":
+        """Each input by itself: the positions of one are a batch."""
+        xp, n = home(self.x).xp, self.x.shape[0]
+        flat = [xp.reshape(a, (n, -1, a.shape[-1])) for a in self]
+        return [Inputs(*(a[i, ...] for a in flat)) for i in range(n)]
 
 
-def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False) -> Covariance:
-    """The state of inputs (N1, d) and (N2, d): <x, x'> / d. The inputs are fixed: their NTK is zero.
+def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False, every: bool = True) -> Covariance:
+    """The state of inputs (N1, *P, d) and (N2, *P, d): <x, x'> / d, at every pair of positions or at the same ones.
 
-    None means that both are the same batch: the diagonal of k12 is then k11 to the last bit, so that the angle there is
-    exactly 0.
+    The inputs are fixed: their NTK is zero. None means that both are the same batch: the diagonal of k12 is then k11 to
+    the last bit, so that the angle there is exactly 0.
     """
+    if not one.axes:
+        return _between(one, two, ntk=ntk, gap=gap)
+    frame = Frame(one.axes, every)
+    # Positions are a batch of their own.
+    if every:
+        states = [_between(one.as_rows(), None if two is None else two.as_rows(), ntk=ntk, gap=gap)]
+    else:
+        others = [None] * len(one.at_each_position()) if two is None else two.at_each_position()
+        parts = zip(one.at_each_position(), others, strict=True)
+        states = [_between(first, second, ntk=ntk, gap=gap) for first, second in parts]
+    n1, *positions = one.x.shape[:-1]
+    n2 = n1 if two is None else two.x.shape[0]
+    return Covariance.joined(frame, states, (n1, *positions, n2, *positions) if every else (*positions, n1, n2))
+
+
+def _between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool) -> Covariance:
+    """The same for inputs without positions."""
     other = one if two is None else two
     k12 = one.scaled @ other.scaled.T
     k12 = with_diagonal(k12, one.variance[:, 0]) if two is None else k12
@@ -68,11 +108,15 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False) ->
     return Covariance(k12, one.variance, other.variance.T, zeros, _sine(one, two, k12), apart)
 
 
-def pairs(one: Inputs, *, ntk: bool) -> Covariance:
-    """The state of each input with itself."""
-    k = one.variance[:, 0]
-    zeros = home(k).xp.zeros_like(k)
-    return Covariance.of_pairs(k, zeros if ntk else None, zeros)
+def pairs(one: Inputs, *, ntk: bool, every: bool = False, gap: bool = False) -> Covariance:
+    """The state of each input with itself: of each position with itself, or of every pair of positions."""
+    frame = Frame(one.axes, every and one.axes > 0, blocks=False)
+    if not frame.every:
+        k = one.variance[..., 0]
+        zeros = home(k).xp.zeros_like(k)
+        return Covariance.of_pairs(k, zeros if ntk else None, zeros, frame=frame)
+    states = [_between(each, None, ntk=ntk, gap=gap) for each in one.each()]
+    return Covariance.joined(frame, states, (one.x.shape[0], *one.x.shape[1:-1], *one.x.shape[1:-1]))
 
 
 def _sine(one: Inputs, two: Inputs | None, k12: Array) -> Array:

@@ -8,6 +8,7 @@ batches is then what depends on pairs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,9 +20,10 @@ from .._array.namespace import Array, home, to_host
 from .._formula.compilers import Compiler, compiled, compiler_for
 from .._formula.formula import COLUMN, ENTRY, ROW
 from .._support.progress import progress_asked, progress_bar
-from .covariance import Covariance, Direction, Rows
+from .covariance import ROWS, Covariance, Direction, Rows
 from .dual import std_range
-from .inputs import Inputs, pairs
+from .inputs import Inputs, between, pairs
+from .positions import PLAIN
 from .signal import Signal
 from .steps import Limit, Step, Steps
 
@@ -30,6 +32,7 @@ __all__ = ["Program", "Walk"]
 Read = Literal["ntk", "k12"]
 """What is asked of the last place."""
 ENTRIES = ("k12", "ntk", "sine", "gap")
+CHUNK = 2**22  # pairs of positions of a batch that are walked at once
 AXES = {
     "k12": ENTRY,
     "k11": ROW,
@@ -53,6 +56,19 @@ class Walk(NamedTuple):
     rows: list[Rows]
     changes: list[Rows]
     diagonal: Array
+
+    @classmethod
+    def joined(cls, walks: Sequence[Walk]) -> Walk:
+        """The walk of a batch from those of its parts."""
+        concat = home(walks[0].diagonal).xp.concat
+
+        def rows(parts: Sequence[Sequence[Rows]]) -> list[Rows]:
+            return [
+                Rows(*(None if own[0] is None else concat(list(own)) for own in zip(*places, strict=True)))
+                for places in zip(*parts, strict=True)
+            ]
+
+        return cls(rows([w.rows for w in walks]), rows([w.changes for w in walks]), concat([w.diagonal for w in walks]))
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,11 @@ class Program:
         obstacle = steps.signals[-1].obstacle
         if obstacle is not None:
             raise ValueError(obstacle)
+        if len(steps.signals[-1].shape) != 1:
+            raise ValueError(
+                f"the network's output has the shape {steps.signals[-1].shape} for each input; kernels need features "
+                "only: end the network with Flatten or GlobalAvgPool and a Dense layer"
+            )
         kinks = [step.layer.kinked for step in steps.steps]
         marked = (step._replace(before_kink=any(kinks[i + 1 :])) for i, step in enumerate(steps.steps))
         return cls(tuple(marked), tuple(steps.signals))
@@ -105,17 +126,72 @@ class Program:
         The inputs are walked twice, once with every layer off by its own error, all to the same side, in a multiple
         that rounding does not hide. That shows what becomes of the diagonal, and a multiple of it is stated.
         """
-        exact = self.paired(pairs(inputs, ntk=ntk))[-1]
         worst = max(step.layer.quadrature_error for step in self.steps)
-        unit = 1e-6 / worst
-        states = [pairs(inputs, ntk=ntk)]
-        for place, step in enumerate(self.steps, start=1):
-            after, off = self._paired_step(place, step, states), 1.0 + unit * step.layer.quadrature_error
-            ntk_off = None if after.ntk is None else off * after.ntk
-            states.append(Covariance.of_pairs(off * after.k12, ntk_off, after.sine, after.mean1))
-        one, two = (to_host(s.ntk if ntk else s.k12).astype(np.float64) for s in (exact, states[-1]))
-        change = np.abs(two - one)[one > 0] / one[one > 0]
-        return max(worst, OFF_DIAGONAL * float(np.max(change, initial=0.0)) / unit)
+        unit, largest = 1e-6 / worst, 0.0
+        for chunk in self._chunks(inputs):
+            states = [self._start(chunk, ntk)]
+            exact = self.paired(states[0])[-1]
+            for place, step in enumerate(self.steps, start=1):
+                after = self._paired_step(place, step, states)
+                states.append(after.stretched(1.0 + unit * step.layer.quadrature_error))
+            one, two = (to_host(s.ntk if ntk else s.k12).astype(np.float64) for s in (exact, states[-1]))
+            change = np.abs(two - one)[one > 0] / one[one > 0]
+            largest = max(largest, float(np.max(change, initial=0.0)))
+        return max(worst, OFF_DIAGONAL * largest / unit)
+
+    @cached_property
+    def every(self) -> tuple[bool, ...]:
+        """Whether the states at each place need every pair of positions, or each position with itself only.
+
+        That is asked of the layers from the last to the first: pooling needs every pair, flattening does not.
+        """
+        needed = [False] * (len(self.steps) + 1)
+        for place in range(len(self.steps), 0, -1):
+            step = self.steps[place - 1]
+            for source in step.sources:
+                positions = len(self.signals[source].shape) > 1
+                needed[source] |= positions and step.layer.needs_every_pair(needed[place])
+        return tuple(needed)
+
+    def upto(self, place: int, same: bool = False) -> Program:
+        """The first steps, to this place, for the pairs of positions that later steps need, or for each position with
+        itself only."""
+        first = replace(self, steps=self.steps[:place], signals=self.signals[: place + 1], stretches={})
+        first.__dict__["every"] = (False,) * (place + 1) if same else self.every[: place + 1]
+        return first
+
+    def between(self, one: Inputs, two: Inputs | None, ntk: bool) -> Covariance:
+        """The state of two batches of inputs; see :func:`.inputs.between`."""
+        return between(one, two, ntk=ntk, gap=self.gaps, every=self.every[0])
+
+    @property
+    def largest_block(self) -> int:
+        """The number of pairs of positions that a pair of inputs has at most."""
+        sizes = [math.prod(signal.shape[:-1]) for signal in self.signals]
+        return max(size * size if every else size for size, every in zip(sizes, self.every, strict=True))
+
+    def _sources(self, place: int, states: Sequence[Any]) -> list[Covariance]:
+        """The states that the step to a place acts on, for the pairs of positions that it asks for."""
+        step = self.steps[place - 1]
+        found = [states[source] for source in step.sources]
+        return found if step.layer.needs_every_pair(self.every[place]) else [state.same() for state in found]
+
+    def _start(self, inputs: Inputs, ntk: bool, mean: bool = False) -> Covariance:
+        """The state of inputs with themselves."""
+        start = pairs(inputs, ntk=ntk, every=self.every[0], gap=self.gaps)
+        if not mean:
+            return start
+        values = inputs.mean()
+        return replace(start, mean1=start.frame.row(values), mean2=start.frame.column(values))
+
+    def _chunks(self, inputs: Inputs) -> list[Inputs]:
+        """A batch in parts whose pairs of positions fit into little memory."""
+        if not any(self.every):
+            return [inputs]
+        n = inputs.x.shape[0]
+        most = max(math.prod(signal.shape[:-1]) for signal in self.signals) ** 2
+        size = max(CHUNK // most, 1)
+        return [Inputs(*(a[i : min(i + size, n), ...] for a in inputs)) for i in range(0, n, size)]
 
     @property
     def means(self) -> bool:
@@ -135,74 +211,101 @@ class Program:
         """
         if not self.numerical:
             return self
-        states, steps = [pairs(inputs, ntk=False)], []
+        steps = list(self.steps)
+        states: list[Any] = [None if any(self.every) else self._start(inputs, False)]
         for place, step in enumerate(progress_bar(self.steps, "dual activations", "layer", progress_asked()), start=1):
             if step.layer.numerical:
-                ends = std_range(states[step.sources[0]].k11, margin=margin)
+                if states[0] is None:
+                    # The states of all images do not fit into memory, so they are walked again for each table.
+                    rows = replace(self, steps=tuple(steps)).walk(inputs, False, last=place - 1).rows
+                    variance = rows[step.sources[0]].variance
+                else:
+                    variance = states[step.sources[0]].k11
+                ends = std_range(variance, margin=margin)
                 key = _table_key(step.layer), ends
                 if key not in tables:
                     tables[key] = (step.layer, step.layer.fitted(*ends))
-                step = step._replace(layer=tables[key][1])
-            steps.append(step)
-            states.append(self._paired_step(place, step, states))
+                steps[place - 1] = step._replace(layer=tables[key][1])
+            if states[0] is not None:
+                states.append(self._paired_step(place, steps[place - 1], states))
         return replace(self, steps=tuple(steps))
 
-    def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None) -> Walk:
-        """A batch through all steps by itself, and the kernel of each input with itself in the end, (N,)."""
-        start = pairs(inputs, ntk=ntk)
-        mean = inputs.mean()[:, 0] if self.means else None
-        states = self.paired(Covariance.of_pairs(start.k12, start.ntk, start.sine, mean))
+    def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None, last: int | None = None) -> Walk:
+        """A batch through all steps by itself, or through those up to the place ``last``; and the kernel of each input
+        with itself in the end, (N,)."""
+        upto = self if last is None else self.upto(last)
+        walks = [upto.walk_together(chunk, ntk, direction) for chunk in self._chunks(inputs)]
+        return walks[0] if len(walks) == 1 else Walk.joined(walks)
+
+    def walk_together(self, inputs: Inputs, ntk: bool, direction: Direction | None) -> Walk:
+        """A walk with all inputs at once."""
+        states = self.paired(self._start(inputs, ntk, self.means))
         changes = [] if direction is None else self._paired_changes(states, direction)
         # Along a direction it is the change of the kernel that is asked for.
         last = (changes or states)[-1]
         return Walk([s.rows() for s in states], [s.rows() for s in changes], last.ntk if ntk else last.k12)
 
-    def paired(self, start: Covariance) -> list[Covariance]:
-        """The states of inputs with themselves, (N,), at every place. ValueError where they overflow."""
-        states = [start]
+    def paired(self, start: Covariance, first: int = 0) -> list[Covariance]:
+        """The states of inputs with themselves, (N,), at every place, or at those from the place ``first`` on.
+
+        ValueError where they overflow.
+        """
+        states: list[Any] = [None] * first + [start]
         with np.errstate(over="ignore", invalid="ignore"):
-            for place, step in enumerate(self.steps, start=1):
-                states.append(self._paired_step(place, step, states))
-        _refuse_overflow(states)
-        return states
+            for place in range(first + 1, len(self.steps) + 1):
+                states.append(self._paired_step(place, self.steps[place - 1], states))
+        _refuse_overflow(states[first:])
+        return states[first:]
 
     def _paired_step(self, place: int, step: Step, states: Sequence[Covariance]) -> Covariance:
         """The state of inputs with themselves, (N,), at one place, from those at the places before it."""
-        sources = [states[source] for source in step.sources]
+        sources = self._sources(place, states)
         after = step.layer.limit(sources, step.signals)
         mean = step.layer.limit_mean(sources, step.signals) if self._has_mean(place) else None
         # By rounding, a tabulated dual may give a zero row a slightly negative variance, such as -1e-20.
-        k = home(after.k12).xp.clip(after.k12, min=0.0) if step.layer.numerical else after.k12
+        k = after.frame.values(after.k12)
+        k = home(k).xp.clip(k, min=0.0) if step.layer.numerical else k
+        if after.frame.every:
+            return step.with_sine(after.facing(Rows(k, mean), Rows(k, mean)), sources)
         # The angle of an input with itself is 0 everywhere, so the zeros of the inputs serve as the sine.
-        return Covariance.of_pairs(k, after.ntk, states[0].sine, mean)
+        zeros = None if states[0] is None else states[0].sine
+        if zeros is None or zeros.shape != k.shape:
+            zeros = home(k).xp.zeros_like(k)
+        return Covariance.of_pairs(k, after.ntk, zeros, mean, after.frame)
 
     def _paired_changes(self, states: Sequence[Covariance], direction: Direction) -> list[Covariance]:
         changes = [states[0].unchanging()]
         for place, step in enumerate(self.steps, start=1):
-            here, moved = [states[source] for source in step.sources], [changes[source] for source in step.sources]
+            here, moved = self._sources(place, states), self._sources(place, changes)
             after, mean = step.layer.limit_change(here, moved, step.signals, direction), None
             if self._has_mean(place):
                 mean = step.layer.limit_mean_change(here, moved, step.signals)
-            changes.append(Covariance.of_pairs(after.k12, after.ntk, None, mean))
+            if after.frame.every:
+                k = after.frame.values(after.k12)
+                changes.append(after.facing(Rows(k, mean), Rows(k, mean)))
+            else:
+                changes.append(Covariance.of_pairs(after.k12, after.ntk, None, mean, after.frame))
         return changes
 
     def _has_mean(self, place: int) -> bool:
         return self.means and not self.signals[place].centred
 
-    def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows], read: Read) -> Array:
+    def run(self, start: Covariance, one: Sequence[Rows], two: Sequence[Rows], read: Read, first: int = 0) -> Array:
         """The covariance or the NTK at the last place between two batches.
 
-        ``start`` is the state between their inputs, and the rows are those of each batch at every place, ``two`` as
-        columns. Where something compiles for these arrays, a few steps at a time run in one pass over them.
+        ``start`` is the state between their inputs, or that at the place ``first``, and the rows are those of each
+        batch at every place. Where something compiles for these arrays, a few steps at a time run in one pass over
+        them.
         """
         compiler = compiler_for(start.k12)
-        states: list[Any] = [start.facing(one[0], two[0])] + [None] * len(self.steps)
-        place = 1
+        states: list[Any] = [None] * (len(self.steps) + 1)
+        states[first] = start.facing(one[first], two[first])
+        place = first + 1
         while place <= len(self.steps):
             stretch = None if compiler is None else self._stretch(place, states, compiler, read)
             if stretch is None:
                 step = self.steps[place - 1]
-                sources = [states[source] for source in step.sources]
+                sources = self._sources(place, states)
                 after = step.layer.limit(sources, step.signals).facing(one[place], two[place])
                 states[place], last = step.with_sine(after, sources), place
             else:
@@ -216,14 +319,14 @@ class Program:
 
     def run_change(self, start: Covariance, one: Walk, two: Walk, direction: Direction, read: Read) -> Array:
         """The change of the same along a direction, from walks along it."""
-        states: list[Any] = [start.facing(one.rows[0], two.rows[0].as_columns())]
+        states: list[Any] = [start.facing(one.rows[0], two.rows[0])]
         changes: list[Any] = [states[0].unchanging()]
         for place, step in enumerate(self.steps, start=1):
-            here, moved = [states[source] for source in step.sources], [changes[source] for source in step.sources]
+            here, moved = self._sources(place, states), self._sources(place, changes)
             change = step.layer.limit_change(here, moved, step.signals, direction)
-            after = step.layer.limit(here, step.signals).facing(one.rows[place], two.rows[place].as_columns())
+            after = step.layer.limit(here, step.signals).facing(one.rows[place], two.rows[place])
             states.append(step.with_sine(after, here))
-            change = change.facing(one.changes[place], two.changes[place].as_columns())
+            change = change.facing(one.changes[place], two.changes[place])
             changes.append(step.with_turn(change, states[-1], here, moved))
             for source in self._finished[place]:
                 states[source] = changes[source] = None
@@ -321,7 +424,8 @@ class Program:
                 step = self.steps[place - 1]
                 k11, k22, mean1, mean2 = (arrays.get((place, name)) for name in ("k11", "k22", "mean1", "mean2"))
                 sources = [states[source] for source in step.sources]
-                after = step.layer.limit(sources, step.signals).facing(Rows(k11, mean1), Rows(k22, mean2))
+                after = step.layer.limit(sources, step.signals)
+                after = replace(after, k11=k11, k22=k22, mean1=mean1, mean2=mean2)
                 states[place] = step.with_sine(after, sources)
             # Arrays that a layer hands on unchanged are found by identity. They need no pass over memory.
             handed = {id(array): key for key, array in arrays.items()}
@@ -410,13 +514,12 @@ class Stretch:
         for (offset, name), (source, kept) in self.origins.items():
             found.setdefault(first + offset, {})[name] = getattr(states[first + source], kept)
         for place, named in found.items():
-            rows1, rows2 = one[place], two[place]
-            entries = {"k12": None} | named
-            states[place] = Covariance(
-                k11=rows1.variance, k22=rows2.variance, mean1=rows1.mean, mean2=rows2.mean, **entries
-            )
+            entries = dict.fromkeys(("k12", "k11", "k22")) | named
+            states[place] = Covariance(**entries).facing(one[place], two[place])  # type: ignore[arg-type]
 
 
 def _of_rows(name: str, one: Rows, two: Rows) -> Array:
     """An array of a state that depends on one batch only."""
-    return {"k11": one.variance, "k22": two.variance, "mean1": one.mean, "mean2": two.mean}[name]
+    batch = one if name in ROWS else two
+    values = batch.variance if name in ("k11", "k22") else batch.mean
+    return PLAIN.row(values) if name in ROWS else PLAIN.column(values)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from .._array.namespace import Array
+from .._array.window import Window
 from .covariance import Covariance, Direction
 from .signal import Signal
 
@@ -20,7 +21,14 @@ class Limit(Protocol):
     quadrature_error: float
     kinked: bool
     reads_gap: bool
+    entrywise: bool
+    nonnegative: bool
 
+    @property
+    def window(self) -> Window | None: ...
+    @property
+    def averages(self) -> str | None: ...
+    def needs_every_pair(self, after: bool) -> bool: ...
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance: ...
     def limit_sine(self, states: Sequence[Covariance], after: Covariance) -> Array | None: ...
     def limit_turn(

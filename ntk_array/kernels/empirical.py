@@ -1,5 +1,6 @@
 """Kernels of a network of finite width, from its explicit forward and backward passes."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, one_of, same_home
 from ..gram.tiled import Costs
 from ..infinite.signal import Signal
+from ..infinite.steps import Steps
 from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, flatten, select, tree_map
 from .base import Kernel
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
+
+CHUNK = 2**24  # values and cotangents of inputs with positions that exist at once, at most
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,15 @@ class _Empirical(Kernel):
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """Four arrays of the size of a block, and the factors of every layer with parameters."""
-        here, outputs = home(x1), self.net.signal(Signal(tuple(x1.shape[1:]))).width
+        here, before = home(x1), Signal(tuple(x1.shape[1:]))
+        outputs = self.net.signal(before).width
+        prepared = itemsize(here) * self._prepared(before, outputs)
         if self.kind == "scalar":
-            return Costs(here, 1, 4 * itemsize(here), itemsize(here) * self._prepared(outputs))
-        entry = 4 * itemsize(here) * numbers(self.kind, outputs)
-        return Costs(here, outputs, entry, itemsize(here) * self._prepared(outputs))
+            return Costs(here, 1, 4 * itemsize(here), prepared)
+        return Costs(here, outputs, 4 * itemsize(here) * numbers(self.kind, outputs), prepared)
 
     @abstractmethod
-    def _prepared(self, outputs: int) -> int:
+    def _prepared(self, before: Signal, outputs: int) -> int:
         """How many numbers are prepared for each input."""
 
     def __post_init__(self) -> None:
@@ -103,13 +108,29 @@ class EmpiricalNTK(_Empirical):
         return {"full": "full", "classwise": "classwise"}.get(self.outputs, "scalar")  # type: ignore[return-value]
 
     def prepare(self, x: Array) -> Factors:
-        """The factors of blocks, from one forward and one backward pass over x (N, ...)."""
+        """The factors of blocks, from one forward and one backward pass over x (N, ...).
+
+        Networks with positions are run on a few inputs at a time: cotangents at all positions of all layers are larger
+        than what is kept of them.
+        """
+        if x.ndim == 2:
+            return self._factors(x)
+        steps = Steps(Signal(tuple(x.shape[1:])))
+        self.net.unroll(steps, 0)
+        outputs = 1 if self.outputs == "sum_of_logits" else steps.signals[-1].width
+        numbers_each = (2 + outputs) * sum(math.prod(signal.shape) for signal in steps.signals)
+        n, size = x.shape[0], max(CHUNK // numbers_each, 1)
+        parts = [self._factors(x[i : min(i + size, n), ...]) for i in range(0, n, size)]
+        factors: Factors = _joined(parts, size)
+        return factors
+
+    def _factors(self, x: Array) -> Factors:
         f, tape = self.net.forward(self.params, x)
         delta = output_cotangents(f, self.outputs == "sum_of_logits")
-        return self.net.backward(self.params, tape, delta, False)[1]
+        return self.net.kernel_factors(self.net.backward(self.params, tape, delta, False)[1])
 
-    def _prepared(self, outputs: int) -> int:
-        return self.net.factor_size(self.params, 1 if self.outputs == "sum_of_logits" else outputs)
+    def _prepared(self, before: Signal, outputs: int) -> int:
+        return self.net.factor_size(before, 1 if self.outputs == "sum_of_logits" else outputs)
 
     def prepared_block(self, prepared1: Factors, prepared2: Factors | None) -> Array:
         """One contraction a layer."""
@@ -155,6 +176,20 @@ class EmpiricalNTK(_Empirical):
         return xp.stack(columns, axis=1)
 
 
+def _joined(parts: Sequence[Any], size: int) -> Any:
+    """The factors of a batch from those of its parts, of ``size`` inputs each, but for the last."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, list | tuple):
+        own = [_joined(each, size) for each in zip(*parts, strict=True)]
+        return type(first)(*own) if hasattr(first, "_fields") else type(first)(own)
+    # What is the same for all inputs has length 1 in every part.
+    if size > 1 and all(part.shape[0] == 1 for part in parts):
+        return first
+    return home(first).xp.concat(list(parts))
+
+
 @dataclass(frozen=True)
 class EmpiricalNNGP(_Empirical):
     """The products of a finite network's outputs, (1/C) f(x)^T f(x'), (N1, N2).
@@ -177,7 +212,7 @@ class EmpiricalNNGP(_Empirical):
         output_cotangents(f)
         return f
 
-    def _prepared(self, outputs: int) -> int:
+    def _prepared(self, before: Signal, outputs: int) -> int:
         return outputs
 
     def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:

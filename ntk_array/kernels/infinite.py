@@ -14,10 +14,11 @@ from .._array.namespace import Array, home, itemsize
 from .._array.validate import inputs
 from ..gram.tiled import Costs
 from ..infinite.covariance import Direction, Rows
-from ..infinite.inputs import Inputs, between
+from ..infinite.inputs import Inputs
 from ..infinite.program import Program, Read, Walk
 from ..nn.layer import Layer
 from .base import Kernel
+from .planes import in_planes
 from .zonal import Zonal, ZonalSeries, zonal_series
 
 __all__ = ["InfiniteNNGP", "InfiniteNTK"]
@@ -93,10 +94,15 @@ class _Infinite(Kernel):
     def specialized(self, x1: Array, x2: Array | None) -> Kernel:
         """One series in the angle, where the kernel is a function of it; else the kernel with its tables."""
         program, kept = self.program(x1.shape[1:]), self.kept
-        series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
+        series = None
+        if x1.ndim == 2:
+            series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
+        planes = None if x1.ndim == 2 else in_planes(self, program, x1, x2)
+        if planes is not None:
+            return planes
         if not program.numerical:
             return self
         other = copy(self)
@@ -114,19 +120,20 @@ class _Infinite(Kernel):
         """Layer by layer, for what depends on pairs of inputs."""
         one, two = prepared1, prepared1 if prepared2 is None else prepared2
         program = self.fitted(one.inputs, two.inputs)
-        start = between(one.inputs, None if prepared2 is None else two.inputs, ntk=self.is_ntk, gap=program.gaps)
-        # The variances of the second batch broadcast along rows of the block, (1, N2).
-        columns = [rows.as_columns() for rows in two.rows]
-        block = program.run(start, one.rows, columns, self.read)
+        start = program.between(one.inputs, None if prepared2 is None else two.inputs, self.is_ntk)
+        block = program.run(start, one.rows, two.rows, self.read)
         # Compiled loops round differently from what computed the diagonal: it is set to be that of K.diag.
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The inputs, and a few numbers for each at every layer."""
         here, program = home(x1), self.program(x1.shape[1:])
-        # A prepared batch keeps one variance for each input at every place, and a mean where sums ask for one.
-        places = len(program.signals) * (2 if program.means else 1)
-        return Costs(here, 1, 24 * itemsize(here), itemsize(here) * (math.prod(x1.shape[1:]) + places + 2))
+        # A prepared batch keeps a variance for each position at every place, and a mean where sums ask for one.
+        kept = sum(math.prod(signal.shape[:-1]) for signal in program.signals) * (2 if program.means else 1)
+        # Two dozen arrays of the size of a block, and the terms of a sum over a window where there are positions.
+        arrays = 24 if x1.ndim == 2 else 64
+        entry = arrays * itemsize(here) * program.largest_block
+        return Costs(here, 1, entry, itemsize(here) * (math.prod(x1.shape[1:]) + kept + 2))
 
     def derivative(self, name: str) -> Kernel:
         return InfiniteDerivative(self, name)
@@ -234,7 +241,7 @@ class InfiniteDerivative(Kernel):
     def prepared_block(self, prepared1: tuple[Inputs, Walk], prepared2: tuple[Inputs, Walk] | None) -> Array:
         (one, walk1), (two, walk2) = prepared1, prepared1 if prepared2 is None else prepared2
         program = self._program(one, two)
-        start = between(one, None if prepared2 is None else two, ntk=self.kernel.is_ntk, gap=program.gaps)
+        start = program.between(one, None if prepared2 is None else two, self.kernel.is_ntk)
         block = program.run_change(start, walk1, walk2, self._direction, self.kernel.read)
         return with_diagonal(mirror(block), walk1.diagonal) if prepared2 is None else block
 

@@ -31,6 +31,7 @@ from ..gram.tiled import Costs
 from ..infinite.angle import cosine_of
 from ..infinite.covariance import Covariance, Rows
 from ..infinite.inputs import Inputs, between
+from ..infinite.positions import PAIRS
 from ..infinite.program import Program
 from ..infinite.series import adaptive_series, points, quotient, sum_from_end, to_coefficients
 from .base import Kernel
@@ -215,7 +216,8 @@ class _Sampled:
         """At these values of the variable that is so stretched."""
         cosine, sine = (a.ravel() for a in _direction(u, stretch))
         zeros = np.zeros(sine.size) if self.ntk else None
-        start = Covariance(np.sqrt(self.one) * np.sqrt(self.two) * cosine, self.one, self.two, zeros, sine=sine)
+        k12 = np.sqrt(self.one) * np.sqrt(self.two) * cosine
+        start = Covariance(k12, self.one, self.two, zeros, sine=sine, frame=PAIRS)
         values = self.program.run(start, self.rows1, self.rows2, "ntk" if self.ntk else "k12")
         return np.asarray(values).reshape(np.broadcast_shapes(u.shape, np.shape(stretch)))
 

@@ -40,10 +40,12 @@ from .activations import (
 )
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import mlp
+from .convolution import Conv
 from .dense import Dense
 from .files import load, save
 from .layer import Layer
 from .linearized import Linearized
+from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from .sequential import Sequential
 from .training import Training, train
 
@@ -55,14 +57,19 @@ __all__ = [
     "ABReLU",
     "Abs",
     "Activation",
+    "AvgPool",
     "Concatenate",
+    "Conv",
     "Cos",
     "Dense",
     "Elementwise",
     "Erf",
     "Exp",
+    "Flatten",
     "Gabor",
     "Gaussian",
+    "GlobalAvgPool",
+    "GlobalSumPool",
     "HardTanh",
     "Hardsigmoid",
     "Hardswish",
@@ -91,6 +98,7 @@ __all__ = [
     "Softshrink",
     "Softsign",
     "Sum",
+    "SumPool",
     "Tanh",
     "Training",
     "load",

@@ -244,8 +244,8 @@ class Product(Branches):
         if states[0].ntk is not None:
             ntk = self.join_tangents([s.k12 for s in states], [s.ntk for s in states])
         if states[0].paired:
-            return Covariance.of_pairs(k12, ntk, states[0].sine)
-        return Covariance(k12, k11, k22, ntk, self._sine(states))
+            return Covariance.of_pairs(k12, ntk, states[0].sine, frame=states[0].frame)
+        return Covariance(k12, k11, k22, ntk, self._sine(states), frame=states[0].frame)
 
     @staticmethod
     def _sine(states: Sequence[Covariance]) -> Array | None:

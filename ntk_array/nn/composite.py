@@ -70,9 +70,15 @@ class Composite(Layer):
         """The sum over the parts."""
         return sum(layer.factor_count for layer in self.layers)
 
-    def factor_size(self, params: Params, outputs: int) -> int:
+    def factor_size(self, before: Signal, outputs: int) -> int:
         """The sum over the parts."""
-        return sum(layer.factor_size(own, outputs) for layer, own in self._each(params))
+        return sum(
+            layer.factor_size(own, outputs) for layer, own in zip(self.layers, self.signals(before), strict=True)
+        )
+
+    def kernel_factors(self, factors: Factors) -> Factors:
+        """Part by part."""
+        return [one for layer, own in self._with_factors(factors) for one in layer.kernel_factors(own)]
 
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
         """The parts in order."""

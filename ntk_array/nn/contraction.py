@@ -7,7 +7,7 @@ Their input axis has length 1 where they are the same for every input.
 """
 
 from .._array.kinds import Kind
-from .._array.linalg import inner
+from .._array.linalg import inner, mirror
 from .._array.namespace import Array, home
 from .blockwise import add_kronecker, add_multiple
 
@@ -31,15 +31,24 @@ class Contraction:
         self.kind: Kind = kind
         self.paired = paired
         self._total: Array | None = None
+        self._rounded = False  # whether a block of one batch with itself is symmetric to rounding only
 
     @property
     def block(self) -> Array:
         """What was added: (N1, C, N2, C), (N1, N2) or (C, N1, N2); for pairs (N, C, C), (N,) or (C, N)."""
         total: Array = self._total
+        if self._rounded and not self.paired:
+            total = self._mirrored(total)
         if self.kind != "full" or self.paired:
             return total
         n1, outputs, columns = total.shape
         return home(total).xp.reshape(total, (n1, outputs, columns // outputs, outputs))
+
+    def _mirrored(self, total: Array) -> Array:
+        if self.kind != "full":
+            return mirror(total)
+        xp, (n, outputs, columns) = home(total).xp, total.shape
+        return xp.reshape(mirror(xp.reshape(total, (n * outputs, columns))), total.shape)
 
     def features(self, h1: Array, h2: Array) -> Array:
         """<h(x), h(x')> of features (N1, n) and (N2, n): a new array (N1, N2), or (N,) for pairs."""
@@ -59,6 +68,42 @@ class Contraction:
             share = share * features
         else:
             share *= features
+        self._accumulate(share)
+
+    def add_linear(self, h1: Array, h2: Array, d1: Array, d2: Array, weight: float, bias: float) -> None:
+        """Add (weight <h, h'> + bias) <delta_c, delta'_c'>, summed over pairs of positions where there are some.
+
+        For features (N, n) and cotangents (N, C, n), or (N, P, n) and (N, C, P, n); a factor of 0 leaves a part out.
+        """
+        if d1.ndim == 4:
+            # Without a block for each pair: sums over pairs of positions, one at a time.
+            self._rounded = self._rounded or h1 is h2
+            for p in range(d1.shape[2]):
+                for q in range(d2.shape[2]):
+                    self.add_linear(h1[:, p, :], h2[:, q, :], d1[:, :, p, :], d2[:, :, q, :], weight, bias)
+            return
+        bracket = None
+        if weight:
+            bracket = self.features(h1, h2)
+            bracket *= weight
+        if bias:
+            # The bias has no inputs: features of length 0 give zeros of the right shape.
+            if bracket is None:
+                bracket = self.features(h1[:, :0], h2[:, :0])
+            bracket += bias
+        if bracket is not None:
+            self.add(bracket, d1, d2)
+
+    def add_products(self, j1: Array, j2: Array, factor: float) -> None:
+        """Add factor <j_c(x), j_c'(x')> of Jacobians (N, C, n)."""
+        if self.kind == "full" and not self.paired:
+            outputs, n1 = j1.shape[1], j1.shape[0]
+            rows1 = home(j1).xp.reshape(j1, (-1, j1.shape[2]))
+            share = inner(rows1, rows1 if j2 is j1 else home(j2).xp.reshape(j2, (-1, j2.shape[2])))
+            share = home(share).xp.reshape(share, (n1, outputs, -1))
+        else:
+            share = self._reduced(j1, j2)
+        share *= factor
         self._accumulate(share)
 
     def _add_full(self, features: Array, d1: Array, d2: Array) -> None:

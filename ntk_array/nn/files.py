@@ -6,7 +6,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from .._support.atomic import write_whole
 from ..infinite.signal import Signal
 from .activations import Activation, Elementwise
 from .composite import Composite
+from .dense import Dense
 from .layer import Layer
+from .linear import Linear
 from .parameters import Params, check_structure, flatten, tree_map, unflatten
 
 __all__ = ["load", "save"]
@@ -112,15 +114,33 @@ def load(
     params = unflatten(structure, {name: placed(array) for name, array in arrays.items()})
     if arrays:
         # The first matrix says how many features come in; with that the shapes of all parameters follow.
-        first = next((array for array in arrays.values() if array.ndim == 2), None)
+        first = next((array for array in arrays.values() if array.ndim >= 2), None)
         if first is None:
             raise ValueError(f"{os.fspath(path)} is damaged: it has no matrix of weights")
         try:
             expected = net.parameters(Signal((first.shape[1],)))
         except Exception as error:
-            raise ValueError(f"{os.fspath(path)} is damaged: its layers do not fit together ({error})") from error
-        check_structure(f"the parameters in {os.fspath(path)}", params, expected)
+            # Inputs with positions: their number is not in the file, so that each layer is looked at by itself.
+            if not _fits(net, params):
+                raise ValueError(f"{os.fspath(path)} is damaged: its layers do not fit together ({error})") from error
+        else:
+            check_structure(f"the parameters in {os.fspath(path)}", params, expected)
     return net, params
+
+
+def _fits(net: Layer, params: Params) -> bool:
+    """Whether a network takes positions, and each of its layers with weights has parameters of its own shapes."""
+    found = list(_leaves(net, params))
+    positions = any(not isinstance(layer, Activation | Dense) for layer, _ in found)
+    return positions and all(layer.fits(own) for layer, own in found if isinstance(layer, Linear))
+
+
+def _leaves(net: Layer, params: Params) -> Iterator[tuple[Layer, Params]]:
+    if not isinstance(net, Composite):
+        yield net, params
+        return
+    for layer, own in zip(net.layers, params, strict=True):
+        yield from _leaves(layer, own)
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -12,6 +12,7 @@ import numpy as np
 from .._array.namespace import Array, Home, default_dtype, home, standard_namespace
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, real_array, same_home
+from .._array.window import Window
 from ..infinite.covariance import Covariance, Direction
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
@@ -91,10 +92,14 @@ class Layer(ABC):
         """How many entries backward adds to the factors; a layer without parameters adds none."""
         return 0
 
-    def factor_size(self, params: Params, outputs: int) -> int:
-        """How many numbers the factors of one input are, at most, for cotangents of so many outputs."""
-        del params, outputs
+    def factor_size(self, before: Signal, outputs: int) -> int:
+        """How many numbers :meth:`kernel_factors` of one input are, at most, for cotangents of so many outputs."""
+        del before, outputs
         return 0
+
+    def kernel_factors(self, factors: Factors) -> Factors:
+        """Factors in the form that makes blocks of a kernel cheapest; what ``gram`` takes."""
+        return factors
 
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
         """Add the trained parameters' share of an empirical NTK block to the contraction."""
@@ -118,8 +123,21 @@ class Layer(ABC):
     """Whether the kernel has a kink where two inputs have an angle of 0, so that small angles must be exact."""
     reads_gap: bool = False
     """Whether the limit needs the variance of a difference beyond what covariances say of it; see Covariance."""
+    entrywise: bool = True
+    """Whether the limit acts on each pair of positions by itself."""
+    window: Window | None = None
+    """Of a layer whose values are independent sums over windows of positions, as those of a convolution."""
+    averages: str | None = None
+    """"every" for a mean over all pairs of positions, "each" for one over each position with itself, and else None."""
+    nonnegative: bool = False
+    """Whether no value is negative, so that no covariance behind the layer is."""
     quadrature_error: float = 0.0
     """The estimated relative error of its table."""
+
+    def needs_every_pair(self, after: bool) -> bool:
+        """Whether the limit needs covariances between every pair of positions of its inputs, given whether those of its
+        outputs are needed. A layer that mixes positions says so; one that acts on each pair by itself does not."""
+        return after
 
     def unroll(self, steps: Steps, place: int) -> int:
         """Append what the layer does to the values at a place; the place of its outputs."""

@@ -4,7 +4,7 @@ import numpy as np
 
 import ntk_array as ntk
 from ntk_array.gram.tiled import part
-from ntk_array.nn.dense import DenseFactors
+from ntk_array.nn.linear import LinearFactors
 
 
 def test_parts_are_what_is_prepared_of_parts(backend, rng):
@@ -14,7 +14,7 @@ def test_parts_are_what_is_prepared_of_parts(backend, rng):
     kernel = ntk.EmpiricalNTK(net, params) + 2.0 * ntk.EmpiricalNTK(net, params)
     for rows in (slice(0, 4), slice(5, 6)):
         cut, own = part(kernel.prepare(x), rows), kernel.prepare(x[rows, ...])
-        assert type(cut[0][0]) is DenseFactors
+        assert type(cut[0][0]) is LinearFactors
         for factors, expected in zip(cut[0] + cut[1], own[0] + own[1], strict=True):
             for array, other in zip(factors, expected, strict=True):
                 backend.close(array, backend.host(other), factor=8)

@@ -15,7 +15,8 @@ import pytest
 
 from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, MonteCarloNTK, nn
 from ntk_array._array.namespace import home
-from ntk_array.infinite.inputs import Inputs, between
+from ntk_array.infinite.inputs import Inputs
+from ntk_array.infinite.positions import Frame
 from ntk_array.infinite.signal import Signal
 from ntk_array.nn.activations import NAMED
 from ntk_array.nn.activations.base import Activation
@@ -164,7 +165,91 @@ def _difference(width: int, outputs: int) -> nn.Layer:
     return nn.Sequential(Difference(deep, nn.Dense(width, 0.8)), nn.Tanh(), nn.Dense(outputs))
 
 
+def _images(*layers: Callable[[int], nn.Layer]) -> Callable[[int, int], nn.Layer]:
+    """Layers made for a width, and a readout."""
+    return lambda width, outputs: nn.Sequential(*(layer(width) for layer in layers), nn.Dense(outputs, 1.1, 0.2))
+
+
+def _conv(*size: int, **options) -> Callable[[int], nn.Layer]:
+    return lambda width: nn.Conv(width, size, **({"weight_std": 1.3, "bias_std": 0.2} | options))
+
+
+def _just(layer: nn.Layer) -> Callable[[int], nn.Layer]:
+    return lambda _: layer
+
+
+def _residual_images(width: int) -> nn.Layer:
+    return nn.Residual(nn.Sequential(nn.Erf(), nn.Conv(width, (3, 3), weight_std=1.2)))
+
+
+IMAGES = (
+    Case(
+        "conv, flatten",
+        _images(
+            _conv(3, 3), _just(nn.Sin()), _conv(2, 2, stride=2, padding="valid"), _just(nn.Erf()), _just(nn.Flatten())
+        ),
+        shape=(4, 3, 2),
+        width=128,
+    ),
+    Case(
+        "conv, global pooling",
+        _images(
+            lambda width: nn.Conv(2 * width, (3, 2), dilation=2, padding="circular", bias_std=0.2),
+            _just(nn.Tanh()),
+            lambda width: nn.Conv(2 * width, (2, 3), groups=2, weight_std=1.3),
+            _just(nn.GELU()),
+            _just(nn.GlobalAvgPool()),
+        ),
+        shape=(3, 4, 2),
+        width=64,
+    ),
+    Case(
+        "conv, pooling in the middle",
+        _images(
+            _conv(2, 2),
+            _just(nn.AvgPool((2, 2), stride=1, padding="same", normalize_edges=True)),
+            _just(nn.Erf()),
+            _just(nn.SumPool((2, 2))),
+            _conv(1, 2),
+            _just(nn.Sin()),
+            _just(nn.GlobalSumPool()),
+        ),
+        shape=(4, 4, 1),
+        width=128,
+    ),
+    Case(
+        "conv, one axis, standard",
+        _images(
+            _conv(3, parameterization="standard"),
+            _just(nn.Erf()),
+            lambda w: nn.Dense(w, 1.2, 0.1),
+            _just(nn.Cos()),
+            _just(nn.Flatten()),
+        ),
+        shape=(5, 2),
+        width=128,
+    ),
+    Case(
+        "conv, one axis, relu",
+        _images(_conv(2, bias_std=0.0), _just(nn.ReLU()), _just(nn.GlobalAvgPool())),
+        shape=(3, 1),
+        smooth=False,
+        width=256,
+    ),
+    Case(
+        "conv, three axes", _images(_conv(2, 1, 2), _just(nn.Cos()), _just(nn.Flatten())), shape=(2, 2, 3, 1), width=256
+    ),
+    Case(
+        "conv, residual",
+        _images(_conv(3, 3), _residual_images, _just(nn.Tanh()), _just(nn.GlobalAvgPool())),
+        shape=(3, 2, 2),
+        width=128,
+    ),
+)
+"""Networks on inputs with positions."""
+
 CASES = (
+    *IMAGES,
     *(
         Case(
             name,
@@ -592,19 +677,21 @@ def check_angles(case: Case) -> None:
     one, two = Inputs.of(x[:3]), Inputs.of(1.7 * x[3:])
     program = case.kernel(case.net).program(case.shape).fitted(Inputs.of(np.concatenate([x, 1.7 * x])), {})
     walks = [program.walk(batch, ntk=case.ntk).rows for batch in (one, two)]
-    columns = [rows.as_columns() for rows in walks[1]]
     for place in range(len(program.steps) + 1):
-        upto = replace(program, steps=program.steps[:place], signals=program.signals[: place + 1], stretches={})
-        sine, k12 = (upto.run(between(one, two, ntk=case.ntk), walks[0], columns, read) for read in ("sine", "k12"))
+        upto = program.upto(place)
+        sine, k12 = (upto.run(program.between(one, two, ntk=case.ntk), *walks, read) for read in ("sine", "k12"))
         if sine is not None:
-            cosine = k12 / np.sqrt(walks[0][place].variance * columns[place].variance)
-            np.testing.assert_allclose(sine**2 + cosine**2, 1.0, rtol=0, atol=1e-10)
+            count = len(program.signals[place].shape) - 1
+            frame = Frame(count, count > 0 and sine.ndim == 2 * count + 2)
+            row, column = frame.row(walks[0][place].variance), frame.column(walks[1][place].variance)
+            np.testing.assert_allclose(sine**2 + k12**2 / row / column, 1.0, rtol=0, atol=1e-10)
 
 
 def check_tables(case: Case) -> None:
     """Unequal norms, and parts of a batch, whose tables have other ranges: the same kernel."""
     kernel = case.kernel(case.net)
-    x = some_inputs(np.random.default_rng(6), 5, case.shape) * np.geomspace(0.8, 1.25, 5)[:, None]
+    x = some_inputs(np.random.default_rng(6), 5, case.shape)
+    x = x * np.geomspace(0.8, 1.25, 5).reshape(-1, *[1] * len(case.shape))
     whole, error = kernel(x), kernel.quadrature_error(x)
     assert error < 1e-9
     scale = np.sqrt(np.outer(np.diag(whole), np.diag(whole)))
@@ -660,17 +747,27 @@ def inside(case: Case) -> list[Case]:
         return nn.Sequential(nn.Sequential(case.build(width, 4)), nn.Dense(outputs, 0.9, 0.1))
 
     def in_sum(width: int, outputs: int) -> nn.Layer:
-        return nn.Sum(case.build(width, outputs), case.build(width, outputs), nn.Dense(outputs, 0.6))
+        return nn.Sum(case.build(width, outputs), case.build(width, outputs), _linear(case, outputs))
 
     def at_the_end(leaf: nn.Layer) -> Callable[[int, int], nn.Layer]:
         branches = nn.Sum(nn.Sequential(nn.Dense(5, 1.1, 0.2), leaf), nn.Dense(5, 0.6))
         return lambda _, outputs: nn.Sequential(nn.Dense(5), branches, nn.Dense(5, 0.9), nn.Sin(), nn.Dense(outputs))
 
     small = [layer for layer in leaves(case.build(5, 5)) if not isinstance(layer, Composite)]
-    ends = [leaf for leaf in dict.fromkeys(small) if leaf.signal(Signal((5,))).shape == (5,)]
+    ends = (
+        []
+        if len(case.shape) > 1
+        else [leaf for leaf in dict.fromkeys(small) if leaf.signal(Signal((5,))).shape == (5,)]
+    )
     builds = {"a sequential": in_sequential, "a sum": in_sum}
     builds |= {f"a branch that ends in {leaf!r}": at_the_end(leaf) for leaf in ends}
     return [replace(case, name=f"{case.name} in {name}", build=build) for name, build in builds.items()]
+
+
+def _linear(case: Case, outputs: int) -> nn.Layer:
+    """A linear network on the inputs of a case."""
+    dense = nn.Dense(outputs, 0.6)
+    return dense if len(case.shape) == 1 else nn.Sequential(nn.Flatten(), dense)
 
 
 def check_nesting(case: Case, backend) -> None:
@@ -683,5 +780,5 @@ def check_nesting(case: Case, backend) -> None:
     if case.limit:
         kernel, x = case.kernel, problem(case).x
         added = kernel(inside(case)[1].net)(x)
-        parts = 2 * kernel(case.net)(x) + kernel(nn.Dense(1, 0.6))(x)
+        parts = 2 * kernel(case.net)(x) + kernel(_linear(case, 1))(x)
         np.testing.assert_allclose(added, parts, rtol=0, atol=1e-12 * np.max(np.abs(parts)))

@@ -75,12 +75,14 @@ def test_inputs_of_another_width(backend):
     with pytest.raises(ValueError, match=message):
         layer(params, backend.array(np.ones((2, 5))))
     with pytest.raises(ValueError, match=message):
-        layer(params, backend.array(np.ones((2, 4, 4))))
+        layer(params, backend.array(np.ones((2, 4, 5))))
 
 
-def test_images_cannot_initialize_it():
-    with pytest.raises(ValueError, match=r"^Dense\(3\) needs inputs \(N, features\), got \(N, 4, 5\)"):
-        nn.Dense(3).init(0, input_shape=(4, 5))
+def test_positions_share_its_weights(backend):
+    layer, x = nn.Dense(3, 1.2, 0.3), np.random.default_rng(0).normal(size=(2, 4, 5))
+    params = layer.init(0, like=backend.array(x))
+    rows = backend.host(layer(params, backend.array(x.reshape(8, 5))))
+    backend.close(layer(params, backend.array(x)), rows.reshape(2, 4, 3), factor=10)
 
 
 @pytest.mark.parametrize("other", [nn.Dense(4), nn.Dense(3, bias_std=1.0)])

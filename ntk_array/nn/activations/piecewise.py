@@ -74,6 +74,11 @@ class _PiecewiseLinear(ClosedForm):
     def _slopes(self) -> tuple[float, float]:
         """Those below and above 0."""
 
+    @property
+    def nonnegative(self) -> bool:  # type: ignore[override]
+        below, above = self._slopes()
+        return below <= 0.0 <= above
+
     def function(self, xp: Any, x: Array) -> Array:
         below, above = self._slopes()
         return xp.where(x > 0, above * x, below * x)

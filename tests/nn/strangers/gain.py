@@ -13,8 +13,8 @@ class Gain(Layer):
 
     factor_count = 1
 
-    def factor_size(self, params, outputs):
-        return outputs * params["gain"].shape[0]
+    def factor_size(self, before, outputs):
+        return outputs * before.width
 
     def signal(self, before):
         return before.to(gaussian=False, centred=True)

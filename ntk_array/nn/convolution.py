@@ -1,0 +1,142 @@
+"""Convolution over one, two or three axes of positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._array.namespace import Array, home
+from .._array.validate import count, one_of
+from .._array.window import Window
+from ..infinite.covariance import Covariance
+from .linear import Linear
+
+__all__ = ["Conv", "each_axis"]
+
+PADDINGS = ("same", "valid", "circular")
+
+
+def each_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
+    """A positive integer for each axis of positions, from one for all or from a tuple."""
+    values = (value,) * axes if isinstance(value, int) else tuple(value)
+    if len(values) != axes:
+        raise ValueError(f"{name} has {len(values)} numbers; there are {axes} axes of positions")
+    return tuple(count(name, one) for one in values)
+
+
+@dataclass(frozen=True)
+class Conv(Linear):
+    """Convolution: (N, *positions, channels) to (N, *positions, width). Channels are last, as in NumPy images.
+
+    z_p = weight_std / sqrt(k n) sum_d W_d h_{p + d} + bias_std b in the NTK parameterization, for the k elements d of
+    the kernel and n channels; W, b ~ N(0, 1). In the standard parameterization W ~ N(0, weight_std^2 / (k n)),
+    b ~ N(0, bias_std^2), and no factors. Parameters are "weight" (width, *kernel_size, channels / groups) and, unless
+    bias_std is 0, "bias" (width,).
+
+    In the infinite-width limit, for positions p and q, K'(p, q) = weight_std^2 / k sum_d K(p + d, q + d) + bias_std^2
+    and Theta' = K' + weight_std^2 / k sum_d Theta(p + d, q + d) (Arora et al. 2019, section 4; Xiao et al. 2018).
+    In the standard parameterization Theta' = n sum_d K(p + d, q + d) + 1 + ... at the network's own channels.
+
+    Parameters
+    ----------
+    width : int
+        Number of output channels.
+    kernel_size : tuple of int
+        The size of the kernel along each axis of positions: (3,), (3, 3) or (3, 3, 3).
+    stride, dilation : int or tuple of int
+    padding : "same", "valid" or "circular"
+        "same" gives ceil(n / stride) output positions along an axis of n, with zeros outside; where an odd number of
+        zeros is needed, the odd one comes at the end. "circular" has the other end of the image in place of zeros.
+        "valid" has no padding.
+    groups : int
+        Channels are split into so many groups that do not see each other. The limit does not depend on it.
+    weight_std, bias_std, parameterization
+        As for :class:`Dense`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For numbers that are not positive, and for inputs with other axes, channels that do not fit the groups or a
+        window that is larger than the input.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> net = ntk.nn.Sequential(ntk.nn.Conv(16, (3, 3)), ntk.nn.ReLU(), ntk.nn.GlobalAvgPool(), ntk.nn.Dense(2))
+    >>> images = np.random.default_rng(0).normal(size=(4, 8, 8, 3))
+    >>> net(net.init(0, like=images), images).shape
+    (4, 2)
+    >>> ntk.InfiniteNTK(net)(images).shape
+    (4, 4)
+    """
+
+    width: int
+    kernel_size: tuple[int, ...]
+    stride: int | tuple[int, ...] = 1
+    padding: str = "same"
+    dilation: int | tuple[int, ...] = 1
+    groups: int = 1
+    weight_std: float = 1.0
+    bias_std: float = 0.0
+    parameterization: str = "ntk"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.kernel_size, int):
+            raise TypeError(
+                f"kernel_size must have a number for each axis of positions, such as ({self.kernel_size}, "
+                f"{self.kernel_size}) for images; got {self.kernel_size}"
+            )
+        size = tuple(count("kernel_size", n) for n in self.kernel_size)
+        if not size:
+            raise ValueError("kernel_size is empty; without positions use Dense")
+        self._validate(
+            kernel_size=size,
+            stride=each_axis("stride", self.stride, len(size)),
+            dilation=each_axis("dilation", self.dilation, len(size)),
+            padding=one_of("padding", self.padding, PADDINGS),
+            groups=count("groups", self.groups),
+        )
+        if self.width % self.groups:
+            raise ValueError(f"width {self.width} is no multiple of groups {self.groups}")
+
+    entrywise = False
+
+    @property
+    def window(self) -> Window:  # type: ignore[override]
+        """Which positions each output position sees."""
+        return Window(self.kernel_size, self.stride, self.dilation, self.padding)  # type: ignore[arg-type]
+
+    def outputs(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        if len(positions) != len(self.kernel_size):
+            raise ValueError(
+                f"{self._name} needs inputs with {len(self.kernel_size)} axes of positions, "
+                f"(N, {'positions, ' * len(self.kernel_size)}channels), got {len(positions)} such axes: "
+                f"(N, {''.join(f'{n}, ' for n in positions)}channels)"
+            )
+        try:
+            return self.window.outputs(positions)
+        except ValueError as error:
+            raise ValueError(f"{self._name}: {error}") from None
+
+    @property
+    def _name(self) -> str:
+        return f"Conv({self.width}, {self.kernel_size})"
+
+    def signal(self, before):  # type: ignore[no-untyped-def]
+        after = super().signal(before)
+        if before.width % self.groups:
+            hint = "; are the channels first? They have to be last" if self.groups == 1 else ""
+            raise ValueError(f"{self._name}: {before.width} channels are no multiple of groups {self.groups}{hint}")
+        return after
+
+    def gathered(self, x: Array) -> Array:
+        """The windows, (N, *P', k channels)."""
+        parts = list(self.window.gathered(x, range(1, x.ndim - 1)))
+        return parts[0] if len(parts) == 1 else home(x).xp.concat(parts, axis=-1)
+
+    def scattered(self, seen: Array, positions: tuple[int, ...]) -> Array:
+        channels = seen.shape[-1] // self.window.count
+        parts = [seen[..., i * channels : (i + 1) * channels] for i in range(self.window.count)]
+        return self.window.scattered(parts, range(1, seen.ndim - 1), positions)
+
+    def terms(self, state: Covariance) -> list[Covariance]:
+        return state.gathered(self.window)
