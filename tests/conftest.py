@@ -60,6 +60,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", names, indirect=True)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Cases that are much like others run on NumPy and on the strict library only."""
+    alike = []
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        everywhere = getattr(parameters.get("case"), "everywhere", True)
+        if not everywhere and parameters.get("backend", "numpy") not in ("numpy", "strict"):
+            alike.append(item)
+    config.hook.pytest_deselected(items=alike)
+    left_out = set(alike)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
     # Properties travel with the report of a test, from another process too.

@@ -150,6 +150,9 @@ class _Infinite(Kernel):
         return other
 
     def block_diagonal(self, x: Array) -> Array:
+        planes = None if x.ndim == 2 else in_planes(self, self.program(x.shape[1:]), x, None)
+        if planes is not None:
+            return planes.block_diagonal(x)
         one = Inputs.of(x)
         return self.fitted(one).walk(one, self.is_ntk).diagonal
 

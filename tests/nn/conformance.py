@@ -50,6 +50,11 @@ class Case:
     rescaled: bool = True  # False: many kernels, each with other hyper-parameters, would take half a minute
     width: int = 2048  # at which its kernels are drawn
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether it runs on every backend. Of activations one of each kind does, the others on NumPy and strict."""
+        return self.name not in LIKE_OTHERS
+
     def __str__(self) -> str:
         return self.name
 
@@ -181,6 +186,19 @@ def _just(layer: nn.Layer) -> Callable[[int], nn.Layer]:
 def _residual_images(width: int) -> nn.Layer:
     return nn.Residual(nn.Sequential(nn.Erf(), nn.Conv(width, (3, 3), weight_std=1.2)))
 
+
+LIKE_OTHERS = set(NAMED) - {"relu", "gelu", "sin", "tanh", "elu", "gaussian"}
+LIKE_OTHERS |= {
+    "leaky_relu(0.2)",
+    "abrelu",
+    "erf(a, b, c)",
+    "sin(a, b, c)",
+    "cos(a, b, c)",
+    "monomial(2)",
+    "hermite(3)",
+}
+LIKE_OTHERS |= {"rectified_monomial(0)", "dense, standard", "dense, bias", "mlp, standard", "residual, silu"}
+"""Cases whose code for an array library is that of others."""
 
 IMAGES = (
     Case(
