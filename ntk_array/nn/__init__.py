@@ -38,6 +38,7 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .attention import SelfAttention
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import mlp
 from .convolution import Conv
@@ -88,6 +89,7 @@ __all__ = [
     "ReLU6",
     "RectifiedMonomial",
     "Residual",
+    "SelfAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
