@@ -44,8 +44,8 @@ def mixed_change(
 def product(query: Covariance, key: Covariance, value: Covariance) -> Covariance:
     """The state of sum_q <q_p, k_q> v_q, for independent q, k and v and many heads.
 
-    K(p, p') = K_q(p, p') sum_{q, q'} K_k(q, q') K_v(q, q'), summed over all pairs of positions. By the product rule each
-    of the three learns with the others as they are.
+    K(p, p') = K_q(p, p') sum_{q, q'} K_k(q, q') K_v(q, q'), over all pairs of positions. By the product rule each of
+    the three learns with the others as they are.
     """
     frame, states = query.frame, (query, key, value)
     k12 = _contracted(frame, *(s.k12 for s in states))

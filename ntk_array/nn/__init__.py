@@ -40,7 +40,7 @@ from .activations import (
 )
 from .attention import SelfAttention
 from .branches import Concatenate, Product, Residual, Sum
-from .builders import mlp
+from .builders import mlp, transformer
 from .convolution import Conv
 from .dense import Dense
 from .files import load, save
@@ -107,4 +107,5 @@ __all__ = [
     "mlp",
     "save",
     "train",
+    "transformer",
 ]

@@ -3,67 +3,64 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
 from .._array.validate import count, nonnegative, one_of, positive
-from ..infinite.attention import mixed, mixed_change, product, product_change
-from ..infinite.covariance import Covariance, Direction
 from ..infinite.signal import Signal
+from .attention_limit import AttentionLimit
 from .contraction import Contraction
 from .dense import Dense
 from .embedding import PositionEmbedding
-from .layer import Factors, Layer
-from .mechanisms import MECHANISMS, weights_change, weights_of
+from .heads import MECHANISMS, Heads, merged, split
+from .layer import Factors
 from .parameters import Params, Tree, check_structure
 
 __all__ = ["SelfAttention"]
 
 
 class Tape(NamedTuple):
-    """What a forward pass computed: positions P are one axis, and heads (N, heads, P, size) or (N, heads, P, P)."""
+    """The shape of an input, and what a forward pass computed, with one axis of positions."""
 
     shape: tuple[int, ...]
     seen: Array
     valued: Array
-    query: Array
-    key: Array
-    value: Array
-    scores: Array
-    weights: Array
+    heads: Heads
     mixed: Array
 
 
 @dataclass(frozen=True)
-class SelfAttention(Layer):
-    """Global self-attention: (N, *positions, channels) to (N, *positions, width).
+class SelfAttention(AttentionLimit):
+    r"""Global self-attention: (N, *positions, channels) to (N, *positions, width).
 
-    Each head has queries q_p, keys k_p and values v_p, each a linear map of the input at the position p. Its output at p
-    is the sum over all positions q of a(p, q) v_q, for weights a made from scores s(p, q) by the ``mechanism``: softmax
-    over q, or entry by entry the score itself ("identity"), its positive part ("relu") or its size ("abs"). The outputs
-    of all heads are the inputs of one more linear map, with a bias.
+    Each head has queries q_p, keys k_p and values v_p, which are linear maps of the input at the position p. Its output
+    at p is sum_q a(p, q) v_q over all positions q. The ``mechanism`` makes the weights a from scores s(p, q): by a
+    softmax over q, or entry by entry as the score itself ("identity"), its positive part ("relu") or its absolute value
+    ("abs"). The outputs of all heads together go through one more linear map, with a bias.
 
-    There are two scalings, as in Hron et al. 2020. "linear": s = <q_p, k_q> / key_width, where queries and keys have the
-    same weights. Without these being the same, scores would vanish in wide networks. "sqrt": s = <q_p, k_q> /
-    sqrt(key_width), with weights of their own, as in most networks that are used.
+    There are two scalings (Hron et al. 2020). "sqrt" is that of most networks in use: s = <q_p, k_q> / sqrt(key_width).
+    "linear" is s = <q_p, k_q> / key_width, where queries and keys have the same weights, because scores would vanish in
+    wide networks otherwise.
 
     NTK parameterization: q = query_std / sqrt(n) W x for n channels, with W ~ N(0, 1); keys, values and outputs alike.
-    Standard parameterization: W ~ N(0, query_std^2 / n), and no factor. Where queries and keys share their weights, these
-    have the standard deviation sqrt(query_std key_std). Parameters are "query", "key", "value" and "output", with a
-    "weight" and where there is one a "bias" each, as those of :class:`Dense`, and "position".
+    Standard parameterization: W ~ N(0, query_std^2 / n), and no factor. Where queries and keys have the same weights,
+    sqrt(query_std key_std) takes the place of both. Parameters are "position", "query", "key", "value" and "output";
+    the last four hold a "weight", and "output" a "bias" where there is one, as :class:`Dense` does.
 
-    In the infinite-width limit of linear scaling, scores within an input x are query_std key_std K_x for its covariances
-    K_x(p, q), the weights A_x are fixed, and with s = (value_std output_std)^2 (Hron et al. 2020, section 3.1)
+    In the infinite-width limit of linear scaling the scores within an input x are query_std key_std K_x, for its
+    covariances K_x(p, q). The weights A_x are fixed, and with s = (value_std output_std)^2
 
         K'(x, x') = s A_x K(x, x') A_x'^T + bias_std^2,  Theta' = s A_x Theta A_x'^T + 2 s A_x K A_x'^T + bias_std^2.
 
-    The limit of square-root scaling is in closed form for the mechanism "identity" and infinitely many heads: with
-    s = (query_std key_std value_std output_std)^2 (the same, theorem 3), summed over all pairs of positions,
+    The limit of square-root scaling is in closed form for "identity", for infinitely many heads. Summed over all pairs
+    of positions, with s = (query_std key_std value_std output_std)^2,
 
-        K'(p, p') = s K(p, p') sum_{q, q'} K(q, q')^2 + bias_std^2.
+        K'(p, p') = s K(p, p') sum_{q, q'} K(q, q')^2 + bias_std^2,
 
-    For other mechanisms use a Monte Carlo kernel.
+    and Theta' follows by the product rule. Other mechanisms have Monte Carlo kernels only. Embeddings of positions have
+    a covariance of their own, which is added to K ("sum"), or the mean of the two is taken, weighted by their channels
+    ("concat"). For that the layer needs inputs that are wide themselves.
 
     Parameters
     ----------
@@ -81,7 +78,8 @@ class SelfAttention(Layer):
     position_std : float
         The standard deviation of embeddings.
     position_length : float, optional
-        Embeddings at p and q have the correlation exp(-\\|p - q\\|^2 / position_length^2); without it they are independent.
+        Embeddings at p and q have the correlation exp(-\|p - q\|^2 / position_length^2), where neighbours have distance
+        1. By default they are independent.
     position_in_values : bool
         Whether values see the embeddings too, not queries and keys only.
     query_std, key_std, value_std, output_std : float
@@ -105,6 +103,10 @@ class SelfAttention(Layer):
     (3, 1)
     >>> ntk.InfiniteNTK(net)(words).shape
     (3, 3)
+
+    References
+    ----------
+    Hron et al. 2020, "Infinite attention: NNGP and NTK for deep attention networks", sections 3 and 4.
     """
 
     width: int
@@ -124,8 +126,6 @@ class SelfAttention(Layer):
     output_std: float = 1.0
     bias_std: float = 0.0
     parameterization: str = "ntk"
-
-    entrywise = False
 
     def __post_init__(self) -> None:
         each = max(count("width", self.width) // count("heads", self.heads), 1)
@@ -157,7 +157,7 @@ class SelfAttention(Layer):
                 raise ValueError(
                     'position_width is for position_embedding="concat": added embeddings have the width of the inputs'
                 )
-            count("position_width", self.position_width)
+            object.__setattr__(self, "position_width", count("position_width", self.position_width))
         if self.position_length is not None:
             object.__setattr__(self, "position_length", positive("position_length", self.position_length))
 
@@ -190,7 +190,7 @@ class SelfAttention(Layer):
             self.position_embedding, self.position_width, self.position_std, self.position_length, standard
         )
 
-    def _before(self, before: Signal) -> dict[str, Signal]:
+    def facts(self, before: Signal) -> dict[str, Signal]:
         """The facts of what comes into each part."""
         positions, seen = before.shape[:-1], before.width
         if self.embedding is not None:
@@ -210,8 +210,8 @@ class SelfAttention(Layer):
         return 1
 
     def factor_size(self, before: Signal, outputs: int) -> int:
-        """Those of the parts, and cotangents of embeddings."""
-        facts = self._before(before)
+        """Factors of the parts, and cotangents of embeddings."""
+        facts = self.facts(before)
         total = sum(part.factor_size(facts[name], outputs) for name, part in self.parts.items())
         if self.embedding is None:
             return total
@@ -241,22 +241,21 @@ class SelfAttention(Layer):
         """Why there is no limit; None where there is one."""
         if self.scaling == "sqrt" and self.mechanism != "identity":
             return (
-                f'{self._name} has scaling="sqrt" and mechanism={self.mechanism!r}: its weights stay random at infinite '
-                'width, and their mean has no closed form; use scaling="linear", mechanism="identity", or a Monte '
-                "Carlo kernel"
+                f'{self._name} has scaling="sqrt" and mechanism={self.mechanism!r}: its weights stay random at '
+                'infinite width, and their means have no closed form; use scaling="linear", mechanism="identity", or '
+                "a Monte Carlo kernel"
             )
         if self.embedding is not None and not before.wide:
             return (
-                f"{self._name} embeds positions among the {before.width} channels of the inputs, whose products with the "
-                "embeddings vanish only where there are infinitely many channels: put a Dense layer before it, or use "
-                "a Monte Carlo kernel"
+                f"{self._name} embeds positions in {before.width} channels of the data, and the limit needs "
+                "infinitely many: put a Dense layer before it, or use a Monte Carlo kernel"
             )
         return None
 
     def parameters(self, before: Signal) -> Tree:
         """Those of the embedding first and those of the output last."""
         self.signal(before)  # refuses inputs without positions
-        facts = self._before(before)
+        facts = self.facts(before)
         tree: dict[str, Tree] = {}
         if self.embedding is not None:
             tree["position"] = self.embedding.parameter(before.shape[:-1], before.width)
@@ -276,83 +275,63 @@ class SelfAttention(Layer):
         return True
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Tape]:
-        before = Signal(tuple(x.shape[1:]))
-        check_structure(f"the parameters of {self._name}", params, self.parameters(before))
+        check_structure(f"the parameters of {self._name}", params, self.parameters(Signal(tuple(x.shape[1:]))))
         xp, parts = home(x).xp, self.parts
-        valued = xp.reshape(x, (x.shape[0], -1, x.shape[-1]))
-        seen = valued if self.embedding is None else self.embedding.joined_to(valued, params["position"])
-        valued = seen if self.position_in_values else valued
-        key = self._split(parts["key"].forward(params["key"], seen)[0])
-        query = key if self.tied else self._split(parts["query"].forward(params["query"], seen)[0])
-        value = self._split(parts["value"].forward(params["value"], valued)[0])
-        scores = self._score_scale * (query @ xp.matrix_transpose(key))
-        weights = weights_of(self.mechanism, scores)
-        mixed = self._merged(weights @ value)
+        seen, valued = self._joined(params, x)
+        key = split(parts["key"].forward(params["key"], seen)[0], self.heads)
+        query = key if self.tied else split(parts["query"].forward(params["query"], seen)[0], self.heads)
+        value = split(parts["value"].forward(params["value"], valued)[0], self.heads)
+        heads = Heads.of(query, key, value, self.mechanism, self._score_scale)
+        mixed = merged(heads.outputs())
         output = parts["output"].forward(params["output"], mixed)[0]
-        tape = Tape(tuple(x.shape[1:]), seen, valued, query, key, value, scores, weights, mixed)
+        tape = Tape(tuple(x.shape[1:]), seen, valued, heads, mixed)
         return xp.reshape(output, (*x.shape[:-1], self.width)), tape
 
-    def _split(self, x: Array) -> Array:
-        """(..., P, heads * size) as (..., heads, P, size)."""
-        split = home(x).xp.reshape(x, (*x.shape[:-1], self.heads, x.shape[-1] // self.heads))
-        return _swapped(split)
-
-    def _merged(self, x: Array) -> Array:
-        """The reverse of :meth:`_split`."""
-        merged = _swapped(x)
-        return home(x).xp.reshape(merged, (*merged.shape[:-2], -1))
+    def _joined(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """What queries and keys see of the inputs, and what values see, (N, P, n); or how both change."""
+        valued = home(x).xp.reshape(x, (x.shape[0], -1, x.shape[-1]))
+        seen = valued if self.embedding is None else self.embedding.joined_to(valued, params["position"])
+        return seen, seen if self.position_in_values else valued
 
     def tangent(self, params: Params, tape: Tape, dx: Array, dparams: Params) -> Array:
-        """The product rule, from values to outputs."""
-        xp, parts = home(dx).xp, self.parts
-        dvalued = xp.reshape(dx, (dx.shape[0], -1, dx.shape[-1]))
-        dseen = dvalued if self.embedding is None else self.embedding.joined_to(dvalued, dparams["position"])
-        dvalued = dseen if self.position_in_values else dvalued
+        """The product rule."""
+        dseen, dvalued = self._joined(dparams, dx)
 
         def moved(name: str, own: Array, change: Array) -> Array:
-            return parts[name].tangent(params[name], own, change, dparams[name])
+            return self.parts[name].tangent(params[name], own, change, dparams[name])
 
-        dkey = self._split(moved("key", tape.seen, dseen))
-        dquery = dkey if self.tied else self._split(moved("query", tape.seen, dseen))
-        dvalue = self._split(moved("value", tape.valued, dvalued))
-        turn = xp.matrix_transpose
-        dscores = self._score_scale * (dquery @ turn(tape.key) + tape.query @ turn(dkey))
-        dweights = weights_change(self.mechanism, tape.scores, tape.weights, dscores)
-        dmixed = self._merged(dweights @ tape.value + tape.weights @ dvalue)
-        output = moved("output", tape.mixed, dmixed)
-        return xp.reshape(output, (dx.shape[0], *tape.shape[:-1], self.width))
+        dkey = split(moved("key", tape.seen, dseen), self.heads)
+        dquery = dkey if self.tied else split(moved("query", tape.seen, dseen), self.heads)
+        dvalue = split(moved("value", tape.valued, dvalued), self.heads)
+        output = moved("output", tape.mixed, merged(tape.heads.change(dquery, dkey, dvalue)))
+        return home(dx).xp.reshape(output, (dx.shape[0], *tape.shape[:-1], self.width))
 
     def backward(self, params: Params, tape: Tape, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents of outputs, values, weights, scores, keys and queries, in this order."""
-        xp, parts, turn = home(delta).xp, self.parts, home(delta).xp.matrix_transpose
+        """Through the outputs, the heads and the maps to queries, keys and values."""
+        xp = home(delta).xp
         found: dict[str, Any] = {}
         # Embeddings are parameters among the inputs.
         below = to_inputs or self.embedding is not None
 
         def pulled(name: str, own: Array, cotangents: Array, further: bool) -> Array:
-            back, (found[name],) = parts[name].backward(params[name], own, cotangents, further)
+            back, (found[name],) = self.parts[name].backward(params[name], own, cotangents, further)
             return back
 
         delta = xp.reshape(delta, (*delta.shape[:2], -1, self.width))
-        heads = self._split(pulled("output", tape.mixed, delta, True))  # (N or 1, C, heads, P, value_width)
-        query, key, value, scores, weights = (
-            a[:, None, ...] for a in (tape.query, tape.key, tape.value, tape.scores, tape.weights)
-        )
-        of_scores = self._score_scale * weights_change(self.mechanism, scores, weights, heads @ turn(value))
-        valued = pulled("value", tape.valued, self._merged(turn(weights) @ heads), below)
-        if self.tied:
-            seen = pulled("key", tape.seen, self._merged((of_scores + turn(of_scores)) @ key), below)
-        else:
-            seen = pulled("key", tape.seen, self._merged(turn(of_scores) @ query), below)
-            queried = pulled("query", tape.seen, self._merged(of_scores @ key), below)
-            seen = seen + queried if below else None
+        of_mixed = split(pulled("output", tape.mixed, delta, True), self.heads)
+        query, key, value = tape.heads.pulled_back(of_mixed)
+        valued = pulled("value", tape.valued, merged(value), below)
+        seen = [pulled("key", tape.seen, merged(key + query if self.tied else key), below)]
+        if not self.tied:
+            seen.append(pulled("query", tape.seen, merged(query), below))
         if not below:
             return None, [found]
         if self.position_in_values:
-            seen, valued = seen + valued, None
+            seen.append(valued)
+        total: Array = sum(seen[1:], seen[0])
         if self.embedding is not None:
-            seen, found["position"] = self.embedding.pulled_back(seen, tape.shape[:-1], tape.shape[-1])
-        total = seen if valued is None else seen + valued
+            total, found["position"] = self.embedding.pulled_back(total, tape.shape[:-1], tape.shape[-1])
+        total = total if self.position_in_values else total + valued
         return xp.reshape(total, (*total.shape[:2], *tape.shape)), [found]
 
     # ---- kernels and Jacobians from factors -----------------------------------------------------------------------
@@ -384,103 +363,3 @@ class SelfAttention(Layer):
         if self.embedding is not None:
             found["position"] = home(own["position"]).xp.sum(own["position"], axis=(0, 1))
         return found | {name: part.pullback([own[name]]) for name, part in self.parts.items()}
-
-    # ---- infinite width -------------------------------------------------------------------------------------------
-
-    @property
-    def reads_within(self) -> bool:  # type: ignore[override]
-        """Weights are made from the covariances within each input."""
-        return self.scaling == "linear"
-
-    def needs_every_pair(self, after: bool) -> bool:
-        return True
-
-    def propagate(self, state: Covariance, before: Signal) -> Covariance:
-        """Queries, keys and values as behind a Dense layer each, what attention makes of them, and a last Dense layer."""
-        states, facts = self._limits(state, before), self._before(before)
-        if self.scaling == "linear":
-            mixed_states = mixed(states["value"], *self._weights(state, before))
-        else:
-            mixed_states = product(states["query"], states["key"], states["value"])
-        return self.parts["output"].propagate(mixed_states, facts["output"])
-
-    def _limits(self, state: Covariance, before: Signal) -> dict[str, Covariance]:
-        """The states of queries, keys and values, as far as they are read."""
-        sources, facts = self._sources(state, before), self._before(before)
-        return {name: self.parts[name].propagate(source, facts[name]) for name, source in sources.items()}
-
-    def _sources(self, state: Covariance, before: Signal, change: bool = False) -> dict[str, Covariance]:
-        """The states, or the changes, of what queries, keys and values see."""
-        plain = seen = state.bare()
-        if self.embedding is not None:
-            if change:
-                seen = self.embedding.of_change(state, before.width)
-            else:
-                seen = self.embedding.of_state(state, before.shape[:-1], before.width)
-        sources = {"value": seen if self.position_in_values else plain}
-        # The weights of linear scaling do not depend on both inputs, nor are they trained at infinite width.
-        return sources if self.scaling == "linear" else {"query": seen, "key": seen} | sources
-
-    def _scores(self, state: Covariance, before: Signal, change: bool = False) -> tuple[Array, Array]:
-        """The scores within each input of both batches, (N1, P, P) and (N2, P, P), or their changes with the state."""
-        one, two = state.within()
-        found = [one] if two is one else [one, two]
-        if self.embedding is not None:
-            if change:
-                found = [self.embedding.shares(before.width)[0] * k for k in found]
-            else:
-                found = [self.embedding.within(k, before.shape[:-1], before.width) for k in found]
-        found = [self.query_std * self.key_std * k for k in found]
-        return found[0], found[-1]
-
-    def _weights(self, state: Covariance, before: Signal) -> tuple[Array, Array]:
-        """The weights within each input, from the scores."""
-        one, two = self._scores(state, before)
-        first = weights_of(self.mechanism, one)
-        return first, first if two is one else weights_of(self.mechanism, two)
-
-    def propagate_tangent(
-        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
-    ) -> Covariance:
-        """The derivative of each map, by the product rule."""
-        states, facts, parts = self._limits(state, before), self._before(before), self.parts
-        sources, moved = self._sources(state, before), self._sources(change, before, change=True)
-        changes = {
-            name: parts[name].propagate_tangent(source, moved[name], facts[name], direction)
-            for name, source in sources.items()
-        }
-        if self.scaling == "linear":
-            weights = self._weights(state, before)
-            after = mixed(states["value"], *weights)
-            of_weights = self._weights_changes(state, change, before, direction)
-            moved_after = mixed_change(states["value"], changes["value"], weights, of_weights)
-        else:
-            after = product(states["query"], states["key"], states["value"])
-            moved_after = product_change(*((states[name], changes[name]) for name in ("query", "key", "value")))
-        return parts["output"].propagate_tangent(after, moved_after, facts["output"], direction)
-
-    def _weights_changes(
-        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
-    ) -> tuple[Array, Array]:
-        """How the weights change with the covariances within each input, and with query_std key_std."""
-        scores, changes = self._scores(state, before), self._scores(change, before, change=True)
-        found = []
-        for own, moved, weights in zip(scores, changes, self._weights(state, before), strict=True):
-            total = moved + 2.0 * direction.log_weight_std * own
-            found.append(weights_change(self.mechanism, own, weights, total))
-        return found[0], found[1]
-
-    @property
-    def hyperparameters(self) -> frozenset[str]:
-        return self.parts["output"].hyperparameters
-
-    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> SelfAttention:
-        """query_std, key_std, value_std and output_std multiplied by the first factor, bias_std by the second."""
-        stds = {name: weight_std * getattr(self, name) for name in ("query_std", "key_std", "value_std", "output_std")}
-        return replace(self, **stds, bias_std=bias_std * self.bias_std)
-
-
-def _swapped(x: Array) -> Array:
-    """With the two axes before the last one swapped."""
-    n = x.ndim
-    return home(x).xp.permute_dims(x, (*range(n - 3), n - 2, n - 3, n - 1))

@@ -178,9 +178,90 @@ def _just(layer: nn.Layer) -> Callable[[int], nn.Layer]:
     return lambda _: layer
 
 
+def _attention(**options) -> Callable[[int], nn.Layer]:
+    """Wide heads, as their limit asks for."""
+    return lambda width: nn.SelfAttention(width, **({"key_width": width, "value_width": width} | options))
+
+
+def _many_heads(**options) -> Callable[[int], nn.Layer]:
+    heads = {"key_width": 4, "value_width": 4, "scaling": "sqrt"}
+    return lambda width: nn.SelfAttention(width, max(width // 4, 2), **(heads | options))
+
+
 def _residual_images(width: int) -> nn.Layer:
     return nn.Residual(nn.Sequential(nn.Erf(), nn.Conv(width, (3, 3), weight_std=1.2)))
 
+
+ATTENTION = (
+    Case(
+        "attention, softmax",
+        _images(_attention(heads=2, query_std=1.5, bias_std=0.2), _just(nn.Erf()), _just(nn.GlobalAvgPool())),
+        shape=(3, 2),
+        analytic=False,
+        width=128,
+    ),
+    Case(
+        "attention, softmax, square root",
+        _images(_many_heads(position_embedding="sum", position_length=1.5, position_std=0.7), _just(nn.Flatten())),
+        shape=(2, 2, 2),
+        limit=False,
+    ),
+    Case(
+        "attention, identity, square root",
+        _images(
+            lambda w: nn.Dense(w, 0.9),
+            _many_heads(mechanism="identity", position_embedding="sum", position_std=0.5),
+            _just(nn.Sin()),
+            _just(nn.Flatten()),
+        ),
+        shape=(3, 2),
+        analytic=True,
+        width=128,
+    ),
+    Case(
+        "attention, relu, embedded",
+        _images(
+            lambda w: nn.Dense(w, 1.2),
+            _attention(
+                mechanism="relu",
+                position_embedding="concat",
+                position_length=1.5,
+                position_in_values=True,
+                output_std=0.8,
+            ),
+            _just(nn.Tanh()),
+            _just(nn.GlobalAvgPool()),
+        ),
+        shape=(2, 2),
+        smooth=False,
+        width=128,
+    ),
+    Case(
+        "attention, abs",
+        _images(_attention(mechanism="abs"), _just(nn.Flatten())),
+        shape=(2, 3),
+        smooth=False,
+        width=128,
+    ),
+    Case(
+        "transformer, standard",
+        lambda width, outputs: nn.transformer(
+            1,
+            width,
+            outputs,
+            key_width=width,
+            mlp_width=width,
+            position_embedding="sum",
+            activation="tanh",
+            weight_std=0.9,
+            bias_std=0.2,
+            parameterization="standard",
+        ),
+        shape=(3, 2),
+        width=128,
+    ),
+)
+"""Networks with attention."""
 
 IMAGES = (
     Case(
@@ -250,6 +331,7 @@ IMAGES = (
 
 CASES = (
     *IMAGES,
+    *ATTENTION,
     *(
         Case(
             name,
@@ -368,6 +450,8 @@ def above_kinks(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
             x = layer.forward(own, x)[0] if isinstance(net, nn.Sequential) else x
     elif isinstance(net, Activation):
         yield from (np.sign(x.reshape(len(x), -1) - kink) for kink in net.breakpoints)
+    elif isinstance(net, nn.SelfAttention) and net.mechanism in ("relu", "abs"):
+        yield np.sign(net.forward(params, x)[1].heads.scores.reshape(len(x), -1))
 
 
 def _clear_of_kinks(net, params, direction, x):
