@@ -193,6 +193,15 @@ class Program:
         size = max(CHUNK // most, 1)
         return [Inputs(*(a[i : min(i + size, n), ...] for a in inputs)) for i in range(0, n, size)]
 
+    @cached_property
+    def within(self) -> tuple[bool, ...]:
+        """Whether a step reads the covariances within each input at each place."""
+        read = {source for step in self.steps if step.layer.reads_within for source in step.sources}
+        return tuple(place in read for place in range(len(self.steps) + 1))
+
+    def _rows(self, states: Sequence[Covariance]) -> list[Rows]:
+        return [state.rows(within) for state, within in zip(states, self.within, strict=False)]
+
     @property
     def means(self) -> bool:
         """Whether a step asks for means over features."""
@@ -243,7 +252,7 @@ class Program:
         changes = [] if direction is None else self._paired_changes(states, direction)
         # Along a direction it is the change of the kernel that is asked for.
         last = (changes or states)[-1]
-        return Walk([s.rows() for s in states], [s.rows() for s in changes], last.ntk if ntk else last.k12)
+        return Walk(self._rows(states), self._rows(changes), last.ntk if ntk else last.k12)
 
     def paired(self, start: Covariance, first: int = 0) -> list[Covariance]:
         """The states of inputs with themselves, (N,), at every place, or at those from the place ``first`` on.

@@ -21,6 +21,7 @@ class Limit(Protocol):
     quadrature_error: float
     kinked: bool
     reads_gap: bool
+    reads_within: bool
     entrywise: bool
     nonnegative: bool
 

@@ -38,8 +38,9 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .attention import SelfAttention
 from .branches import Concatenate, Product, Residual, Sum
-from .builders import mlp
+from .builders import mlp, transformer
 from .convolution import Conv
 from .dense import Dense
 from .files import load, save
@@ -88,6 +89,7 @@ __all__ = [
     "ReLU6",
     "RectifiedMonomial",
     "Residual",
+    "SelfAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -105,4 +107,5 @@ __all__ = [
     "mlp",
     "save",
     "train",
+    "transformer",
 ]

@@ -1,13 +1,18 @@
 """Networks by name."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from .._array.validate import count
 from .activations import Activation, activation_named
+from .attention import SelfAttention
+from .branches import Residual
 from .dense import Dense
 from .layer import Layer
+from .pooling import GlobalAvgPool
 from .sequential import Sequential
 
-__all__ = ["mlp"]
+__all__ = ["mlp", "transformer"]
 
 
 def mlp(
@@ -50,3 +55,64 @@ def mlp(
         layers += [Dense(width, weight_std, bias_std, parameterization), phi]
     readout_std = weight_std if readout_weight_std is None else readout_weight_std
     return Sequential(*layers, Dense(outputs, readout_std, bias_std, parameterization))
+
+
+def transformer(
+    depth: int,
+    width: int,
+    outputs: int,
+    *,
+    heads: int = 1,
+    key_width: int | None = None,
+    value_width: int | None = None,
+    mlp_width: int | None = None,
+    mechanism: str = "softmax",
+    scaling: str = "linear",
+    position_embedding: str | None = None,
+    activation: str | Activation = "gelu",
+    weight_std: float = 1.0,
+    bias_std: float = 0.0,
+    parameterization: str = "ntk",
+) -> Sequential:
+    """A transformer encoder without normalization, for inputs (N, *positions, channels).
+
+    A Dense layer to ``width``, then ``depth`` blocks, the mean over all positions and a Dense readout. A block is a
+    residual :class:`SelfAttention` and a residual perceptron of one hidden layer, which acts at each position.
+
+    Parameters
+    ----------
+    depth, width, outputs : int
+        The number of blocks, the channels between them and C, the width of the readout.
+    heads, key_width, value_width, mechanism, scaling
+        As for :class:`SelfAttention`.
+    mlp_width : int, optional
+        The hidden width of the perceptrons; by default 4 width.
+    position_embedding : None, "sum" or "concat"
+        In the first block. Without embeddings the output does not depend on the order of positions.
+    activation : str or Activation
+        Of the perceptrons.
+    weight_std, bias_std : float
+        For every layer: all four maps of attention have this weight_std.
+    parameterization : "ntk" or "standard"
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> net = ntk.nn.transformer(2, 16, 3, heads=4, position_embedding="sum", bias_std=0.1)
+    >>> words = np.random.default_rng(0).normal(size=(5, 6, 8))
+    >>> net(net.init(0, like=words), words).shape
+    (5, 3)
+    >>> ntk.InfiniteNTK(net)(words).shape
+    (5, 5)
+    """
+    how = (weight_std, bias_std, parameterization)
+    hidden = 4 * count("width", width) if mlp_width is None else mlp_width
+    options: dict[str, Any] = dict.fromkeys(("query_std", "key_std", "value_std", "output_std"), weight_std)
+    options |= {"bias_std": bias_std, "parameterization": parameterization}
+    layers: list[Layer] = [Dense(width, *how)]
+    for block in range(count("depth", depth)):
+        embedded = None if block else position_embedding
+        attention = SelfAttention(width, heads, key_width, value_width, mechanism, scaling, embedded, **options)
+        perceptron = Sequential(Dense(hidden, *how), activation_named(activation), Dense(width, *how))
+        layers += [Residual(attention), Residual(perceptron)]
+    return Sequential(*layers, GlobalAvgPool(), Dense(outputs, *how))

@@ -123,6 +123,8 @@ class Layer(ABC):
     """Whether the kernel has a kink where two inputs have an angle of 0, so that small angles must be exact."""
     reads_gap: bool = False
     """Whether the limit needs the variance of a difference beyond what covariances say of it; see Covariance."""
+    reads_within: bool = False
+    """Whether the limit needs the covariances between all positions of each input by itself, as attention does."""
     entrywise: bool = True
     """Whether the limit acts on each pair of positions by itself."""
     window: Window | None = None
