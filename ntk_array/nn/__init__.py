@@ -39,7 +39,7 @@ from .activations import (
     Tanh,
 )
 from .branches import Concatenate, Product, Residual, Sum
-from .builders import mlp
+from .builders import cnn, mlp, myrtle, resnet
 from .convolution import Conv
 from .dense import Dense
 from .files import load, save
@@ -101,8 +101,11 @@ __all__ = [
     "SumPool",
     "Tanh",
     "Training",
+    "cnn",
     "load",
     "mlp",
+    "myrtle",
+    "resnet",
     "save",
     "train",
 ]
