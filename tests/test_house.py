@@ -38,7 +38,7 @@ PUBLIC = {
         Flatten Gabor Gaussian GlobalAvgPool GlobalSumPool HardTanh Hardsigmoid Hardswish Hermite
         Identity Layer LeakyReLU Linearized LogSigmoid Mish Monomial Polynomial Product Rbf ReLU ReLU6
         RectifiedMonomial Residual SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus
-        Softshrink Softsign Sum SumPool Tanh Training load mlp save train transformer""",
+        Softshrink Softsign Sum SumPool Tanh Training cnn load mlp myrtle resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient

@@ -40,7 +40,7 @@ from .activations import (
 )
 from .attention import SelfAttention
 from .branches import Concatenate, Product, Residual, Sum
-from .builders import mlp, transformer
+from .builders import cnn, mlp, myrtle, resnet, transformer
 from .convolution import Conv
 from .dense import Dense
 from .files import load, save
@@ -103,8 +103,11 @@ __all__ = [
     "SumPool",
     "Tanh",
     "Training",
+    "cnn",
     "load",
     "mlp",
+    "myrtle",
+    "resnet",
     "save",
     "train",
     "transformer",
