@@ -81,7 +81,8 @@ class SelfAttention(AttentionLimit):
         Embeddings at p and q have the correlation exp(-\|p - q\|^2 / position_length^2), where neighbours have distance
         1. By default they are independent.
     position_in_values : bool
-        Whether values see the embeddings too, not queries and keys only.
+        Whether values see the embeddings too, not queries and keys only. Where they do not and embeddings are
+        independent, infinite-width kernels do not tell the order of positions.
     query_std, key_std, value_std, output_std : float
         As the weight_std of :class:`Dense`, positive.
     bias_std : float
