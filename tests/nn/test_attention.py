@@ -5,6 +5,8 @@ import pytest
 
 from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, nn
 from ntk_array.infinite.program import Program
+from ntk_array.kernels import empirical
+from ntk_array.nn.parameters import flatten
 
 pytestmark = pytest.mark.host
 
@@ -59,6 +61,15 @@ def test_linear_scaling_has_the_same_queries_and_keys():
     mixed = np.einsum("npk,nqk,nqv->npv", key, key, value) / 3
     expected = mixed @ params["output"]["weight"].T / np.sqrt(2)
     np.testing.assert_allclose(layer(params, WORDS), expected, rtol=1e-12)
+
+
+def test_few_inputs_at_a_time_give_the_same_kernel(monkeypatch):
+    net = nn.transformer(1, 6, 2, heads=2, scaling="sqrt", position_embedding="concat", bias_std=0.1)
+    params = net.init(0, like=WORDS)
+    jacobian = [leaf.reshape(3, 2, -1) for leaf in flatten(net.jacobian(params, WORDS)).values()]
+    expected = sum(np.einsum("icp,jdp->icjd", j, j) for j in jacobian)
+    monkeypatch.setattr(empirical, "CHUNK", 1)
+    np.testing.assert_allclose(EmpiricalNTK(net, params)(WORDS), expected, rtol=1e-11)
 
 
 # ---- the limit, written out for every pair of inputs ----------------------------------------------------------------
