@@ -81,7 +81,8 @@ class SelfAttention(AttentionLimit):
         Embeddings at p and q have the correlation exp(-\|p - q\|^2 / position_length^2), where neighbours have distance
         1. By default they are independent.
     position_in_values : bool
-        Whether values see the embeddings too, not queries and keys only.
+        Whether values see the embeddings too, not queries and keys only. Where they do not and embeddings are
+        independent, infinite-width kernels do not tell the order of positions.
     query_std, key_std, value_std, output_std : float
         As the weight_std of :class:`Dense`, positive.
     bias_std : float
@@ -217,6 +218,12 @@ class SelfAttention(AttentionLimit):
             return total
         return total + outputs * math.prod(before.shape[:-1]) * self.embedding.channels(before.width)
 
+    def inner_size(self, before: Signal) -> int:
+        """Queries, keys, values and mixed values, and scores and weights between all positions."""
+        positions = math.prod(before.shape[:-1])
+        widths = sum(part.width for part in self.parts.values()) + self.parts["value"].width
+        return positions * (widths + 2 * self.heads * positions)
+
     def signal(self, before: Signal) -> Signal:
         """Gaussian and centred, because the last weights are."""
         if len(before.shape) < 2:
@@ -325,41 +332,48 @@ class SelfAttention(AttentionLimit):
         if not self.tied:
             seen.append(pulled("query", tape.seen, merged(query), below))
         if not below:
-            return None, [found]
+            return None, self._entry(found)
         if self.position_in_values:
             seen.append(valued)
         total: Array = sum(seen[1:], seen[0])
         if self.embedding is not None:
             total, found["position"] = self.embedding.pulled_back(total, tape.shape[:-1], tape.shape[-1])
         total = total if self.position_in_values else total + valued
-        return xp.reshape(total, (*total.shape[:2], *tape.shape)), [found]
+        return xp.reshape(total, (*total.shape[:2], *tape.shape)), self._entry(found)
 
     # ---- kernels and Jacobians from factors -----------------------------------------------------------------------
 
+    def _entry(self, found: dict[str, Any]) -> Factors:
+        """The factors of the parts, in their order, and the cotangents of embeddings, as one entry."""
+        return [tuple(found[name] for name in (*self.parts, "position") if name in found)]
+
+    def _named(self, factors: Factors) -> dict[str, Any]:
+        """The reverse of :meth:`_entry`."""
+        return dict(zip((*self.parts, "position"), factors[0], strict=False))
+
     def kernel_factors(self, factors: Factors) -> Factors:
         """Part by part; embeddings as rows."""
-        (own,) = factors
+        own = self._named(factors)
         found = {name: part.kernel_factors([own[name]])[0] for name, part in self.parts.items()}
         if self.embedding is not None:
             e = own["position"]
             found["position"] = home(e).xp.reshape(e, (*e.shape[:2], -1))
-        return [found]
+        return self._entry(found)
 
     def gram(self, factors1: Factors, factors2: Factors, contraction: Contraction, trained: Params) -> None:
-        (one,), (two,) = factors1, factors2
+        one, two = self._named(factors1), self._named(factors2)
         for name, part in self.parts.items():
             part.gram([one[name]], [two[name]], contraction, trained[name])
         if self.embedding is not None and trained["position"]:
             contraction.add_products(one["position"], two["position"], 1.0)
 
     def expand(self, factors: Factors) -> Params:
-        (own,) = factors
+        own = self._named(factors)
         found = {} if self.embedding is None else {"position": own["position"]}
         return found | {name: part.expand([own[name]]) for name, part in self.parts.items()}
 
     def pullback(self, factors: Factors) -> Params:
-        (own,) = factors
-        found = {}
+        own, found = self._named(factors), {}
         if self.embedding is not None:
             found["position"] = home(own["position"]).xp.sum(own["position"], axis=(0, 1))
         return found | {name: part.pullback([own[name]]) for name, part in self.parts.items()}

@@ -270,6 +270,7 @@ def transformer(
     mechanism: str = "softmax",
     scaling: str = "linear",
     position_embedding: str | None = None,
+    position_length: float | None = None,
     activation: str | Activation = "gelu",
     weight_std: float = 1.0,
     bias_std: float = 0.0,
@@ -288,8 +289,9 @@ def transformer(
         As for :class:`SelfAttention`.
     mlp_width : int, optional
         The hidden width of the perceptrons; by default 4 width.
-    position_embedding : None, "sum" or "concat"
-        In the first block. Without embeddings the output does not depend on the order of positions.
+    position_embedding, position_length : optional
+        As for :class:`SelfAttention`, in the first block, where values see the embeddings too. Without embeddings the
+        output does not depend on the order of positions.
     activation : str or Activation
         Of the perceptrons.
     weight_std, bias_std : float
@@ -310,10 +312,12 @@ def transformer(
     hidden = 4 * count("width", width) if mlp_width is None else mlp_width
     options: dict[str, Any] = dict.fromkeys(("query_std", "key_std", "value_std", "output_std"), weight_std)
     options |= {"bias_std": bias_std, "parameterization": parameterization}
+    positions: dict[str, Any] = {"position_embedding": position_embedding, "position_length": position_length}
+    positions["position_in_values"] = position_embedding is not None
     layers: list[Layer] = [Dense(width, *how)]
-    for block in range(count("depth", depth)):
-        embedded = None if block else position_embedding
-        attention = SelfAttention(width, heads, key_width, value_width, mechanism, scaling, embedded, **options)
+    for _ in range(count("depth", depth)):
+        attention = SelfAttention(width, heads, key_width, value_width, mechanism, scaling, **options, **positions)
+        positions = {}
         perceptron = Sequential(Dense(hidden, *how), activation_named(activation), Dense(width, *how))
         layers += [Residual(attention), Residual(perceptron)]
     return Sequential(*layers, GlobalAvgPool(), Dense(outputs, *how))

@@ -97,6 +97,11 @@ class Layer(ABC):
         del before, outputs
         return 0
 
+    def inner_size(self, before: Signal) -> int:
+        """How many numbers a forward pass makes of one input inside the layer, beside its outputs."""
+        del before
+        return 0
+
     def kernel_factors(self, factors: Factors) -> Factors:
         """Factors in the form that makes blocks of a kernel cheapest; what ``gram`` takes."""
         return factors
