@@ -27,7 +27,7 @@ def images(backend):
 def test_a_run_against_explicit_jacobians(backend):
     """The linearization takes literal steps theta <- theta - step J^T 2/N (f - y), regression is a linear solve."""
     x, y, x_test = images(backend)
-    settings = {**SETTINGS, "networks": 1}
+    settings = {**SETTINGS, "networks": 1, "steps": 4}
     found = scaling_of_training(
         [KernelStability, LinearizationGap, RegressionGap], network, x, y, x_test, WIDTHS, **settings
     )
@@ -35,9 +35,9 @@ def test_a_run_against_explicit_jacobians(backend):
     w, run = 1, 0
     net = network(WIDTHS[w])
     params = net.init(run_seed(seed_sequence(SETTINGS["seed"]), WIDTHS[w], run), like=x)
-    step = float(stability["times"][w, run, -1]) / SETTINGS["steps"]
+    step = float(stability["times"][w, run, -1]) / settings["steps"]
     cost = ntk.function_space.SquaredError(ntk.function_space.EmpiricalMeasure(x), y)
-    trained = ntk.nn.train(net, params, cost, step=step, steps=SETTINGS["steps"]).params
+    trained = ntk.nn.train(net, params, cost, step=step, steps=settings["steps"]).params
     rows, rows_test, now = (jacobian(backend, net, at, z) for at, z in ((params, x), (params, x_test), (trained, x)))
     f0, f0_test, f, targets = (
         backend.host(a).astype(np.float64) for a in (net(params, x), net(params, x_test), net(trained, x_test), y)
@@ -51,7 +51,7 @@ def test_a_run_against_explicit_jacobians(backend):
     moved = np.linalg.norm(now @ now.T - gram) / np.linalg.norm(gram)
     backend.close(stability["kernel_over_time"][w, run, -1], np.asarray(moved), factor=1e3, scale=1.0)
     theta = np.zeros(rows.shape[1])
-    for _ in range(SETTINGS["steps"]):
+    for _ in range(settings["steps"]):
         theta = theta - step * 2 / N * rows.T @ (f0.ravel() + rows @ theta - targets.ravel())
     linearized = f0_test + (rows_test @ theta).reshape(M, C)
     backend.close(linear["gap_over_time"][w, run, -1], distance(linearized), factor=1e3, scale=1.0)
