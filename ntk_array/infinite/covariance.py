@@ -182,7 +182,16 @@ class Covariance:
             return [Covariance.of_pairs(k, ntk, sine, frame=self.frame) for k, ntk, sine in zip(*parts, strict=True)]
         names = (*ENTRIES, "k11", "k22")
         parts = [self._seen(window, getattr(self, name), self._sides(name)) for name in names]
-        return [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
+        terms = [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
+        if self.gap is None or window.padding != "same":
+            return terms
+        return [term._with_gap_to_zeros() for term in terms]
+
+    def _with_gap_to_zeros(self) -> Covariance:
+        """With the variance of one value as its gap to another that is zero, as values outside of the inputs are."""
+        where = home(self.k12).xp.where
+        gap = where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22)
+        return replace(self, gap=gap)
 
     def _sides(self, name: str) -> tuple[tuple[int, ...], ...]:
         """The axes of positions of one of the arrays, for each input that it depends on."""
