@@ -44,6 +44,7 @@ from .convolution import Conv
 from .dense import Dense
 from .files import load, save
 from .layer import Layer
+from .layer_norm import LayerNorm
 from .linearized import Linearized
 from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from .sequential import Sequential
@@ -76,6 +77,7 @@ __all__ = [
     "Hermite",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linearized",
     "LogSigmoid",
