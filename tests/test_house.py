@@ -36,9 +36,10 @@ PUBLIC = {
         Precomputed dynamics experiments function_space gram nn study""",
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation AvgPool Concatenate Conv Cos Dense Elementwise Erf Exp
         Flatten Gabor Gaussian GlobalAvgPool GlobalSumPool HardTanh Hardsigmoid Hardswish Hermite
-        Identity Layer LeakyReLU Linearized LogSigmoid Mish Monomial Polynomial Product Rbf ReLU ReLU6
-        RectifiedMonomial Residual SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus
-        Softshrink Softsign Sum SumPool Tanh Training cnn load mlp myrtle resnet save train transformer""",
+        Identity Layer LayerNorm LeakyReLU Linearized LogSigmoid Mish Monomial Polynomial Product Rbf
+        ReLU ReLU6 RectifiedMonomial Residual SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign
+        Sin Softplus Softshrink Softsign Sum SumPool Tanh Training cnn load mlp myrtle resnet save
+        train transformer""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient

@@ -17,6 +17,7 @@ __all__ = [
     "over_root",
     "ratio_or_zero",
     "side_of",
+    "sine_about_means",
     "sine_of_cosine",
     "sine_of_sum",
     "turn_of_sum",
@@ -104,9 +105,7 @@ def sine_of_sum(
     xp, side = home(k12).xp, side_of(k12)
     h: Array = 0.0  # not a list of shares, which may be many and as large as the result
     for term in terms:
-        r1, r2 = xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2
-        gap = ROOT_HALF * r1 - ROOT_HALF * r2
-        h = h + gap * gap + r1 * r2 * _apart(term, side)
+        h = h + _distance(term, over1, over2, side)
     if means:
         moves = [m1 * over1 - side * (m2 * over2) for m1, m2 in means]
         total = sum(moves[1:], moves[0])
@@ -115,6 +114,28 @@ def sine_of_sum(
     # Rounding of differences of squares is the only way to a negative number.
     h = xp.clip(h, min=0.0) if means else h
     return xp.sqrt(h * (2.0 - h))
+
+
+def sine_about_means(
+    term: Term, means: tuple[Array, Array], rests: tuple[Array, Array] | None, k12: Array, k11: Array, k22: Array
+) -> Array:
+    """The sine of the angle between two functions less constants, which are then of these covariances.
+
+    The functions have the ``means`` m over features and are moved by a, with ``rests`` m - a or none where that is 0.
+    1 - cos T is half of the squared distance of the results, each divided by its norm, as in :func:`sine_of_sum`. That
+    distance is the one of the functions less that of their means, plus that of the rests.
+    """
+    over1, over2 = over_root(k11), over_root(k22)
+    xp, side = home(k12).xp, side_of(k12)
+    h = _distance(term, over1, over2, side)
+    for pair, sign in ((means, -0.5), (rests, 0.5)):
+        if pair is not None:
+            move = pair[0] * over1 - side * (pair[1] * over2)
+            h = h + sign * (move * move)
+    # A difference of squares may be negative by rounding.
+    h = xp.clip(h, min=0.0, max=1.0)
+    # A zero row is orthogonal to everything.
+    return xp.where(k11 > 0, xp.where(k22 > 0, xp.sqrt(h * (2.0 - h)), 1.0), 1.0)
 
 
 def turn_of_sum(terms: Sequence[Term], moves: Sequence[Move], k12: Array, k11: Array, k22: Array) -> Array:
@@ -140,6 +161,14 @@ def turn_of_sum(terms: Sequence[Term], moves: Sequence[Move], k12: Array, k11: A
         change = change + side * r1 * r2 * term.sine * move.turn
     sine = sine_of_sum(terms, [], k12, k11, k22)
     return ratio_or_zero(side * change, sine)
+
+
+def _distance(term: Term, over1: Array, over2: Array, side: Array) -> Array:
+    """Half of the squared distance of a term and its partner, divided by the norms of the sums that they belong to."""
+    xp = home(side).xp
+    r1, r2 = xp.sqrt(term.k11) * over1, xp.sqrt(term.k22) * over2
+    gap = ROOT_HALF * r1 - ROOT_HALF * r2
+    return gap * gap + r1 * r2 * _apart(term, side)
 
 
 def _apart(term: Term, side: Array) -> Array:

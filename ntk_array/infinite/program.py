@@ -176,10 +176,10 @@ class Program:
         found = [states[source] for source in step.sources]
         return found if step.layer.needs_every_pair(self.every[place]) else [state.same() for state in found]
 
-    def _start(self, inputs: Inputs, ntk: bool, mean: bool = False) -> Covariance:
+    def _start(self, inputs: Inputs, ntk: bool) -> Covariance:
         """The state of inputs with themselves."""
         start = pairs(inputs, ntk=ntk, every=self.every[0], gap=self.gaps)
-        if not mean:
+        if not self.means:
             return start
         values = inputs.mean()
         return replace(start, mean1=start.frame.row(values), mean2=start.frame.column(values))
@@ -206,6 +206,17 @@ class Program:
     def means(self) -> bool:
         """Whether a step asks for means over features."""
         return any(step.layer.asks_for_means(step.signals) for step in self.steps)
+
+    @property
+    def reads_input_means(self) -> bool:
+        """Whether a step asks for the means over the features of the inputs, which no angle between inputs tells."""
+        from_inputs = [True]  # by place: whether values there are not centred because the inputs are not
+        for step, after in zip(self.steps, self.signals[1:], strict=True):
+            here = any(from_inputs[source] for source in step.sources)
+            if here and step.layer.asks_for_means(step.signals):
+                return True
+            from_inputs.append(here and not after.centred)
+        return False
 
     @property
     def gaps(self) -> bool:
@@ -248,7 +259,7 @@ class Program:
 
     def walk_together(self, inputs: Inputs, ntk: bool, direction: Direction | None) -> Walk:
         """A walk with all inputs at once."""
-        states = self.paired(self._start(inputs, ntk, self.means))
+        states = self.paired(self._start(inputs, ntk))
         changes = [] if direction is None else self._paired_changes(states, direction)
         # Along a direction it is the change of the kernel that is asked for.
         last = (changes or states)[-1]

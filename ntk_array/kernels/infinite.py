@@ -100,7 +100,8 @@ class _Infinite(Kernel):
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
-        planes = None if x1.ndim == 2 else in_planes(self, program, x1, x2)
+        # The mean over positions that planes end with has no means over features for steps behind it.
+        planes = None if x1.ndim == 2 or program.means else in_planes(self, program, x1, x2)
         if planes is not None:
             return planes
         if not program.numerical:

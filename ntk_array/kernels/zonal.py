@@ -168,6 +168,8 @@ def zonal_series(
 ) -> ZonalSeries | None:
     """The series of a network's NTK or NNGP kernel between two batches; None where it is no function of the angle, or
     where the series is long. It is kept with those that were made before."""
+    if program.reads_input_means:
+        return None
     degree, eps = program.signals[-1].degree, home(x1).eps
     about = x1.shape[1:], ntk, max(TOLERANCE, eps / 16.0)
     if degree in (0, 1, 2, 3, 4):

@@ -45,6 +45,7 @@ from .convolution import Conv
 from .dense import Dense
 from .files import load, save
 from .layer import Layer
+from .layer_norm import LayerNorm
 from .linearized import Linearized
 from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from .sequential import Sequential
@@ -77,6 +78,7 @@ __all__ = [
     "Hermite",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linearized",
     "LogSigmoid",

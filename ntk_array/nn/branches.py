@@ -172,7 +172,7 @@ class Sum(Branches):
         return change.to(k12=k12)
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
-        return _sum(state.mean1 for state in states if state.mean1 is not None)
+        return _sum(_mean(state) for state in states if state.mean1 is not None)
 
     def limit_mean_change(
         self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
@@ -284,12 +284,12 @@ class Product(Branches):
         return changes[0].to(k12=self.join_tangents(k, dk), ntk=ntk)
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
-        return self.join([state.mean1 for state in states])
+        return self.join([_mean(state) for state in states])
 
     def limit_mean_change(
         self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
     ) -> Array:
-        return self.join_tangents([s.mean1 for s in states], [c.mean1 for c in changes])
+        return self.join_tangents([_mean(s) for s in states], [_mean(c) for c in changes])
 
 
 class Concatenate(Branches):
@@ -355,12 +355,17 @@ class Concatenate(Branches):
         return [state.scaled(p) for state, p in zip(states, _shares(signals), strict=True)]
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
-        return _sum(p * s.mean1 for p, s in zip(_shares(signals), states, strict=True) if s.mean1 is not None)
+        return _sum(p * _mean(s) for p, s in zip(_shares(signals), states, strict=True) if s.mean1 is not None)
 
     def limit_mean_change(
         self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
     ) -> Array:
         return self.limit_mean(changes, signals)
+
+
+def _mean(state: Covariance) -> Any:
+    """The mean over features at states of pairs, (N, *P)."""
+    return state.rows().mean
 
 
 def _sum(arrays: Any) -> Any:

@@ -335,9 +335,53 @@ IMAGES = (
 )
 """Networks on inputs with positions."""
 
+
+def _normalized(activation: nn.Layer, **options) -> Callable[[int, int], nn.Layer]:
+    """Normalized inputs, normalized preactivations, and normalized values behind an activation, before a kink."""
+
+    def build(width: int, outputs: int) -> nn.Layer:
+        hidden = (nn.LayerNorm(**options), activation, nn.LayerNorm(), nn.Dense(width, 0.8, 0.3))
+        return nn.Sequential(
+            nn.LayerNorm(0.1), nn.Dense(width, 1.3, 0.2), *hidden, nn.ReLU(), nn.Dense(outputs, 1.1, 0.2)
+        )
+
+    return build
+
+
+NORMALIZED = (
+    Case("layer norm", _normalized(nn.ReLU()), smooth=False, width=512),
+    Case(
+        "layer norm, smooth",
+        lambda w, c: nn.Sequential(*_normalized(nn.GELU(), eps=0.5)(w, c).layers[:5], nn.Dense(c)),
+        width=512,
+    ),
+    Case(
+        "layer norm, no eps",
+        lambda width, outputs: nn.Sequential(nn.Dense(width), nn.LayerNorm(eps=0.0), nn.ReLU(), nn.Dense(outputs)),
+        smooth=False,
+        width=512,
+    ),
+    Case(
+        "layer norm, positions",
+        _images(
+            _conv(3, 2),
+            _just(nn.GELU()),
+            _just(nn.LayerNorm(axes=(-1, -3))),
+            lambda width: nn.Residual(nn.Sequential(nn.Conv(width, (2, 2), bias_std=0.3), nn.ReLU())),
+            _just(nn.LayerNorm(0.1)),
+            _just(nn.GlobalAvgPool()),
+        ),
+        shape=(3, 3, 2),
+        smooth=False,
+        width=256,
+    ),
+)
+"""Values that are normalized."""
+
 CASES = (
     *IMAGES,
     *ATTENTION,
+    *NORMALIZED,
     *(
         Case(
             name,

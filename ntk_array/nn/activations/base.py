@@ -138,13 +138,19 @@ class Activation(Layer):
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
         """E[phi(u)]."""
-        return self.mean(states[0].k12)[0]
+        return self._mean_at(states[0])[0]
 
     def limit_mean_change(
         self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
     ) -> Array:
         """By the chain rule."""
-        return self.mean(states[0].k12)[1] * changes[0].k12
+        return self._mean_at(states[0])[1] * changes[0].rows().variance
+
+    def _mean_at(self, state: Covariance) -> list[Array]:
+        """E[phi(u)] and its derivative in the variance, at the variances of pairs, (N, *P)."""
+        variance = state.rows().variance
+        xp = home(variance).xp
+        return [xp.reshape(one, variance.shape) for one in self.mean(xp.reshape(variance, (-1,)))]
 
     def mean(self, k: Array) -> tuple[Array, Array]:
         """E[phi(u)] for u ~ N(0, k), and its derivative in k, (N,); here by quadrature on the host."""

@@ -55,13 +55,13 @@ class Identity(ClosedForm):
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
         """That of what comes in."""
-        return states[0].mean1
+        return states[0].rows().mean
 
     def limit_mean_change(
         self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
     ) -> Array:
         """That of what comes in."""
-        return changes[0].mean1
+        return changes[0].rows().mean
 
 
 class _PiecewiseLinear(ClosedForm):
