@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -119,9 +118,8 @@ def without_constants(stage: Stage) -> Stage:
     return replace(stage, formula=formula)
 
 
-@cache
 def compiled_course(course: Course, dtype: np.dtype) -> Callable[..., None]:
-    """The compiled loop over the planes of one input with a few: see :func:`_source`."""
+    """The compiled loop over the planes of one input with a few: see :func:`_source`. It is for the caller to keep."""
     return loop_from(_source(course, dtype))
 
 

@@ -185,9 +185,9 @@ class Covariance:
         terms = [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
         if self.gap is None or window.padding != "same":
             return terms
-        return [term._with_gap_to_zeros() for term in terms]
+        return [term.with_gap_to_zeros() for term in terms]
 
-    def _with_gap_to_zeros(self) -> Covariance:
+    def with_gap_to_zeros(self) -> Covariance:
         """With the variance of one value as its gap to another that is zero, as values outside of the inputs are."""
         where = home(self.k12).xp.where
         gap = where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22)

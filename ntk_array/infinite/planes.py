@@ -14,7 +14,7 @@ positive terms only (see :func:`.angle.sine_of_sum`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -157,8 +157,7 @@ class Planes:
         n1, n2, dtype = len(one.pixels), len(other.pixels), other.pixels.dtype
         lanes = next(m for m in (2, 4, 8) if m >= min(n2, LANES[dtype.char]))
         height, width = self.positions
-        course, formulas = self._course(dtype, lanes)
-        loop = compiled_course(course, dtype)
+        course, formulas, loop = self._course(dtype, lanes)
         offsets = np.divmod(np.arange(height * width if self.every else 1), width)
         arrays, summed, windows = self._room()
         room = [np.empty((count * height, width * lanes), dtype) for count in (arrays, summed)]
@@ -245,8 +244,8 @@ class Planes:
     def _row_places(plan: StagePlan) -> tuple[int, ...]:
         return (*plan.points, *plan.places)
 
-    def _course(self, dtype: np.dtype, lanes: int) -> tuple[Course, list[Formula]]:
-        """The code of all stages. NotElementwise where there is none."""
+    def _course(self, dtype: np.dtype, lanes: int) -> tuple[Course, list[Formula], Callable[..., None]]:
+        """The code of all stages, their formulas, and the loop. NotElementwise where there is none."""
         key = (dtype.char, lanes)
         if key not in self.kept:
             stages, formulas = [], []
@@ -261,9 +260,10 @@ class Planes:
                 stages.append(without_constants(Stage(formula, windows, widths, points, written)))
                 formulas.append(formula)
             outputs = tuple(self.slots[-1][self.last, f"last {name}"] for name in ("k12", "ntk")[: 1 + self.ntk])
-            self.kept[key] = Course(tuple(stages), outputs, lanes), formulas
-        course, formulas = self.kept[key]
-        return course, formulas
+            course = Course(tuple(stages), outputs, lanes)
+            self.kept[key] = course, formulas, compiled_course(course, dtype)
+        found: tuple[Course, list[Formula], Callable[..., None]] = self.kept[key]
+        return found
 
     def _formula(self, plan: StagePlan, dtype: np.dtype) -> tuple[Formula, list[tuple[int, str]]]:
         """A stage as a formula, and what its results are."""
