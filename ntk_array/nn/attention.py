@@ -76,7 +76,7 @@ class SelfAttention(AttentionLimit):
     position_width : int, optional
         Number of channels of embeddings beside those of the inputs ("concat"), by default as many.
     position_std : float
-        The standard deviation of embeddings.
+        The standard deviation of embeddings. It is no weight_std: :meth:`rescaled` leaves it alone.
     position_length : float, optional
         Embeddings at p and q have the correlation exp(-\|p - q\|^2 / position_length^2), where neighbours have distance
         1. By default they are independent.

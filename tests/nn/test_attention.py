@@ -5,6 +5,7 @@ import pytest
 
 from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, nn
 from ntk_array.infinite.program import Program
+from ntk_array.infinite.signal import Signal
 from ntk_array.kernels import empirical
 from ntk_array.nn.parameters import flatten
 
@@ -61,6 +62,15 @@ def test_linear_scaling_has_the_same_queries_and_keys():
     mixed = np.einsum("npk,nqk,nqv->npv", key, key, value) / 3
     expected = mixed @ params["output"]["weight"].T / np.sqrt(2)
     np.testing.assert_allclose(layer(params, WORDS), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"mechanism": "abs"}, {"mechanism": "identity", "scaling": "sqrt"}])
+def test_weights_of_degree_two_times_values(options):
+    layer = nn.SelfAttention(4, **options)
+    params = layer.init(0, like=WORDS)
+    assert layer.signal(Signal((4, 5))).degree == 3
+    np.testing.assert_allclose(layer(params, 2.0 * WORDS), 8.0 * layer(params, WORDS), rtol=1e-12)
+    assert nn.SelfAttention(4).signal(Signal((4, 5))).degree is None
 
 
 def test_few_inputs_at_a_time_give_the_same_kernel(monkeypatch):
