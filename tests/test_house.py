@@ -34,11 +34,13 @@ NUMPY_SECONDS = 0.075
 PUBLIC = {
     "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
         Precomputed dynamics experiments function_space gram nn study""",
-    "ntk_array.nn": """ABReLU Abs Activation AvgPool CELU Concatenate Conv Cos Dense ELU Elementwise Erf Exp Flatten
-        GELU Gabor Gaussian GlobalAvgPool GlobalSumPool HardTanh Hardsigmoid Hardswish Hermite Identity
-        Layer LayerNorm LeakyReLU Linearized LogSigmoid Mish Monomial Polynomial Product Rbf ReLU
-        ReLU6 RectifiedMonomial Residual SELU Sequential SiLU Sigmoid SigmoidLike Sign Sin
-        Softplus Softshrink Softsign Sum SumPool Tanh Training load mlp save train""",
+    "ntk_array.nn": """
+        ABReLU Abs Activation AvgPool BatchNorm CELU Concatenate Conv ConvLocal ConvTranspose Cos Dense
+        Dropout ELU Elementwise Erf Exp Flatten GELU Gabor Gaussian GlobalAvgPool GlobalSumPool HardTanh
+        Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm LeakyReLU Linearized LogSigmoid MaxPool
+        Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial Residual Resize SELU Sequential SiLU
+        Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum SumPool Tanh Training load mlp save
+        train""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient

@@ -38,14 +38,17 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .batch_norm import BatchNorm
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import mlp
 from .convolution import Conv
 from .dense import Dense
+from .dropout import Dropout
 from .files import load, save
 from .layer import Layer
 from .layer_norm import LayerNorm
 from .linearized import Linearized
+from .max_pool import MaxPool
 from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from .sequential import Sequential
 from .training import Training, train
@@ -59,10 +62,12 @@ __all__ = [
     "Abs",
     "Activation",
     "AvgPool",
+    "BatchNorm",
     "Concatenate",
     "Conv",
     "Cos",
     "Dense",
+    "Dropout",
     "Elementwise",
     "Erf",
     "Exp",
@@ -81,6 +86,7 @@ __all__ = [
     "LeakyReLU",
     "Linearized",
     "LogSigmoid",
+    "MaxPool",
     "Mish",
     "Monomial",
     "Polynomial",
