@@ -42,6 +42,8 @@ from .batch_norm import BatchNorm
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import mlp
 from .convolution import Conv
+from .convolution_local import ConvLocal
+from .convolution_transposed import ConvTranspose
 from .dense import Dense
 from .dropout import Dropout
 from .files import load, save
@@ -65,6 +67,8 @@ __all__ = [
     "BatchNorm",
     "Concatenate",
     "Conv",
+    "ConvLocal",
+    "ConvTranspose",
     "Cos",
     "Dense",
     "Dropout",

@@ -293,6 +293,55 @@ NORMALIZED = (
 """Values that are normalized."""
 
 OTHERS = (
+    Case(
+        "transposed convolution",
+        _images(
+            lambda w: nn.ConvTranspose(2 * w, (2, 3), stride=(2, 1), groups=2, weight_std=1.3, bias_std=0.2),
+            _just(nn.Erf()),
+            lambda w: nn.ConvTranspose(w, (2, 3), padding="valid", dilation=(2, 1), weight_std=1.2),
+            _just(nn.Sin()),
+            lambda w: nn.ConvTranspose(w, (3, 1), stride=(2, 1), padding="circular", bias_std=0.3),
+            _just(nn.Erf()),
+            _just(nn.GlobalAvgPool()),
+        ),
+        shape=(2, 2, 2),
+        width=64,
+    ),
+    Case(
+        "transposed convolution, relu",
+        _images(
+            lambda w: nn.ConvTranspose(w, (3,), stride=2, weight_std=1.3), _just(nn.ReLU()), _just(nn.GlobalAvgPool())
+        ),
+        shape=(2, 2),
+        smooth=False,
+        width=256,
+    ),
+    Case(
+        "local convolution",
+        _images(
+            lambda w: nn.Conv(2 * w, (2,), bias_std=0.3),
+            _just(nn.Erf()),
+            lambda w: nn.ConvLocal(2 * w, (3,), stride=2, groups=2, weight_std=1.2, bias_std=0.2),
+            _just(nn.ReLU()),
+            _conv(2),
+            _just(nn.Erf()),
+            _just(nn.GlobalAvgPool()),
+        ),
+        shape=(5, 2),
+        smooth=False,
+        width=128,
+    ),
+    Case(
+        "local convolution, standard",
+        _images(
+            lambda w: nn.ConvLocal(w, (2,), padding="valid", bias_std=0.3, parameterization="standard"),
+            _just(nn.Erf()),
+            _just(nn.Flatten()),
+        ),
+        shape=(4, 2),
+        width=256,
+    ),
+    Case("cosines at the edge", _images(_conv(3), _just(nn.Cos()), _just(nn.GlobalAvgPool())), shape=(3, 2), width=256),
     Case("dropout", _around(nn.Dropout(0.3)), width=256),
     Case(
         "dropout, train",
