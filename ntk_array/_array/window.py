@@ -93,8 +93,18 @@ class Window:
         shape = list(parts[0].shape)
         for axis, n, (before, after) in zip(axes, positions, margins, strict=True):
             shape[axis] = before + n + after
-        total = self._added(parts, axes, outputs, tuple(shape))
+        return self._without_margins(self._added(parts, axes, outputs, tuple(shape)), axes, positions)
+
+    def placed(self, part: Array, element: Sequence[int], axes: Sequence[int], positions: Sequence[int]) -> Array:
+        """What one element of the window gives back to the positions that it saw; zeros elsewhere."""
+        outputs, margins = self.outputs(positions), self.margins(positions)
+        shape = list(part.shape)
         for axis, n, (before, after) in zip(axes, positions, margins, strict=True):
+            shape[axis] = before + n + after
+        return self._without_margins(self._spread(part, axes, element, outputs, shape), axes, positions)
+
+    def _without_margins(self, total: Array, axes: Sequence[int], positions: Sequence[int]) -> Array:
+        for axis, n, (before, after) in zip(axes, positions, self.margins(positions), strict=True):
             if before or after:
                 total = self._folded(total, axis, n, before)
         return total

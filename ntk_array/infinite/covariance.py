@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -177,21 +177,43 @@ class Covariance:
 
         Positions outside of the inputs hold zeros, whose terms count for nothing in a sum.
         """
+        return self._moved(lambda array, sides: self._seen(window, array, sides))
+
+    def scattered(self, window: Window, positions: Sequence[int]) -> list[Covariance]:
+        """What each element of a window gives back to these positions: the terms that a transposed convolution adds up.
+
+        Positions that an element gives nothing to hold zeros.
+        """
+
+        def placed(array: Array | None, sides: Sequence[tuple[int, ...]]) -> list[Array | None]:
+            found = []
+            for element in window.elements:
+                part = array
+                for axes in sides if array is not None else ():
+                    part = window.placed(part, element, axes, positions)
+                found.append(part)
+            return found
+
+        return self._moved(placed)
+
+    def _moved(
+        self, move: Callable[[Array | None, tuple[tuple[int, ...], ...]], list[Array | None]]
+    ) -> list[Covariance]:
+        """The states that a map of arrays, given the axes of positions of each, makes of this one."""
         if self.paired:
-            parts = [self._seen(window, array, self._sides("k12")) for array in (self.k12, self.ntk, self.sine)]
+            parts = [move(array, self._sides("k12")) for array in (self.k12, self.ntk, self.sine)]
             return [Covariance.of_pairs(k, ntk, sine, frame=self.frame) for k, ntk, sine in zip(*parts, strict=True)]
         names = (*ENTRIES, "k11", "k22")
-        parts = [self._seen(window, getattr(self, name), self._sides(name)) for name in names]
+        parts = [move(getattr(self, name), self._sides(name)) for name in names]
         terms = [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
-        if self.gap is None or window.padding != "same":
-            return terms
-        return [term.with_gap_to_zeros() for term in terms]
+        return [term.beside_zeros() for term in terms]
 
-    def with_gap_to_zeros(self) -> Covariance:
-        """With the variance of one value as its gap to another that is zero, as values outside of the inputs are."""
-        where = home(self.k12).xp.where
-        gap = where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22)
-        return replace(self, gap=gap)
+    def beside_zeros(self) -> Covariance:
+        """With the gap between a value and a zero, which is the variance of the value."""
+        if self.gap is None:
+            return self
+        where = home(self.gap).xp.where
+        return replace(self, gap=where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22))
 
     def _sides(self, name: str) -> tuple[tuple[int, ...], ...]:
         """The axes of positions of one of the arrays, for each input that it depends on."""
@@ -314,6 +336,13 @@ class Covariance:
         arrays = {name: getattr(self, name) for name in (*ENTRIES, *ROWS, *COLUMNS)}
         arrays = {name: None if a is None else self.frame.same(a) for name, a in arrays.items()}
         return Covariance(**arrays, frame=frame)
+
+    def alone(self) -> Covariance:
+        """Of a state of each position with itself, the one for every pair of independent positions."""
+        frame = replace(self.frame, every=True)
+        k12, ntk, turn = (None if a is None else self.frame.beside(a, 0.0) for a in (self.k12, self.ntk, self.turn))
+        sine = None if self.sine is None else self.frame.beside(self.sine, 1.0)
+        return Covariance(k12, k12, k12, ntk, sine, turn=turn, frame=frame)
 
     def difference(self) -> Array:
         """k11 + k22 - 2 |k12|: the gap, or the best that is known of it."""

@@ -118,6 +118,21 @@ class Frame:
             return diagonal
         return xp.permute_dims(diagonal, (*range(2, n + 2), 0, 1))
 
+    def beside(self, entries: Array, others: float) -> Array:
+        """Of entries of each position with itself, those of every pair: different positions have the value ``others``.
+        The reverse of :meth:`same`."""
+        here, n = home(entries), self.count
+        xp, positions = here.xp, [entries.shape[axis] for axis in self.rows]
+        size = math.prod(positions)
+        if self.blocks:
+            n1, n2 = entries.shape[n:]
+            flat = xp.permute_dims(xp.reshape(entries, (size, n1, n2)), (1, 0, 2))[..., None]
+            shape, same = (n1, *positions, n2, *positions), here.eye(size)[:, None, :]
+        else:
+            flat = xp.reshape(entries, (-1, size))[..., None]
+            shape, same = (entries.shape[0], *positions, *positions), here.eye(size)
+        return xp.reshape(xp.where(same > 0, flat, others), shape)
+
     def matrices(self, entries: Array) -> Array:
         """Entries, rows or columns as a stack of matrices: (stack, R, C), (stack, R, 1) or (stack, 1, C)."""
         xp, n, shape = home(entries).xp, self.count, entries.shape

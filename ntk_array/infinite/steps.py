@@ -22,9 +22,14 @@ class Limit(Protocol):
     kinked: bool
     reads_gap: bool
     reads_within: bool
-    entrywise: bool
     nonnegative: bool
 
+    @property
+    def entrywise(self) -> bool: ...
+    @property
+    def noisy(self) -> bool: ...
+    @property
+    def factor_count(self) -> int: ...
     @property
     def window(self) -> Window | None: ...
     @property
@@ -85,6 +90,13 @@ class Steps:
     def __init__(self, inputs: Signal) -> None:
         self.steps: list[Step] = []
         self.signals = [inputs]
+
+    def without_weights(self, place: int) -> bool:
+        """Whether no weights are between the inputs and a place, so that it has no more features than they."""
+        if not place:
+            return True
+        step = self.steps[place - 1]
+        return not step.layer.factor_count and any(self.without_weights(source) for source in step.sources)
 
     def add(self, layer: Limit, sources: Sequence[int], after: Signal) -> int:
         """Append a step whose result has these facts; its place."""

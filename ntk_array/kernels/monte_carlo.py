@@ -22,6 +22,9 @@ from .empirical import EmpiricalNNGP, EmpiricalNTK
 
 __all__ = ["Estimate", "MonteCarloNNGP", "MonteCarloNTK"]
 
+NOISE = 2**32 - 1
+"""The number of the stream of random numbers for noisy layers."""
+
 
 class Estimate(NamedTuple):
     """A mean over draws and its standard error, each (N1, N2)."""
@@ -68,7 +71,7 @@ class _MonteCarlo(Kernel):
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """Those of the kernel of one network."""
-        return self._kernel(self.net.parameters(Signal(tuple(x1.shape[1:])))).costs(x1, x2)
+        return self._kernel(self.net, self.net.parameters(Signal(tuple(x1.shape[1:])))).costs(x1, x2)
 
     def averaged(self, matrix: Callable[[Kernel], Array], x: Array) -> Array:
         """The mean over the draws of ``matrix(kernel)``, for networks that take inputs like x.
@@ -94,11 +97,16 @@ class _MonteCarlo(Kernel):
         assert isinstance(root, np.random.SeedSequence)
         for draw in progress_bar(range(self.draws), "draws", "net", progress):
             seeds = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, draw))
-            yield self._kernel(self.net.init(seeds, like=x))
+            net = self.net
+            if net.noisy:
+                # Beside the streams of parameters, which are numbered from 0.
+                noise = np.random.SeedSequence(root.entropy, spawn_key=(*seeds.spawn_key, NOISE))
+                net = net.sampled(np.random.default_rng(noise))
+            yield self._kernel(net, self.net.init(seeds, like=x))
 
     @abstractmethod
-    def _kernel(self, params: Params) -> Kernel:
-        """The kernel of the network with these parameters."""
+    def _kernel(self, net: Layer, params: Params) -> Kernel:
+        """The kernel of a network with these parameters."""
 
 
 class MonteCarloNTK(_MonteCarlo):
@@ -125,8 +133,8 @@ class MonteCarloNTK(_MonteCarlo):
     True
     """
 
-    def _kernel(self, params: Params) -> Kernel:
-        return EmpiricalNTK(self.net, params, outputs="trace")
+    def _kernel(self, net: Layer, params: Params) -> Kernel:
+        return EmpiricalNTK(net, params, outputs="trace")
 
 
 class MonteCarloNNGP(_MonteCarlo):
@@ -141,5 +149,5 @@ class MonteCarloNNGP(_MonteCarlo):
     seed : int or numpy.random.Generator
     """
 
-    def _kernel(self, params: Params) -> Kernel:
-        return EmpiricalNNGP(self.net, params)
+    def _kernel(self, net: Layer, params: Params) -> Kernel:
+        return EmpiricalNNGP(net, params)

@@ -39,14 +39,19 @@ from .activations import (
     Tanh,
 )
 from .attention import SelfAttention
+from .batch_norm import BatchNorm
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import cnn, mlp, myrtle, resnet, transformer
 from .convolution import Conv
+from .convolution_local import ConvLocal
+from .convolution_transposed import ConvTranspose
 from .dense import Dense
+from .dropout import Dropout
 from .files import load, save
 from .layer import Layer
 from .layer_norm import LayerNorm
 from .linearized import Linearized
+from .max_pool import MaxPool
 from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from .sequential import Sequential
 from .training import Training, train
@@ -60,10 +65,14 @@ __all__ = [
     "Abs",
     "Activation",
     "AvgPool",
+    "BatchNorm",
     "Concatenate",
     "Conv",
+    "ConvLocal",
+    "ConvTranspose",
     "Cos",
     "Dense",
+    "Dropout",
     "Elementwise",
     "Erf",
     "Exp",
@@ -82,6 +91,7 @@ __all__ = [
     "LeakyReLU",
     "Linearized",
     "LogSigmoid",
+    "MaxPool",
     "Mish",
     "Monomial",
     "Polynomial",

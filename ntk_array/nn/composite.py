@@ -8,6 +8,9 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
+from .._array.random import Seed, seed_sequence
 from ..infinite.signal import Signal
 from .contraction import Contraction
 from .layer import Factors, Layer
@@ -64,6 +67,18 @@ class Composite(Layer):
     def rescaled(self: Self, weight_std: float = 1.0, bias_std: float = 1.0) -> Self:
         """Every part rescaled."""
         return self.with_layers([layer.rescaled(weight_std, bias_std) for layer in self.layers])
+
+    def sampled(self: Self, rng: Seed) -> Self:
+        """Every part with random numbers of its own."""
+        if isinstance(rng, np.random.Generator):
+            return self.with_layers([layer.sampled(rng) for layer in self.layers])
+        seeds = seed_sequence(rng).spawn(len(self.layers))
+        return self.with_layers([layer.sampled(own) for layer, own in zip(self.layers, seeds, strict=True)])
+
+    @property
+    def noisy(self) -> bool:  # type: ignore[override]
+        """Where a part is."""
+        return any(layer.noisy for layer in self.layers)
 
     @property
     def factor_count(self) -> int:

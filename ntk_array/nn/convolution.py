@@ -101,7 +101,11 @@ class Conv(Linear):
     entrywise = False
 
     @property
-    def window(self) -> Window:  # type: ignore[override]
+    def window(self) -> Window | None:  # type: ignore[override]
+        return self.reach
+
+    @property
+    def reach(self) -> Window:
         """Which positions each output position sees."""
         return Window(self.kernel_size, self.stride, self.dilation, self.padding)  # type: ignore[arg-type]
 
@@ -113,13 +117,16 @@ class Conv(Linear):
                 f"(N, {''.join(f'{n}, ' for n in positions)}channels)"
             )
         try:
-            return self.window.outputs(positions)
+            return self._outputs(positions)
         except ValueError as error:
             raise ValueError(f"{self._name}: {error}") from None
 
+    def _outputs(self, positions: tuple[int, ...]) -> tuple[int, ...]:
+        return self.reach.outputs(positions)
+
     @property
     def _name(self) -> str:
-        return f"Conv({self.width}, {self.kernel_size})"
+        return f"{type(self).__name__}({self.width}, {self.kernel_size})"
 
     def signal(self, before):  # type: ignore[no-untyped-def]
         after = super().signal(before)
@@ -130,13 +137,16 @@ class Conv(Linear):
 
     def gathered(self, x: Array) -> Array:
         """The windows, (N, *P', k channels)."""
-        parts = list(self.window.gathered(x, range(1, x.ndim - 1)))
+        parts = list(self.reach.gathered(x, range(1, x.ndim - 1)))
         return parts[0] if len(parts) == 1 else home(x).xp.concat(parts, axis=-1)
 
     def scattered(self, seen: Array, positions: tuple[int, ...]) -> Array:
-        channels = seen.shape[-1] // self.window.count
-        parts = [seen[..., i * channels : (i + 1) * channels] for i in range(self.window.count)]
-        return self.window.scattered(parts, range(1, seen.ndim - 1), positions)
+        return self.reach.scattered(self._elements(seen), range(1, seen.ndim - 1), positions)
+
+    def _elements(self, seen: Array) -> list[Array]:
+        """The channels of each element of the kernel."""
+        channels = seen.shape[-1] // self.reach.count
+        return [seen[..., i * channels : (i + 1) * channels] for i in range(self.reach.count)]
 
     def terms(self, state: Covariance) -> list[Covariance]:
-        return state.gathered(self.window)
+        return state.gathered(self.reach)

@@ -87,6 +87,14 @@ class Layer(ABC):
         del weight_std, bias_std
         return self
 
+    def sampled(self, rng: Seed) -> Layer:
+        """The layer with random numbers for what it does at random in training, as :class:`Dropout` does.
+
+        With a seed it draws the same for every batch of one shape, with a Generator anew in each forward pass.
+        """
+        del rng
+        return self
+
     @property
     def factor_count(self) -> int:
         """How many entries backward adds to the factors; a layer without parameters adds none."""
@@ -138,6 +146,8 @@ class Layer(ABC):
     """"every" for a mean over all pairs of positions, "each" for one over each position with itself, and else None."""
     nonnegative: bool = False
     """Whether no value is negative, so that no covariance behind the layer is."""
+    noisy: bool = False
+    """Whether kernels are about random values of each input, so that an input differs from its copy."""
     quadrature_error: float = 0.0
     """The estimated relative error of its table."""
 
@@ -257,9 +267,10 @@ class Layer(ABC):
         self.signal(before)  # refuses shapes that a layer cannot take
         return tree_map(place.asarray, draw(self.parameters(before), seed_sequence(seed)))
 
-    def __call__(self, params: Params, x: Array) -> Array:
-        """The output of the network at inputs (N, ...)."""
-        return self.forward(params, self.checked(params, x))[0]
+    def __call__(self, params: Params, x: Array, rng: Seed | None = None) -> Array:
+        """The output of the network at inputs (N, ...); with ``rng``, a seed or a Generator, of :meth:`sampled`."""
+        net = self if rng is None else self.sampled(rng)
+        return net.forward(params, self.checked(params, x))[0]
 
     def bind(self, params: Params) -> Callable[[Array], Array]:
         """The network with these parameters as a function x -> f(x)."""

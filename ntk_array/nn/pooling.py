@@ -16,7 +16,7 @@ from .convolution import PADDINGS, each_axis
 from .layer import Factors, Layer
 from .parameters import Params
 
-__all__ = ["AvgPool", "Flatten", "GlobalAvgPool", "GlobalSumPool", "SumPool"]
+__all__ = ["AvgPool", "Flatten", "GlobalAvgPool", "GlobalSumPool", "SumPool", "Windows"]
 
 
 class _LinearMap(Layer):
@@ -83,8 +83,8 @@ class _LinearMap(Layer):
 
 
 @dataclass(frozen=True)
-class _Pool(_LinearMap):
-    """Sums over windows of positions, times a factor for each."""
+class Windows:
+    """What layers share that act on windows of positions, each channel by itself."""
 
     window_size: tuple[int, ...]
     stride: int | tuple[int, ...] | None = None
@@ -102,11 +102,8 @@ class _Pool(_LinearMap):
         """Which positions each output position sees."""
         return Window(self.window_size, self.stride, (1,) * len(self.window_size), self.padding)  # type: ignore[arg-type]
 
-    @abstractmethod
-    def weights(self, like: Array, positions: tuple[int, ...]) -> Array | float:
-        """The factor of each sum: one number, or (*output positions)."""
-
     def signal(self, before: Signal) -> Signal:
+        """Of fewer positions."""
         positions = before.shape[:-1]
         if len(positions) != len(self.window_size):
             raise ValueError(
@@ -117,6 +114,14 @@ class _Pool(_LinearMap):
         except ValueError as error:
             raise ValueError(f"{self!r}: {error}") from None
         return before.to(shape=(*outputs, before.width))
+
+
+class _Pool(Windows, _LinearMap):
+    """Sums over windows of positions, times a factor for each."""
+
+    @abstractmethod
+    def weights(self, like: Array, positions: tuple[int, ...]) -> Array | float:
+        """The factor of each sum: one number, or (*output positions)."""
 
     def needs_every_pair(self, after: bool) -> bool:
         """Positions are mixed, unless each window has one."""
