@@ -104,7 +104,8 @@ BACKENDS = {
     "cupy": _cupy,
 }
 NAMES = tuple(BACKENDS)
-DEFAULT = ("numpy", "numpy-readonly", "numpy-compiled", "strict", "strict-float32")
+# Of the NumPy ones, read-only arrays find who writes into inputs, and compiled loops run on writable arrays.
+DEFAULT = ("numpy-readonly", "numpy-compiled", "strict", "strict-float32")
 
 
 def backend_named(name: str) -> Backend:

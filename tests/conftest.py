@@ -74,7 +74,7 @@ ON_JAX = ("difference_quotient", "live_where_the_inputs_do", "on_every_backend")
 def _is_like_others(item: pytest.Item) -> bool:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     backend, case = parameters.get("backend", "numpy"), parameters.get("case")
-    if case is None or backend in ("numpy", "strict"):
+    if case is None or backend in ("numpy", "numpy-readonly", "strict"):
         return False
     if not getattr(case, "everywhere", True):
         return True
