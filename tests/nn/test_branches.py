@@ -177,4 +177,4 @@ def test_means_of_the_inputs_count_where_norms_factor_out(rng):
     relu = scale * (np.sin(t) + (np.pi - t) * cosine) / (2 * np.pi)
     crossed = np.outer(x.mean(axis=1), np.sqrt(np.diag(k) / (2 * np.pi)))
     net = nn.Sequential(nn.Residual(nn.Sequential(nn.Dense(4), nn.ReLU())), nn.Dense(1))
-    np.testing.assert_allclose(InfiniteNNGP(net)(x), k + relu + crossed + crossed.T, rtol=1e-12)
+    np.testing.assert_allclose(ntk.InfiniteNNGP(net)(x), k + relu + crossed + crossed.T, rtol=1e-12)
