@@ -1,11 +1,14 @@
 """Errors of kernels against mpmath, and of predictions against long double.
 
 Writes docs/accuracy.md and benchmarks/results/accuracy.json.
-Run from the checkout: python -m benchmarks.accuracy
+Run from the checkout: python -m benchmarks.accuracy [PART ...]
+With names of parts, only these are measured again.
 """
 
+import argparse
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from ntk_array.infinite.dual import std_range
 from ntk_array.infinite.tabulate import FLOOR, SAFETY
 from tests.dynamics import test_precision as precision
 from tests.infinite.dual_cases import ACTIVATIONS, CLOSED_FORM
+
+from . import solves
 
 ROOT = Path(__file__).parent.parent
 TEXT = """# Accuracy
@@ -48,8 +53,8 @@ Error of the ReLU NTK of depth 3 between two inputs at a small angle, relative t
 
 The kernel has a kink at angle 0, and a cosine that is known to rounding gives half of the digits of a small angle. So
 the sine of the angle travels through ReLU, leaky ReLU and abs layers and biases beside the covariances, and small
-angles of inputs come from their differences. Behind other activations it is taken from the slope of the dual where it
-is small, and else from the cosine. The diagonal is exact.
+angles of inputs come from their differences. Behind other activations it is taken from the slope of the dual and the
+difference of the norms where inputs nearly coincide, and else from the cosine. The diagonal is exact.
 
 ## Raw data
 
@@ -60,6 +65,21 @@ as they are rounded. "refused": squares overflow, and a ValueError says so.
 | activation | scale | offset | float64 | float32 |
 |---|---|---|---|---|
 {raw}
+
+## Solutions with a noise or a ridge
+
+Errors of predictions at {new} new inputs, over those of a plain solve in the same dtype: SciPy's Cholesky factor, or
+its LU factor where there is none. A cell is the larger of two ratios: that of the mean of `GaussianProcess` with this
+noise, and that of `GradientFlow` with this ridge at t = inf. All solve the same matrix in the dtype; the reference
+solves it in long double. In brackets: the noise is below what rounding does to the matrix, and a RuntimeWarning says
+so. "indefinite": rounding has made the matrix indefinite, so that there is nothing to compare with.
+
+| kernel | inputs | dtype | {solved} |
+|---|---|---|{solved_rule}|
+{solves}
+
+The largest ratio without a warning is {worst:.1f}. An eigendecomposition by itself is further off than a Cholesky
+factor; a few steps of iterative refinement mend that, as long as they make the residual smaller.
 
 ## Noise near rounding
 
@@ -243,9 +263,26 @@ def most_negative() -> list[dict[str, Any]]:
     return rows
 
 
+PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "duals": duals,
+    "angles": angles,
+    "raw": raw,
+    "solves": solves.solves,
+    "noise": noises,
+    "most negative": most_negative,
+}
+
+
 def main() -> None:
     """Write both files."""
-    result = {"duals": duals(), "angles": angles(), "raw": raw(), "noise": noises(), "most negative": most_negative()}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    path, parts = ROOT / "benchmarks/results/accuracy.json", parser.parse_args().parts or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no part is named {unknown.pop()!r}; there are {', '.join(PARTS)}")
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    result = {name: measure() if name in parts else kept[name] for name, measure in PARTS.items()}
+    path.write_text(json.dumps(result, indent=1) + "\n")
     lines = [
         f"| {r['activation']} | {r['by']} | {r['value']:.1e} | {r['slope']:.1e} | "
         + (f"{r['stated']:.1e} |" if r["by"] == "quadrature" else "|")
@@ -261,6 +298,11 @@ def main() -> None:
         raw="\n".join(map(_raw_line, result["raw"])),
         safety=SAFETY,
         floor=FLOOR,
+        new=solves.NEW,
+        solved=" | ".join(f"{noise:g}" for noise in solves.NOISES),
+        solved_rule="|".join("---" for _ in solves.NOISES),
+        solves=solves.table(result["solves"]),
+        worst=max(row[key] or 0.0 for row in result["solves"] if not row["warns"] for key in solves.METHODS),
         samples=precision.N,
         noise="\n".join(map(_noise_line, result["noise"])),
         columns=" | ".join(columns),
@@ -271,7 +313,6 @@ def main() -> None:
         ),
     )
     (ROOT / "docs/accuracy.md").write_text(text)
-    (ROOT / "benchmarks/results/accuracy.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _raw_line(row: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ._support.versions import installed_version
 from .nn.activations import NAMED
 from .study import StudySettings, load_dataset, run_study
 from .study.data import BUNDLED
+from .study.settings import NETWORKS, POOLINGS, WIDTHS, WIDTHS_OF_IMAGES
 
 __all__ = ["main"]
 
@@ -45,19 +46,39 @@ def _parser() -> argparse.ArgumentParser:
     )
     default = {field.name: field.default for field in fields(StudySettings)}
     study.add_argument("data", nargs="?", default="digits", help=f"{', '.join(BUNDLED)}, or a .csv, .npy or .npz file")
-    study.add_argument("--target", help="what to predict: column name (.csv), array name (.npz), column number (.npy)")
+    study.add_argument(
+        "--target", help="what to predict: column name (.csv), array name (.npz; by default y), column number (.npy)"
+    )
     study.add_argument("--task", choices=("auto", "classification", "regression"), default="auto")
     study.add_argument(
-        "--widths", type=_whole_numbers, default=default["widths"], help="hidden widths, comma-separated"
+        "--network",
+        choices=tuple(NETWORKS),
+        default=default["network"],
+        help="mlp for tables; cnn, resnet or myrtle for images (N, H, W, channels) or (N, H, W) and for the digits",
+    )
+    study.add_argument(
+        "--widths",
+        type=_whole_numbers,
+        default=argparse.SUPPRESS,
+        help="hidden widths or numbers of channels, comma-separated; by default "
+        f"{_listed(WIDTHS)}, and {_listed(WIDTHS_OF_IMAGES)} for networks of images",
     )
     study.add_argument("--activation", choices=sorted(NAMED), default=default["activation"])
+    study.add_argument(
+        "--pooling", choices=POOLINGS, default=default["pooling"], help="behind the last layer of cnn and resnet"
+    )
+    study.add_argument(
+        "--depth",
+        type=int,
+        default=argparse.SUPPRESS,
+        help="hidden layers, convolutions or residual blocks; by default 2, and 5 for myrtle, which has 5, 7 or 10",
+    )
     helps = {
-        "depth": "hidden layers",
         "weight_std": "sigma_w of the hidden layers",
         "bias_std": "sigma_b; 0 for no biases",
         "readout_weight_std": "sigma_w of the readout; small keeps f_0 small",
-        "train": "training rows; None: 200, or two thirds of small data",
-        "test": "held-out rows; None: 400, or all that are left",
+        "train": "training rows; None: 200 (100 images), or two thirds of small data",
+        "test": "held-out rows; None: 400 (200 images), or all that are left",
         "networks": "networks trained for each width",
         "steps": "gradient-descent steps",
         "step_fraction": "step as a share of the largest stable one",
@@ -79,6 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _listed(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
 def _whole_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.split(","))
@@ -92,8 +117,10 @@ def _study(options: argparse.Namespace) -> int:
     # Asked before the study: the pictures are drawn after all networks are trained.
     if util.find_spec("matplotlib") is None:
         raise ImportError("the report needs matplotlib: pip install 'ntk_array[study]'")
-    settings = StudySettings(**{field.name: getattr(options, field.name) for field in fields(StudySettings)})
-    dataset = load_dataset(options.data, options.target, options.task)
+    # An option whose default depends on the network is absent where it was not given.
+    given = {field.name: getattr(options, field.name) for field in fields(StudySettings) if field.name in options}
+    settings = StudySettings(**given)
+    dataset = load_dataset(options.data, options.target, options.task, images=settings.takes_images)
     study = run_study(settings, dataset, folder=Path(options.out) / "runs", progress=not options.quiet)
     report = write(study, options.out)
     print(table(study))

@@ -38,9 +38,9 @@ PUBLIC = {
         ABReLU Abs Activation AvgPool BatchNorm CELU Concatenate Conv ConvLocal ConvTranspose Cos Dense
         Dropout ELU Elementwise Erf Exp Flatten GELU Gabor Gaussian GlobalAvgPool GlobalSumPool HardTanh
         Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm LeakyReLU Linearized LogSigmoid MaxPool
-        Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial Residual Resize SELU Sequential SiLU
-        Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum SumPool Tanh Training load mlp save
-        train""",
+        Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial Residual Resize SELU SelfAttention
+        Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum SumPool Tanh Training
+        cnn load mlp myrtle resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient

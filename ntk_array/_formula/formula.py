@@ -130,10 +130,47 @@ class _Recorder:
 
     def apply(self, name: str, *arguments: Any) -> _Symbol:
         places = tuple(map(self.place, arguments))
+        same = self._simplified(name, places)
+        if same is not None:
+            return same
         axes = NUMBER
         for place in places:
             axes |= self.operations[place].axes
         return self.record(name, places, axes)
+
+    def _simplified(self, name: str, places: tuple[int, ...]) -> _Symbol | None:
+        """An earlier number that an operation would only repeat, from what is known of signs."""
+        first, last = places[0], places[-1]
+        if name == "abs" and self._nonnegative(first):
+            return _Symbol(self, first)
+        if name == "subtract" and first == last:
+            return self.constant(0.0, self.operations[first].axes)
+        if name == "add" and self._is_zero(last):
+            return _Symbol(self, first)
+        if name == "where":
+            condition = self.operations[first]
+            below = condition.name == "less" and self._is_zero(condition.arguments[1])
+            if below and self._nonnegative(condition.arguments[0]):
+                return _Symbol(self, last)
+        return None
+
+    def _is_zero(self, place: int) -> bool:
+        operation = self.operations[place]
+        return operation.name == "constant" and self.constants[operation.arguments[0]] == 0.0
+
+    def _nonnegative(self, place: int) -> bool:
+        """Whether a number is known not to be negative."""
+        name, arguments, _ = self.operations[place]
+        if name in ("sqrt", "abs", "exp"):
+            return True
+        if name == "constant":
+            return self.constants[arguments[0]] >= 0.0
+        if name == "maximum":
+            return any(map(self._nonnegative, arguments))
+        if name in ("add", "multiply", "divide", "minimum"):
+            square = name == "multiply" and arguments[0] == arguments[1]
+            return square or all(map(self._nonnegative, arguments))
+        return name == "where" and all(map(self._nonnegative, arguments[1:]))
 
 
 def _refuse(self: object, *arguments: object) -> NoReturn:

@@ -158,17 +158,9 @@ class GaussianProcess:
         return Gaussian(self._cost.shaped(mean), mirror(prior - half.T @ half))
 
     def _coefficients(self) -> Array:
-        """S^{-1} y, (1, N, C), with one step of iterative refinement (Higham 2002, section 12.1).
-
-        An eigendecomposition alone may be off by more than ten times as much as a Cholesky factor. A solution for the
-        residual mends that, for one product with K. It does not where rounding decides the solution: then S^{-1} of the
-        residual is no better known.
-        """
+        """S^{-1} y, (1, N, C)."""
         alpha = self.factor.prepared_solve(self._prepared_y)
-        if self.factor.condition * home(self.y).eps > 0.1:
-            return alpha
-        residual = self.problem.residual(self.y) - (self._gram @ alpha + self.noise * alpha)
-        return alpha + self.factor.solve(residual)
+        return self.factor.refined(alpha, self._gram, self.problem.residual(self.y))
 
     def sample(self, x_new: Array | None, draws: int, seed: Seed) -> Array:
         """Independent draws of f from the posterior, (draws, M, C) or (draws, M).

@@ -59,7 +59,7 @@ class SpectralFlow:
 
     def functions(self, x_new: Array | None, states: Sequence[FlowState]) -> list[Array]:
         """f_t at new inputs (the training points if None), one array for each state."""
-        return self.solution.functions(x_new, (self.filter(state.time) for state in states))
+        return self.solution.functions(x_new, (self._filter_or_limit(state.time) for state in states))
 
     def filter(self, time: float) -> Array:
         """phi_t of the eigenvalues of S, (B, n, 1); its largest value is 2 c t / N, at s = 0."""
@@ -67,7 +67,10 @@ class SpectralFlow:
         return self.solution.factor.filter(lambda s: self._phi(s, speed), speed)
 
     def _state(self, time: float) -> FlowState:
-        return FlowState(time, self.solution.coefficients(self.filter(time)))
+        return FlowState(time, self.solution.coefficients(self._filter_or_limit(time)))
+
+    def _filter_or_limit(self, time: float) -> Array | None:
+        return None if time == math.inf else self.filter(time)
 
     def _phi(self, s: Array, speed: float) -> Array:
         """(1 - exp(-speed s)) / s, with its limit where speed * s would overflow."""

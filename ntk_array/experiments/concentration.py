@@ -49,7 +49,8 @@ def kernel_concentration(
     ----------
     network : callable
         From a width to a network, such as ``lambda width: ntk.nn.mlp((width, width), 1)``; with ``depths`` from a width
-        and a depth, such as ``lambda width, depth: ntk.nn.mlp((width,) * depth, 1)``.
+        and a depth, such as ``lambda width, depth: ntk.nn.mlp((width,) * depth, 1)``. Networks for images, such as
+        ``ntk.nn.cnn``, are taken alike.
     x : array (N, ...)
         Inputs; their library, device and dtype are used throughout.
     widths : sequence of int

@@ -116,11 +116,11 @@ def trained_ensemble(
     ----------
     net : Layer
         The network; the wider, the nearer to the prediction.
-    x : array (N, d)
+    x : array (N, ...)
         Training inputs; their library, device and dtype are used throughout.
     y : array (N, C) or (N,)
         Targets.
-    x_test : array (M, d)
+    x_test : array (M, ...)
         Held-out inputs.
     networks : int
         R, at least 2.

@@ -66,7 +66,8 @@ def kernel_stability(
     Parameters
     ----------
     network : callable
-        From a width to a network, such as ``lambda width: ntk.nn.mlp((width, width), 10)``.
+        From a width to a network, such as ``lambda width: ntk.nn.mlp((width, width), 10)``, or for images
+        ``lambda width: ntk.nn.cnn((width, width), 10)``, ``lambda width: ntk.nn.myrtle(5, 10, width=width)``.
     x : array (N, ...)
         Training inputs; their library, device and dtype are used throughout.
     y : array (N, C) or (N,)

@@ -1,6 +1,9 @@
 """Cost functionals C(f) on functions on the sample, and their functional derivatives."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from copy import copy
 from typing import Literal
 
 from .._array.namespace import Array, home
@@ -26,9 +29,13 @@ class Cost(ABC):
         Whether the targets were given as (N,), so that predictions are (M,).
     factor : float
         This cost is so many times its default form: 1, except for conventions of :class:`SquaredError`.
+    of_examples : bool
+        Whether C(f) = sum_i w_i l(f(x_i), y_i) for a loss l of one example, with d|_f(x_i) = dl/df. A subclass of which
+        this is true says so; mini-batches ask for it.
     """
 
     factor: float = 1.0
+    of_examples: bool = False
 
     def __init__(self, p_in: EmpiricalMeasure, y: Array) -> None:
         if not isinstance(p_in, EmpiricalMeasure):
@@ -50,6 +57,24 @@ class Cost(ABC):
     def derivative(self, f: Function) -> Functional:
         """The functional derivative dC|_f = <d|_f, .>_{p^in} (Jacot et al. 2018, section 3)."""
         return Functional(self.p_in, self.shaped(self.representer(self.values(f))))
+
+    def batch(self, rows: Array) -> Cost:
+        """The same loss l on some of the examples, row numbers (B,), with weights divided by their sum.
+
+        Raises
+        ------
+        TypeError
+            If the cost is not a sum over examples, or does not say that it is.
+        """
+        if not self.of_examples:
+            raise TypeError(
+                f"{type(self).__name__} does not say that it is a sum over examples, which a mini-batch of them needs; "
+                "set its attribute of_examples = True if it is one"
+            )
+        part = copy(self)
+        part.p_in = self.p_in.batch(rows)
+        part.y = home(self.y).xp.take(self.y, rows, axis=0)
+        return part
 
     def values(self, f: Function) -> Array:
         """The values of f on the sample, (N, C), checked against the targets."""
@@ -106,6 +131,8 @@ class SquaredError(Cost):
     >>> float(ntk.function_space.SquaredError(p_in, np.asarray([1.0, 3.0]), convention="half_mean")(f))
     2.5
     """
+
+    of_examples = True
 
     def __init__(self, p_in: EmpiricalMeasure, y: Array, convention: Convention = "mean") -> None:
         super().__init__(p_in, y)

@@ -52,6 +52,8 @@ class ExpectedLoss(Cost):
     (2.0, [-1.0, -1.0])
     """
 
+    of_examples = True
+
     def __init__(self, p_in: EmpiricalMeasure, y: Array, loss: Pointwise, loss_derivative: Pointwise) -> None:
         super().__init__(p_in, y)
         for name, function in (("loss", loss), ("loss_derivative", loss_derivative)):

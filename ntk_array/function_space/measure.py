@@ -1,6 +1,9 @@
 """The input distribution p^in, its inner product and its dual functionals."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 from .._array.namespace import Array, home, to_host
@@ -68,7 +71,15 @@ class EmpiricalMeasure:
         values = self.values("f", f)
         return home(values).xp.sqrt(self.inner(values, values))
 
-    def functional(self, d: Function) -> "Functional":
+    def batch(self, rows: Array) -> EmpiricalMeasure:
+        """Some of the points, row numbers (B,), with weights divided by their sum."""
+        part, xp = copy(self), home(self.x).xp
+        part.x = xp.take(self.x, rows, axis=0)
+        weights = xp.take(self.column_weights, rows, axis=0)
+        part.column_weights = weights / xp.sum(weights)
+        return part
+
+    def functional(self, d: Function) -> Functional:
         """The dual functional mu = <d, .>_{p^in}."""
         return Functional(self, self.values("d", d))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from .positions import PAIRS, PLAIN, Frame
 __all__ = ["COLUMNS", "ENTRIES", "ROWS", "Covariance", "Direction", "Rows"]
 
 
-STALE = {"sine": None, "gap": None, "turn": None}
+STALE = dict.fromkeys(("sine", "gap", "turn", "within1", "within2"))
 """What depends on covariances, and is not known where they have changed."""
 ENTRIES, ROWS, COLUMNS = ("k12", "ntk", "sine", "gap", "turn"), ("k11", "mean1"), ("k22", "mean2")
 """The arrays of a state, by whether they depend on both inputs, the first or the second."""
@@ -32,10 +33,14 @@ class Direction(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What one batch has at one place: variances (N, *P), and means over features where sums ask for them."""
+    """What one batch has at one place: variances (N, *P), and more where a later layer asks for it.
+
+    That is means over features (N, *P), for sums, and covariances within each input (N, *P, *P), for attention.
+    """
 
     variance: Array
     mean: Array | None = None
+    within: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,9 @@ class Covariance:
         In the change of a state, the change of the angle, where it is known better than from those of covariances.
     mean1, mean2 : array of the shapes of k11 and k22, optional
         The means over features. Only sums of values that are not centred ask for them.
+    within1, within2 : array (N1, *P, *P), (N2, *P, *P), optional
+        The covariances between all positions of each input of one batch, where the layer that acts on the state asks
+        for them; see :meth:`within`.
     frame : Frame
         How positions are laid out where the inputs have some, as images do. Shapes above are those without; with
         positions k11 and k22 have length 1 along the axes that they do not depend on.
@@ -78,6 +86,8 @@ class Covariance:
     mean1: Array | None = None
     mean2: Array | None = None
     frame: Frame = PLAIN
+    within1: Array | None = None
+    within2: Array | None = None
 
     def to(self, **changes: Any) -> Covariance:
         """A copy with some attributes changed. What is not given anew is dropped of what depends on covariances."""
@@ -196,14 +206,13 @@ class Covariance:
         names = (*ENTRIES, "k11", "k22")
         parts = [move(getattr(self, name), self._sides(name)) for name in names]
         terms = [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
-        return [term._beside_zeros() for term in terms]
+        return terms if self.gap is None else [term.with_gap_to_zeros() for term in terms]
 
-    def _beside_zeros(self) -> Covariance:
-        """With the gap between a value and a zero, which is the variance of the value."""
-        if self.gap is None:
-            return self
-        where = home(self.gap).xp.where
-        return replace(self, gap=where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22))
+    def with_gap_to_zeros(self) -> Covariance:
+        """With the variance of one value as its gap to another that is zero, as values outside of the inputs are."""
+        where = home(self.k12).xp.where
+        gap = where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22)
+        return replace(self, gap=gap)
 
     def _sides(self, name: str) -> tuple[tuple[int, ...], ...]:
         """The axes of positions of one of the arrays, for each input that it depends on."""
@@ -403,21 +412,40 @@ class Covariance:
         frame = self.frame
         mean1 = None if one.mean is None else frame.row(one.mean)
         mean2 = None if two.mean is None else frame.column(two.mean)
-        k11, k22 = frame.row(one.variance), frame.column(two.variance)
-        return Covariance(self.k12, k11, k22, self.ntk, self.sine, self.gap, self.turn, mean1, mean2, frame)
+        k11, k22, within = frame.row(one.variance), frame.column(two.variance), (one.within, two.within)
+        return Covariance(self.k12, k11, k22, self.ntk, self.sine, self.gap, self.turn, mean1, mean2, frame, *within)
 
-    def rows(self) -> Rows:
-        """The variances and means of pairs, (N, *P)."""
+    def rows(self, within: bool = False) -> Rows:
+        """The variances and means of pairs, (N, *P), and if they are asked for the covariances within each input."""
         variance = self.frame.values(self.k12)
-        return Rows(variance, None if self.mean1 is None else home(variance).xp.reshape(self.mean1, variance.shape))
+        mean = None if self.mean1 is None else home(variance).xp.reshape(self.mean1, variance.shape)
+        return Rows(variance, mean, self.k12 if within else None)
+
+    def within(self) -> tuple[Array, Array]:
+        """The covariances between all positions of each input, as matrices (N1, P, P) and (N2, P, P)."""
+        n = self.frame.count
+        size = math.prod(self.k12.shape[1 : n + 1])
+
+        def matrices(k: Array) -> Array:
+            return home(k).xp.reshape(k, (k.shape[0], size, size))
+
+        if self.frame.blocks:
+            return matrices(self.within1), matrices(self.within2)
+        one = matrices(self.k12)
+        return one, one
+
+    def bare(self) -> Covariance:
+        """Covariances and the NTK only, for linear maps of them whose variances are left to :meth:`facing`."""
+        return Covariance(self.k12, self.k12, self.k12, self.ntk, frame=self.frame)
 
     def unchanging(self) -> Covariance:
         """The derivative of a state that depends on nothing: zeros."""
         zeros = home(self.k12).xp.zeros_like
-        ntk, mean1, mean2 = (None if a is None else zeros(a) for a in (self.ntk, self.mean1, self.mean2))
+        names = ("ntk", "mean1", "mean2", "within1", "within2")
+        others = {name: None if getattr(self, name) is None else zeros(getattr(self, name)) for name in names}
         k12 = zeros(self.k12)
         k11, k22 = (k12, k12) if self.paired else (zeros(self.k11), zeros(self.k22))
-        return Covariance(k12, k11, k22, ntk, mean1=mean1, mean2=mean2, turn=k12, frame=self.frame)
+        return Covariance(k12, k11, k22, turn=k12, frame=self.frame, **others)
 
     def term(self) -> Term:
         """What :func:`.angle.sine_of_sum` needs of a term."""

@@ -14,7 +14,7 @@ positive terms only (see :func:`.angle.sine_of_sum`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -47,6 +47,10 @@ class Batch(NamedTuple):
 
     pixels: np.ndarray
     rows: list[np.ndarray]
+
+    def taken(self, chosen: np.ndarray) -> Batch:
+        """Some of the images."""
+        return Batch(self.pixels[chosen], [rows[chosen] for rows in self.rows])
 
 
 @dataclass(frozen=True)
@@ -150,52 +154,72 @@ class Planes:
         Where they are symmetric, what is far below the diagonal is left out.
         """
         other = one if two is None else two
-        n1, n2 = len(one.pixels), len(other.pixels)
-        dtype = other.pixels.dtype
-        lanes = next(m for m in (4, 8, 16) if m >= min(n2, LANES[dtype.char]))
+        n1, n2, dtype = len(one.pixels), len(other.pixels), other.pixels.dtype
+        lanes = next(m for m in (2, 4, 8) if m >= min(n2, LANES[dtype.char]))
         height, width = self.positions
-        course, formulas = self._course(dtype, lanes, paired)
-        loop = compiled_course(course, dtype)
+        course, formulas, loop = self._course(dtype, lanes)
         offsets = np.divmod(np.arange(height * width if self.every else 1), width)
-        room = [np.empty((count, height, width, lanes), dtype) for count in self._room()]
+        arrays, summed, windows = self._room()
+        room = [np.empty((count * height, width * lanes), dtype) for count in (arrays, summed)]
+        room += [np.empty((count, width * lanes), dtype) for count in (summed, windows)]
         result = np.zeros((len(course.outputs), 1 if paired else n1, n2))
-        first = None if paired else [self._stage_rows(k, formulas[k], one, ROW) for k in range(len(self.stages))]
-        s1 = np.sqrt(one.rows[0].reshape(n1, -1))
+        rows = self._sides(one, formulas, ROW)
         for start in range(0, n2, lanes):
-            chosen = np.minimum(np.arange(start, start + lanes), n2 - 1)
-            part = Batch(other.pixels[chosen], [rows[chosen] for rows in other.rows])
-            columns = [self._stage_rows(k, formulas[k], part, COLUMN) for k in range(len(self.stages))]
-            rows = columns if first is None else first
-            if paired:
-                rows = [_lanes_last(self._stage_rows(k, formulas[k], part, ROW)) for k in range(len(self.stages))]
-            pixels = np.ascontiguousarray(np.moveaxis(part.pixels.reshape(lanes, height * width, -1), 0, -1))
-            s2 = np.ascontiguousarray(np.sqrt(part.rows[0].reshape(lanes, -1)).T)
-            count = 1 if paired else min(n1, start + lanes) if symmetric else n1
-            sums = np.zeros((len(course.outputs), count, lanes))
-            arguments: list[Any] = []
-            for k, plan in enumerate(self.stages):
-                constants = np.asarray(formulas[k].constants or (0.0,), dtype)
-                kept2, windows2 = _lanes_last(columns[k])
-                kept1, windows1 = rows[k]
-                arguments += [constants, kept1, kept2]
-                for place, one_side, two_side in zip(plan.convolutions, windows1, windows2, strict=True):
-                    arguments += [*self._reach(place), *one_side, *two_side]
-            own = (pixels, s2) if paired else (one.pixels.reshape(n1, height * width, -1), s1)
-            loop(count, height, width, *offsets, *room, sums, *own, pixels, s2, *arguments)
-            stop = min(start + lanes, n2)
-            result[:, :count, start:stop] = sums[:, :, : stop - start]
+            chosen, stop = np.minimum(np.arange(start, start + lanes), n2 - 1), min(start + lanes, n2)
+            part = other.taken(chosen)
+            columns = [_beside(a) for a in self._sides(part, formulas, COLUMN)]
+            for i in range(1 if paired else min(n1, stop) if symmetric else n1):
+                if paired:
+                    own = [_beside(a) for a in self._sides(part, formulas, ROW)]
+                else:
+                    own = [_repeated(a[i], lanes) for a in rows]
+                sums = np.zeros((len(course.outputs), width * lanes))
+                merged = self._merged(formulas, own, columns)
+                loop(height, width, *offsets, *room, sums, *own[:2], *columns[:2], *merged)
+                result[:, i, start:stop] = sums.reshape(-1, width, lanes).sum(axis=1)[:, : stop - start]
         result /= len(offsets[0]) * height * width
         named = dict(zip(("k12", "ntk"), result, strict=False))
         return {name: values[0] for name, values in named.items()} if paired else named
 
+    def _merged(self, formulas: list[Formula], own: list[np.ndarray], columns: list[np.ndarray]) -> list[Any]:
+        """The arguments of all stages, from what both sides have, in the order of :meth:`_sides`."""
+        arguments: list[Any] = []
+        first, second = iter(own[2:]), iter(columns[2:])
+        for plan, formula in zip(self.stages, formulas, strict=True):
+            arguments.append(np.asarray(formula.constants or (0.0,), own[0].dtype))
+            arguments += [next(first), next(second)]
+            for place in plan.convolutions:
+                arguments += [*self._reach(place), next(first), next(first), next(second), next(second)]
+        return arguments
+
+    def _sides(self, batch: Batch, formulas: list[Formula], axes: int) -> list[np.ndarray]:
+        """What planes need of each input of a batch, (N, ..., height, width): pixels, standard deviations, and for each
+        stage the numbers for its formula, and for its windows the roots of variances with margins and one over the
+        root of their sum."""
+        n, (height, width) = len(batch.pixels), self.positions
+        places = [rows.reshape(n, height, width) for rows in batch.rows]
+        found = [np.moveaxis(batch.pixels.reshape(n, height, width, -1), -1, 1), np.sqrt(places[0])]
+        for plan, formula in zip(self.stages, formulas, strict=True):
+            arrays, windows = [], []
+            for place in plan.convolutions:
+                source, window = places[self.steps[place - 1].sources[0]], self._window(place)
+                total = np.sum(np.stack(list(window.gathered(source, (1, 2)))), axis=0)
+                arrays.append(total)
+                windows += [window.padded(np.sqrt(source), (1, 2)), np.asarray(over_root(total))]
+            arrays += [places[place] for place in self._row_places(plan)]
+            kept = values_of(formula, axes, arrays) or [places[0]]
+            found += [np.stack([np.broadcast_to(a, places[0].shape) for a in kept], axis=1), *windows]
+        return found
+
     def check(self, dtype: np.dtype) -> None:
         """NotElementwise where the network has no code for planes."""
-        self._course(dtype, LANES[dtype.char], False)
+        self._course(dtype, LANES[dtype.char])
 
-    def _room(self) -> tuple[int, int]:
-        """How many plane arrays there are, and how many sums of windows a stage has at most."""
+    def _room(self) -> tuple[int, int, int]:
+        """How many plane arrays there are, and how many sums of windows and windows a stage has at most."""
         arrays = 1 + max(max(slots.values()) for slots in self.slots)
-        return arrays, max(sum(len(self._summed(p)) for p in stage.convolutions) for stage in self.stages) or 1
+        summed = [[len(self._summed(p)) for p in stage.convolutions] for stage in self.stages]
+        return arrays, max(1, *map(sum, summed)), max(1, *map(len, summed))
 
     def _summed(self, place: int) -> tuple[str, ...]:
         return self.names(self.steps[place - 1].sources[0])
@@ -216,34 +240,13 @@ class Planes:
         y, x = (np.arange(size) * dilation - before for size, dilation, (before, _) in sides)
         return y, x, window.padding == "circular"
 
-    def _stage_rows(self, k: int, formula: Formula, batch: Batch, axes: int) -> tuple[np.ndarray, list[Any]]:
-        """What a stage needs of the inputs of a batch: numbers for its formula (kept, N, positions), and for each
-        window the roots of variances with margins and one over the root of their sum."""
-        plan, n, (height, width) = self.stages[k], len(batch.pixels), self.positions
-        arrays, windows = [], []
-        for place in plan.convolutions:
-            source = batch.rows[self.steps[place - 1].sources[0]].reshape(n, height, width)
-            window = self._window(place)
-            total = np.sum(np.stack(list(window.gathered(source, (1, 2)))), axis=0).reshape(n, -1)
-            arrays.append(total)
-            windows.append((window.padded(np.sqrt(source), (1, 2)), np.asarray(over_root(total))))
-        arrays += [batch.rows[place].reshape(n, -1) for place in self._row_places(plan)]
-        kept = values_of(formula, axes, arrays)
-        shape = (n, height * width)
-        values = (
-            np.stack([np.broadcast_to(one, shape) for one in kept])
-            if kept
-            else np.zeros((1, *shape), batch.pixels.dtype)
-        )
-        return np.ascontiguousarray(values), windows
-
     @staticmethod
     def _row_places(plan: StagePlan) -> tuple[int, ...]:
         return (*plan.points, *plan.places)
 
-    def _course(self, dtype: np.dtype, lanes: int, paired: bool) -> tuple[Course, list[Formula]]:
-        """The code of all stages. NotElementwise where there is none."""
-        key = (dtype.char, lanes, paired)
+    def _course(self, dtype: np.dtype, lanes: int) -> tuple[Course, list[Formula], Callable[..., None]]:
+        """The code of all stages, their formulas, and the loop. NotElementwise where there is none."""
+        key = (dtype.char, lanes)
         if key not in self.kept:
             stages, formulas = [], []
             for k, plan in enumerate(self.stages):
@@ -253,12 +256,14 @@ class Planes:
                 windows = tuple(tuple(slots[s, name] for name in self.names(s)) for s in sources)
                 points = tuple(slots[s, name] for s in plan.points for name in self.names(s))
                 written = tuple(slots[key] for key in results)
-                stages.append(without_constants(Stage(formula, windows, points, written, paired)))
+                widths = tuple(self._window(p).size[1] for p in plan.convolutions)
+                stages.append(without_constants(Stage(formula, windows, widths, points, written)))
                 formulas.append(formula)
             outputs = tuple(self.slots[-1][self.last, f"last {name}"] for name in ("k12", "ntk")[: 1 + self.ntk])
-            self.kept[key] = Course(tuple(stages), outputs, lanes), formulas
-        course, formulas = self.kept[key]
-        return course, formulas
+            course = Course(tuple(stages), outputs, lanes)
+            self.kept[key] = course, formulas, compiled_course(course, dtype)
+        found: tuple[Course, list[Formula], Callable[..., None]] = self.kept[key]
+        return found
 
     def _formula(self, plan: StagePlan, dtype: np.dtype) -> tuple[Formula, list[tuple[int, str]]]:
         """A stage as a formula, and what its results are."""
@@ -305,7 +310,7 @@ class Planes:
         size, over = xp.sqrt(k11) * xp.sqrt(k22), over_root(k11) * over_root(k22)
         h = below * over + apart
         if above is None:
-            g, k12 = 2.0 - h, size * (1.0 - h)
+            g, k12 = 2.0 - h, size * xp.clip(1.0 - h, min=0.0)
         else:
             g, k12 = above * over + apart, 0.5 * (above - below)
         sine = xp.sqrt(xp.clip(h * g, min=0.0))
@@ -334,11 +339,15 @@ class Planes:
         return named | ({"ntk": state.ntk} if self.ntk else {})
 
 
-def _lanes_last(rows: tuple[np.ndarray, list[Any]]) -> tuple[np.ndarray, list[Any]]:
-    """Numbers (kept, N, positions) and windows as (kept, positions, N), and windows with N last."""
-    values, windows = rows
-    last = np.ascontiguousarray(np.moveaxis(values, 1, -1))
-    return last, [tuple(np.ascontiguousarray(np.moveaxis(a, 0, -1)) for a in window) for window in windows]
+def _beside(a: np.ndarray) -> np.ndarray:
+    """Of several inputs (N, ..., width) as (..., width N): the inputs are lanes."""
+    last = np.moveaxis(a, 0, -1)
+    return np.ascontiguousarray(last).reshape(*last.shape[:-2], -1)
+
+
+def _repeated(a: np.ndarray, lanes: int) -> np.ndarray:
+    """Of one input (..., width) as (..., width lanes): the same in all lanes."""
+    return np.repeat(a, lanes, axis=-1)
 
 
 def batch_of(inputs: Inputs, rows: Sequence[Rows]) -> Batch:

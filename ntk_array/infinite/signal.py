@@ -19,6 +19,8 @@ class Signal:
         activations need.
     centred : bool
         Whether the mean over the features is zero at infinite width.
+    wide : bool
+        Whether the number of features goes to infinity in the limit, as behind every layer with weights.
     degree : float or None
         The degree of homogeneity: f(a x) = a^degree f(x) for every a > 0, so that norms factor out of the kernels. None
         where there is no such number.
@@ -31,6 +33,7 @@ class Signal:
     centred: bool = False
     degree: float | None = 1.0
     obstacle: str | None = None
+    wide: bool = False
 
     @property
     def width(self) -> int:

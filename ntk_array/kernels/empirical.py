@@ -118,7 +118,8 @@ class EmpiricalNTK(_Empirical):
         steps = Steps(Signal(tuple(x.shape[1:])))
         self.net.unroll(steps, 0)
         outputs = 1 if self.outputs == "sum_of_logits" else steps.signals[-1].width
-        numbers_each = (2 + outputs) * sum(math.prod(signal.shape) for signal in steps.signals)
+        inside = sum(step.layer.inner_size(step.signals[0]) for step in steps.steps)
+        numbers_each = (2 + outputs) * (sum(math.prod(signal.shape) for signal in steps.signals) + inside)
         n, size = x.shape[0], max(CHUNK // numbers_each, 1)
         parts = [self._factors(x[i : min(i + size, n), ...]) for i in range(0, n, size)]
         factors: Factors = _joined(parts, size)

@@ -131,6 +131,9 @@ class _Infinite(Kernel):
         here, program = home(x1), self.program(x1.shape[1:])
         # A prepared batch keeps a variance for each position at every place, and a mean where sums ask for one.
         kept = sum(math.prod(signal.shape[:-1]) for signal in program.signals) * (2 if program.means else 1)
+        # Attention keeps the covariances between all positions of each input.
+        pairs = zip(program.signals, program.within, strict=True)
+        kept += sum(math.prod(signal.shape[:-1]) ** 2 for signal, within in pairs if within)
         # Two dozen arrays of the size of a block, and the terms of a sum over a window where there are positions.
         arrays = 24 if x1.ndim == 2 else 64
         entry = arrays * itemsize(here) * program.largest_block
@@ -151,6 +154,9 @@ class _Infinite(Kernel):
         return other
 
     def block_diagonal(self, x: Array) -> Array:
+        planes = None if x.ndim == 2 else in_planes(self, self.program(x.shape[1:]), x, None)
+        if planes is not None:
+            return planes.block_diagonal(x)
         one = Inputs.of(x)
         return self.fitted(one).walk(one, self.is_ntk).diagonal
 

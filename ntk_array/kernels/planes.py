@@ -87,11 +87,19 @@ def in_planes(kernel: Any, program: Program, x1: Array, x2: Array | None) -> Pla
     pairs = x1.shape[0] * (x1 if x2 is None else x2).shape[0]
     if pairs * program.largest_block < numba_loops.ENOUGH:
         return None
-    planes = planes_of(program.steps, program.signals, kernel.is_ntk)
-    if planes is None:
-        return None
-    try:
-        planes.check(x1.dtype)
-    except NotElementwise:
-        return None
-    return PlanesKernel(kernel, program, planes)
+    # Kept with the program: tracing and loading compiled loops takes longer than a small block.
+    key = ("planes", kernel.is_ntk, x1.dtype.char)
+    if key not in program.stretches:
+        program.stretches[key] = _planes(program, kernel.is_ntk, x1.dtype)
+    planes = program.stretches[key]
+    return None if planes is None else PlanesKernel(kernel, program, planes)
+
+
+def _planes(program: Program, ntk: bool, dtype: np.dtype) -> Planes | None:
+    planes = planes_of(program.steps, program.signals, ntk)
+    if planes is not None:
+        try:
+            planes.check(dtype)
+        except NotElementwise:
+            return None
+    return planes

@@ -38,9 +38,10 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .attention import SelfAttention
 from .batch_norm import BatchNorm
 from .branches import Concatenate, Product, Residual, Sum
-from .builders import mlp
+from .builders import cnn, mlp, myrtle, resnet, transformer
 from .convolution import Conv
 from .convolution_local import ConvLocal
 from .convolution_transposed import ConvTranspose
@@ -104,6 +105,7 @@ __all__ = [
     "RectifiedMonomial",
     "Residual",
     "Resize",
+    "SelfAttention",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -117,8 +119,12 @@ __all__ = [
     "SumPool",
     "Tanh",
     "Training",
+    "cnn",
     "load",
     "mlp",
+    "myrtle",
+    "resnet",
     "save",
     "train",
+    "transformer",
 ]

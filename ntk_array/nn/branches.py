@@ -143,6 +143,7 @@ class Sum(Branches):
             centred=all(signal.centred for signal in signals),
             degree=degrees.pop() if len(degrees) == 1 else None,
             obstacle=self._dependence(),
+            wide=all(signal.wide for signal in signals),
         )
 
     def asks_for_means(self, signals: Sequence[Signal]) -> bool:
@@ -232,6 +233,7 @@ class Product(Branches):
             centred=any(signal.centred for signal in signals),
             degree=None if None in degrees else sum(degrees),  # type: ignore[arg-type]
             obstacle=self._dependence(),
+            wide=all(signal.wide for signal in signals),
         )
 
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
@@ -332,6 +334,7 @@ class Concatenate(Branches):
             gaussian=len(signals) == 1 and signals[0].gaussian,
             centred=all(signal.centred for signal in signals),
             degree=degrees.pop() if len(degrees) == 1 else None,
+            wide=all(signal.wide for signal in signals),
         )
 
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:

@@ -105,6 +105,11 @@ class Layer(ABC):
         del before, outputs
         return 0
 
+    def inner_size(self, before: Signal) -> int:
+        """How many numbers a forward pass makes of one input inside the layer, beside its outputs."""
+        del before
+        return 0
+
     def kernel_factors(self, factors: Factors) -> Factors:
         """Factors in the form that makes blocks of a kernel cheapest; what ``gram`` takes."""
         return factors
@@ -131,6 +136,8 @@ class Layer(ABC):
     """Whether the kernel has a kink where two inputs have an angle of 0, so that small angles must be exact."""
     reads_gap: bool = False
     """Whether the limit needs the variance of a difference beyond what covariances say of it; see Covariance."""
+    reads_within: bool = False
+    """Whether the limit needs the covariances between all positions of each input by itself, as attention does."""
     entrywise: bool = True
     """Whether the limit acts on each pair of positions by itself."""
     window: Window | None = None

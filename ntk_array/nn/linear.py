@@ -108,7 +108,7 @@ class Linear(Layer):
         positions = self.outputs(before.shape[:-1])
         # A bias does not grow with the inputs. The sum has a degree only where that is 0 for the inputs as well.
         degree = before.degree if before.degree == 0 or not self.bias_std else None
-        return before.to(shape=(*positions, self.width), gaussian=True, centred=True, degree=degree)
+        return before.to(shape=(*positions, self.width), gaussian=True, centred=True, degree=degree, wide=True)
 
     def parameters(self, before: Signal) -> Tree:
         """W and b; see the class for their distribution."""

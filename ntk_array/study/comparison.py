@@ -42,7 +42,7 @@ class Sample:
         self.outputs = split.y_train.shape[1]
         self.cost = SquaredError(EmpiricalMeasure(self.x), self.y)
         # The infinite-width kernel is the same for all widths: any of the networks will do.
-        kernel = InfiniteNTK(settings.network(settings.widths[0], self.outputs))
+        kernel = InfiniteNTK(settings.build(settings.widths[0], self.outputs))
         everything = xp.concat([self.x, self.x_test], axis=0)
         n, total = self.x.shape[0], everything.shape[0]
         self.infinite = Precomputed(kernel(everything))
@@ -191,7 +191,7 @@ def compare(
 ) -> dict[str, np.ndarray]:
     """Train one network; its comparison, its cost (T,), and the movement of its kernel (T,) and layers (T, layers)."""
     params = net.init(seeds, like=sample.x)
-    start = Start(net, params, sample.cost, sample.x_test, sample.x[:PROBE, :], plan.step, plan.recorded)
+    start = Start(net, params, sample.cost, sample.x_test, sample.x[:PROBE, ...], plan.step, plan.recorded)
     found = train_and_measure(start, [partial(Comparison, sample), KernelStability], progress)
     prefix = f"{Comparison.name}/"
     compared = {name.removeprefix(prefix): array for name, array in found.items() if name.startswith(prefix)}

@@ -29,7 +29,7 @@ class Dataset:
     Attributes
     ----------
     name : str
-    x : numpy.ndarray (N, d)
+    x : numpy.ndarray (N, d), or (N, H, W, channels) for images
         Inputs as they came, in float64.
     target : numpy.ndarray (N,)
         Class numbers 0 .. C - 1, or real values.
@@ -51,8 +51,9 @@ class Dataset:
         """Random training and test sets, scaled by what the training set shows.
 
         Every input feature is centred; features are divided by their standard deviations, or by one common number
-        where they share a unit (the bundled digits). Then ||x||^2 = d on average. Class targets are one-hot,
-        less 1/C and scaled to mean square 1; real targets have mean 0 and variance 1.
+        where they share a unit (the bundled digits as a table). Then ||x||^2 = d on average. Images are centred and
+        divided by one number for each channel, that of all pixels. Class targets are one-hot, less 1/C and scaled to
+        mean square 1; real targets have mean 0 and variance 1.
         """
         train, test = count("train", train), count("test", test)
         if train + test > len(self.x):
@@ -62,9 +63,11 @@ class Dataset:
         order = np.random.default_rng(seed).permutation(len(self.x))
         rows_train, rows_test = order[:train], order[train : train + test]
         x_train = self.x[rows_train]
-        center, spread = x_train.mean(axis=0), x_train.std(axis=0)
+        # Over rows, and over the positions of images: all axes but the features or channels.
+        axes = tuple(range(x_train.ndim - 1))
+        center, spread = x_train.mean(axis=axes), x_train.std(axis=axes)
         # The root of the mean variance: then the variances of the d features sum to d.
-        if self.name == "digits":
+        if self.name == "digits" and x_train.ndim == 2:
             spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
         # A feature that is constant in training is 0 once it is centred. Dividing it by 0 would make NaN.
         spread = np.where(spread > 0, spread, 1.0)
@@ -82,7 +85,7 @@ class Dataset:
 
 
 class Split(NamedTuple):
-    """Scaled training and test sets: inputs (N, d), targets (N, C), and the raw target of the test set (M,)."""
+    """Scaled training and test sets: inputs (N, d) or images, targets (N, C), and the raw test target (M,)."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -91,7 +94,7 @@ class Split(NamedTuple):
     target_test: np.ndarray
 
 
-def load_dataset(source: str, target: str | None = None, task: str = "auto") -> Dataset:
+def load_dataset(source: str, target: str | None = None, task: str = "auto", *, images: bool = False) -> Dataset:
     """A bundled data set by its name, or a file.
 
     Parameters
@@ -101,9 +104,12 @@ def load_dataset(source: str, target: str | None = None, task: str = "auto") -> 
         header line, .npz with named arrays, or .npy with one table.
     target : str
         What to predict: the column's name (CSV), the array's name (.npz; the inputs are the array "x" or "X", or the
-        only other one), or the column's number (.npy).
+        only other one; without a target it is the array "y"), or the column's number (.npy).
     task : "auto", "classification" or "regression"
         auto: text, and whole numbers of at most 20 different values, are classes.
+    images : bool
+        Whether inputs stay images (N, H, W, channels): those of a .npz file, (N, H, W, channels) or (N, H, W) for one
+        channel, and the bundled digits. Without it every image is a row of features.
 
     Raises
     ------
@@ -114,7 +120,7 @@ def load_dataset(source: str, target: str | None = None, task: str = "auto") -> 
     if source in BUNDLED:
         if target is not None:
             raise ValueError(f"{source} is bundled with its own target; leave the target out")
-        return _bundled(source)
+        return _bundled(source, images)
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {source!r}; bundled data sets are {', '.join(BUNDLED)}")
@@ -122,14 +128,36 @@ def load_dataset(source: str, target: str | None = None, task: str = "auto") -> 
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"{path.name} is not a .csv, .npz or .npy file")
-    if target is None:
+    if target is None and reader is not _read_npz:
         raise ValueError(f"name the target of {path.name}: the column or array to predict")
-    x, y = reader(path, target)
+    x, y = reader(path, target or "y")
+    x = _with_channels(x, path.name) if images else _as_rows(x)
     x = np.asarray(inputs("x", x), dtype=np.float64)
     return _with_task(path.stem, x, np.asarray(y), task)
 
 
-def _bundled(name: str) -> Dataset:
+def _with_channels(x: np.ndarray, name: str) -> np.ndarray:
+    """Images (N, H, W, channels), from these or from images of one channel (N, H, W)."""
+    if x.ndim not in (3, 4):
+        raise ValueError(
+            f"{name} has inputs of shape {x.shape}; images are (N, H, W, channels), or (N, H, W) for one channel, in a "
+            ".npz file"
+        )
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"{name} has images of shape {x.shape[1:]}, which look as if channels came first; they have to be last: "
+            "x.transpose(0, 2, 3, 1)"
+        )
+    return x[..., None] if x.ndim == 3 else x
+
+
+def _as_rows(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), -1) if x.ndim > 2 else x
+
+
+def _bundled(name: str, images: bool) -> Dataset:
+    if images and name != "digits":
+        raise ValueError(f"the bundled data set {name} is a table; digits are images")
     try:
         from sklearn import datasets
     except ImportError as error:
@@ -137,7 +165,8 @@ def _bundled(name: str) -> Dataset:
             "the bundled data sets come with scikit-learn: pip install 'ntk_array[study]', or give a file"
         ) from error
     bunch = getattr(datasets, f"load_{name}")()
-    return _with_task(name, np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target), BUNDLED[name])
+    x = np.asarray(bunch.images[..., None] if images else bunch.data, dtype=np.float64)
+    return _with_task(name, x, np.asarray(bunch.target), BUNDLED[name])
 
 
 def _with_task(name: str, x: np.ndarray, y: np.ndarray, task: str) -> Dataset:
@@ -236,8 +265,7 @@ def _read_npz(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
     chosen = next((name for name in ("x", "X") if name in others), others[0] if len(others) == 1 else None)
     if chosen is None:
         raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {', '.join(arrays)}")
-    x = arrays[chosen]
-    return x.reshape(len(x), -1) if x.ndim > 2 else x, arrays[target]
+    return arrays[chosen], arrays[target]
 
 
 def _read_npy(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,14 @@ from .study import Study
 
 __all__ = ["table", "write"]
 
+LAYERS = {
+    "mlp": "hidden layers",
+    "cnn": "convolutions",
+    "resnet": "residual blocks",
+    "myrtle": "layers of a Myrtle network",
+}
+"""What the depth of each network counts."""
+
 
 def write(study: Study, folder: str | os.PathLike[str]) -> Path:
     """Write results.json, arrays.npz and report.html into a folder, made if need be; returns the report's path.
@@ -59,12 +67,16 @@ def table(study: Study) -> str:
 
 def _page(study: Study) -> str:
     data, settings, total = study.data, study.settings, study.seconds["total"]
+    inputs = (
+        f"images of {' x '.join(map(str, data['shape']))}" if settings.takes_images else f"{data['features']} features"
+    )
+    pooling = f" with pooling {settings.pooling!r}" if settings.network in ("cnn", "resnet") else ""
+    outputs = f"{data['outputs']} classes" if data["classes"] else "a real target"
     described = (
-        f"{data['name']}: {settings.train} training and {settings.test} held-out rows of {data['rows']}, "
-        f"{data['features']} features, "
-        + (f"{data['outputs']} classes." if data["classes"] else "a real target.")
-        + f" Networks: {settings.depth} hidden layers, {settings.activation}, weight_std {settings.weight_std:.4g}, "
-        f"bias_std {settings.bias_std:g}, readout weight_std {settings.readout_weight_std:g}, NTK parameterization; "
+        f"{data['name']}: {settings.train} training and {settings.test} held-out rows of {data['rows']}, {inputs}, "
+        f"{outputs}. Networks: {settings.depth} {LAYERS[settings.network]}{pooling}, {settings.activation}, weight_std "
+        f"{settings.weight_std:.4g}, bias_std {settings.bias_std:g}, readout weight_std "
+        f"{settings.readout_weight_std:g}, NTK parameterization; "
         f"{settings.networks} of each width. Full-batch gradient descent, {settings.steps} steps of {data['step']:.4g} "
         f"({settings.step_fraction:g} of the largest stable step)."
     )

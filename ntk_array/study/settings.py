@@ -1,11 +1,18 @@
 """What a study is to do."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
-from .._array.validate import count, nonnegative, positive
-from ..nn import Sequential, mlp
+from .._array.validate import count, nonnegative, one_of, positive
+from ..nn import Sequential, cnn, mlp, myrtle, resnet
 
-__all__ = ["StudySettings"]
+__all__ = ["NETWORKS", "POOLINGS", "WIDTHS", "WIDTHS_OF_IMAGES", "StudySettings"]
+
+NETWORKS = ("mlp", "cnn", "resnet", "myrtle")
+POOLINGS = ("flatten", "global")
+IMAGES = frozenset(NETWORKS) - {"mlp"}
+"""Networks that take images."""
+WIDTHS, WIDTHS_OF_IMAGES = (64, 256, 1024), (8, 32, 128)
 
 
 @dataclass(frozen=True)
@@ -14,15 +21,24 @@ class StudySettings:
 
     Attributes
     ----------
+    network : str
+        "mlp" for tables; for images "cnn" (:func:`ntk_array.nn.cnn`), "resnet"
+        (:func:`ntk_array.nn.resnet` of one stage) or "myrtle" (:func:`ntk_array.nn.myrtle`).
     widths : tuple of int
-        Hidden widths of the networks that are trained.
+        Hidden widths, or numbers of channels, of the networks that are trained; if left out 64, 256 and 1024 for an
+        mlp and 8, 32 and 128 for networks of images.
     depth : int
-        Number of hidden layers.
+        Number of hidden layers, of convolutions, or of residual blocks; 5, 7 or 10 for "myrtle". If left out 5 for
+        "myrtle" and 2 otherwise.
+    pooling : str
+        "flatten" or "global", of "cnn" and "resnet". With "flatten" gradient descent needs fewer steps, and the
+        infinite-width kernel H W times less work.
     activation, weight_std, bias_std, readout_weight_std
         As for :func:`ntk_array.nn.mlp`. A small readout keeps f_0 small beside the targets: what f_0 is off the
         sample, training does not take back.
     train, test : int, optional
-        Sizes of the training and the held-out set; at most 200 and 400, as the data allow, if left out.
+        Sizes of the training and the held-out set; at most 200 and 400, as the data allow, if left out, and 100 and 200
+        for networks of images.
     networks : int
         Networks trained for each width.
     steps : int
@@ -40,8 +56,10 @@ class StudySettings:
         "numpy", "torch", "jax" or "cupy": where everything is computed.
     """
 
-    widths: tuple[int, ...] = (64, 256, 1024)
-    depth: int = 2
+    network: str = "mlp"
+    widths: tuple[int, ...] = ()
+    depth: int | None = None
+    pooling: str = "flatten"
     activation: str = "relu"
     weight_std: float = 2**0.5
     bias_std: float = 0.1
@@ -57,11 +75,16 @@ class StudySettings:
     library: str = "numpy"
 
     def __post_init__(self) -> None:
-        widths = tuple(sorted({count("widths", w) for w in self.widths}))
+        one_of("network", self.network, NETWORKS)
+        one_of("pooling", self.pooling, POOLINGS)
+        default = WIDTHS_OF_IMAGES if self.takes_images else WIDTHS
+        widths = tuple(sorted({count("widths", w) for w in self.widths or default}))
         if len(widths) < 2:
             raise ValueError(f"widths must hold two different widths or more, got {self.widths}")
         object.__setattr__(self, "widths", widths)
-        for name in ("depth", "networks", "steps", "draws"):
+        depth = (5 if self.network == "myrtle" else 2) if self.depth is None else self.depth
+        object.__setattr__(self, "depth", count("depth", depth))
+        for name in ("networks", "steps", "draws"):
             count(name, getattr(self, name))
         for name in ("train", "test"):
             if getattr(self, name) is not None:
@@ -74,13 +97,28 @@ class StudySettings:
         if positive("step_fraction", self.step_fraction) >= 1:
             raise ValueError(f"step_fraction must be below 1, where training is stable, got {self.step_fraction}")
 
-    def network(self, width: int, outputs: int) -> Sequential:
+        # Made for its checks, of the activation and of the depth of a Myrtle network.
+        self.build(widths[0], 1)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the network takes images (N, H, W, channels), not rows of features."""
+        return self.network in IMAGES
+
+    def build(self, width: int, outputs: int) -> Sequential:
         """The network of this width."""
-        return mlp(
-            (width,) * self.depth,
-            outputs,
-            activation=self.activation,
-            weight_std=self.weight_std,
-            bias_std=self.bias_std,
-            readout_weight_std=self.readout_weight_std,
-        )
+        # Never None here: __post_init__ has put a number.
+        depth = cast(int, self.depth)
+        options: dict[str, Any] = {
+            "activation": self.activation,
+            "weight_std": self.weight_std,
+            "bias_std": self.bias_std,
+            "readout_weight_std": self.readout_weight_std,
+        }
+        if self.network == "myrtle":
+            return myrtle(depth, outputs, width=width, **options)
+        if self.network == "resnet":
+            return resnet((width,), outputs, blocks=depth, pooling=self.pooling, **options)
+        if self.network == "cnn":
+            return cnn((width,) * depth, outputs, pooling=self.pooling, **options)
+        return mlp((width,) * depth, outputs, **options)

@@ -147,9 +147,11 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
     Raises
     ------
     ValueError
-        If the data are too few for the split, or train * outputs is above 10,000.
+        If the data are too few for the split, train * outputs is above 10,000, or the network takes images and the data
+        are a table, or the other way round.
     """
     outputs = max(len(dataset.classes), 1)
+    _fits(settings, dataset)
     settings = _with_sizes(settings, len(dataset.x), outputs)
     journal = _journal(folder, settings, dataset)
     split_seeds, network_seeds, draw_seeds, ensemble_seeds = np.random.SeedSequence(settings.seed).spawn(4)
@@ -159,7 +161,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
             sample = Sample(settings, dataset.split(settings.train, settings.test, split_seeds))
         with _clock(seconds, "concentration"):
             concentration = kernel_concentration(
-                lambda width: settings.network(width, outputs),
+                lambda width: settings.build(width, outputs),
                 sample.x,
                 _octaves(settings.widths),
                 draws=settings.draws,
@@ -169,7 +171,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
                 progress=progress,
             )
         jobs = [(width, run) for width in settings.widths for run in range(settings.networks)]
-        nets = [settings.network(width, outputs) for width, _ in jobs]
+        nets = [settings.build(width, outputs) for width, _ in jobs]
         seeds = network_seeds.spawn(len(nets))
         with _clock(seconds, "stable step"):
             plan = plan_steps(settings, sample, nets, seeds, progress)
@@ -182,10 +184,10 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
                 measured.append(journal.keep(f"{width}-{run}", partial(compare, net, own, sample, plan, label)))
         with _clock(seconds, "ensemble"):
             ensemble = trained_ensemble(
-                settings.network(settings.widths[len(settings.widths) // 2], outputs),
-                sample.x[:ENSEMBLE_ROWS, :],
-                sample.y[:ENSEMBLE_ROWS, :],
-                sample.x_test[:WATCHED, :],
+                settings.build(settings.widths[len(settings.widths) // 2], outputs),
+                sample.x[:ENSEMBLE_ROWS, ...],
+                sample.y[:ENSEMBLE_ROWS, ...],
+                sample.x_test[:WATCHED, ...],
                 networks=settings.ensemble,
                 steps=min(settings.steps, ENSEMBLE_STEPS),
                 # A smaller step, because the prediction is that of gradient flow. Steps differ from it by the order
@@ -213,7 +215,8 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
             "name": dataset.name,
             "task": dataset.task,
             "rows": len(dataset.x),
-            "features": int(dataset.x.shape[1]),
+            "features": math.prod(dataset.x.shape[1:]),
+            "shape": list(dataset.x.shape[1:]),
             "outputs": outputs,
             "classes": list(dataset.classes),
             "step": plan.step,
@@ -224,6 +227,22 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
         {name: round(value, 2) for name, value in seconds.items()},
         _environment(settings.library),
     )
+
+
+def _fits(settings: StudySettings, dataset: Dataset) -> None:
+    shape = ", ".join(map(str, dataset.x.shape))
+    if settings.takes_images and dataset.x.ndim != 4:
+        raise ValueError(
+            f"the network {settings.network!r} takes images, and {dataset.name} is a table ({shape}); give images "
+            "(N, H, W, channels) or (N, H, W) in a .npz file, or the bundled digits, or take the network 'mlp'"
+        )
+    if not settings.takes_images and dataset.x.ndim != 2:
+        raise ValueError(
+            f"the network 'mlp' takes rows of features, and {dataset.name} has images ({shape}); load them without "
+            "images=True"
+        )
+    # A Myrtle network asks for 4 x 4 positions or more. Here the error comes before work.
+    settings.build(1, 1).init(0, input_shape=dataset.x.shape[1:], xp=np)
 
 
 def _octaves(widths: tuple[int, ...]) -> list[int]:
@@ -243,9 +262,11 @@ def _journal(folder: Folder, settings: StudySettings, dataset: Dataset) -> Journ
 
 def _with_sizes(settings: StudySettings, rows: int, outputs: int) -> StudySettings:
     """The settings with the sizes of the split filled in; a kernel matrix too large is refused here, before work."""
-    train = min(200, 2 * rows // 3) if settings.train is None else settings.train
+    # Networks of images cost more for each row.
+    most, most_test = (100, 200) if settings.takes_images else (200, 400)
+    train = min(most, 2 * rows // 3) if settings.train is None else settings.train
     # At least 1: where no rows are left for a test set, the split refuses with a message about the sizes.
-    test = max(min(400, rows - train), 1) if settings.test is None else settings.test
+    test = max(min(most_test, rows - train), 1) if settings.test is None else settings.test
     size = train * outputs
     if size > MAX_ROWS:
         raise ValueError(

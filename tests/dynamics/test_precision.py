@@ -59,7 +59,7 @@ def cholesky_mean(k, y, noise, dtype):
 @pytest.mark.parametrize("relative", [4.0, 30.0, 1e3, 1e5], ids="noise of {:g} eps lambda".format)
 @pytest.mark.parametrize("name", kernels())
 def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
-    """Of the same matrix plus noise: at most ten times the error of a Cholesky factor in the dtype.
+    """Of the same matrix plus noise; limits of flows too: at most ten times the error of a Cholesky factor.
 
     What rounding of the matrix may do is eps lambda / noise. A thousandth of it is allowed, for libraries whose
     products round otherwise. With a noise of 4 eps lambda a quarter of the answer is rounding, and chance decides who
@@ -71,10 +71,13 @@ def test_posteriors_are_as_exact_as_by_cholesky(backend, name, relative):
     rows = backend.array(np.arange(float(N + M))[:, None])
     process = GaussianProcess(ntk.Precomputed(backend.array(k)), rows[:N, :], backend.array(y), noise)
     assert not process.singular
-    error = np.max(np.abs(backend.host(process.predict(rows[N:, :]).mean) - exact))
+    cost = SquaredError(EmpiricalMeasure(rows[:N, :]), backend.array(y))
+    flow = GradientFlow(ntk.Precomputed(backend.array(k)), cost, ridge=noise)
     if plain is not None and exact is not None:
         allowed = (10 if relative > 10 else 100) * np.max(np.abs(plain - exact))
-        assert error <= allowed + 1e-3 / relative * np.max(np.abs(exact))
+        for found in (process.predict(rows[N:, :]).mean, flow.predict(rows[N:, :])):
+            error = np.max(np.abs(backend.host(found) - exact))
+            assert error <= allowed + 1e-3 / relative * np.max(np.abs(exact))
     assert np.isfinite(backend.host(process.log_marginal_likelihood()))
 
 

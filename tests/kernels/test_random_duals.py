@@ -18,9 +18,9 @@ from .dual_closed_forms import drawn
 from .exact_networks import covariances
 
 pytestmark = pytest.mark.host
-SUITE = (1, 2, 7, 11, 203, 228, 164)
-"""Cases whose tables take little time. In the last one errors once grew more than was stated: functions that grow, and
-inputs of one norm, so that each table held for one variance only."""
+SUITE = (1, 2, 7, 11, 203, 164, 189)
+"""Cases whose tables take little time. In the last two errors once grew more than was stated: of functions that grow,
+where inputs of one norm made each table hold for one variance only, and of a wave, whose variance is a constant."""
 SEEDS = cases(SUITE, range(300))
 DIGITS = 25
 

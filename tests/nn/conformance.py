@@ -51,6 +51,11 @@ class Case:
     rescaled: bool = True  # False: many kernels, each with other hyper-parameters, would take half a minute
     width: int = 2048  # at which its kernels are drawn
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether it runs on every backend. Of activations one of each kind does, the others on NumPy and strict."""
+        return self.name not in LIKE_OTHERS
+
     def __str__(self) -> str:
         return self.name
 
@@ -179,9 +184,91 @@ def _just(layer: nn.Layer) -> Callable[[int], nn.Layer]:
     return lambda _: layer
 
 
+def _attention(**options) -> Callable[[int], nn.Layer]:
+    """Wide heads, as their limit asks for."""
+    return lambda width: nn.SelfAttention(width, **({"key_width": width, "value_width": width} | options))
+
+
+def _many_heads(**options) -> Callable[[int], nn.Layer]:
+    heads = {"key_width": 4, "value_width": 4, "scaling": "sqrt"}
+    return lambda width: nn.SelfAttention(width, max(width // 4, 2), **(heads | options))
+
+
 def _residual_images(width: int) -> nn.Layer:
     return nn.Residual(nn.Sequential(nn.Erf(), nn.Conv(width, (3, 3), weight_std=1.2)))
 
+
+LIKE_OTHERS = set(NAMED) - {"relu", "gelu", "sin", "tanh", "elu", "gaussian"}
+LIKE_OTHERS |= {
+    "leaky_relu(0.2)",
+    "abrelu",
+    "erf(a, b, c)",
+    "sin(a, b, c)",
+    "cos(a, b, c)",
+    "monomial(2)",
+    "hermite(3)",
+}
+LIKE_OTHERS |= {"rectified_monomial(0)", "dense, standard", "dense, bias", "mlp, standard", "residual, silu"}
+"""Cases whose code for an array library is that of others."""
+
+ATTENTION = (
+    Case(
+        "attention, softmax",
+        _images(_attention(heads=2, query_std=1.5, bias_std=0.2), _just(nn.Erf()), _just(nn.GlobalAvgPool())),
+        shape=(3, 2),
+        width=128,
+    ),
+    Case(
+        "attention, softmax, square root",
+        _images(_many_heads(position_embedding="sum", position_length=1.5, position_std=0.7), _just(nn.Flatten())),
+        shape=(2, 2, 2),
+        limit=False,
+    ),
+    Case(
+        "attention, identity, square root",
+        _images(_many_heads(mechanism="identity", bias_std=0.2), _just(nn.Sin()), _just(nn.GlobalAvgPool())),
+        shape=(2, 2),
+        analytic=True,
+        width=512,  # a quarter as many heads, over which random weights have to average out
+    ),
+    Case(
+        "attention, relu, embedded",
+        _images(
+            lambda width: nn.Dense(width, 1.2),
+            _attention(mechanism="relu", position_embedding="concat", position_length=1.5, position_in_values=True),
+            _just(nn.Erf()),
+            _just(nn.GlobalAvgPool()),
+        ),
+        shape=(2, 2),
+        smooth=False,
+        width=256,
+    ),
+    Case(
+        "attention, abs",
+        _images(_attention(heads=2, mechanism="abs", output_std=0.8), _just(nn.Flatten())),
+        shape=(2, 3),
+        smooth=False,
+        width=256,
+    ),
+    Case(
+        "transformer, standard",
+        lambda width, outputs: nn.transformer(
+            1,
+            width,
+            outputs,
+            key_width=2 * width,
+            mlp_width=width,
+            position_embedding="sum",
+            activation="erf",
+            weight_std=0.9,
+            bias_std=0.2,
+            parameterization="standard",
+        ),
+        shape=(3, 2),
+        width=128,
+    ),
+)
+"""Networks with attention."""
 
 IMAGES = (
     Case(
@@ -409,6 +496,7 @@ OTHERS = (
 
 CASES = (
     *IMAGES,
+    *ATTENTION,
     *NORMALIZED,
     *OTHERS,
     *(
@@ -531,6 +619,8 @@ def above_kinks(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
         yield net.forward({}, x)[1].element.reshape(len(x), -1)
     elif isinstance(net, Activation):
         yield from (np.sign(x.reshape(len(x), -1) - kink) for kink in net.breakpoints)
+    elif isinstance(net, nn.SelfAttention) and net.mechanism in ("relu", "abs"):
+        yield np.sign(net.forward(params, x)[1].heads.scores.reshape(len(x), -1))
 
 
 def _clear_of_kinks(net, params, direction, x):

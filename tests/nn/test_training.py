@@ -156,3 +156,96 @@ def test_progress_is_shown_only_where_asked_for(capsys):
         out, err = capsys.readouterr()
         assert out == ""
         assert label in err
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mini_batches_take_literal_steps(backend, weighted):
+    """theta <- theta - step J_B^T (N/B w 2 (f - y)) with explicit Jacobians, heavy ball, in the documented order."""
+    net, params, cost = problem(backend.array, weighted)
+    host_net, theta, host_cost = problem(np.asarray, weighted)
+    x, y, step, momentum, size = host_cost.p_in.x, host_cost.y, 0.05, 0.5, 2
+    weights = WEIGHTS if weighted else np.full(N, 1 / N)
+    lin = ntk.nn.Linearized(host_net, theta)
+    jacobian, f0 = flatten(lin.net.jacobian(theta, x)), lin(theta, x)
+    moved = {name: np.zeros(leaf.shape[2:]) for name, leaf in jacobian.items()}
+    velocity, rng, seen = dict.fromkeys(moved, 0.0), np.random.default_rng(np.random.SeedSequence(4)), []
+    for k in range(5):
+        if k % 2 == 0:  # five examples are two batches of two
+            order = rng.permutation(N)
+        rows = order[size * (k % 2) : size * (k % 2) + size]
+        seen.append(rows)
+        f = f0 + sum(np.tensordot(leaf, moved[name], axes=moved[name].ndim) for name, leaf in jacobian.items())
+        pulled = N / size * weights[rows, None] * 2 * (f - y)[rows]
+        for name, leaf in jacobian.items():
+            velocity[name] = momentum * velocity[name] - step * np.tensordot(pulled, leaf[rows], axes=2)
+            moved[name] = moved[name] + velocity[name]
+    lin = ntk.nn.Linearized(net, params)
+    result = ntk.nn.train(lin, params, cost, step=step, steps=5, momentum=momentum, batch_size=size, seed=4)
+    for name, leaf in flatten(result.params).items():
+        backend.close(leaf, flatten(theta)[name] + moved[name], factor=1e3)
+
+
+@pytest.mark.host
+def test_batches_are_recorded_and_drawn_again():
+    net, params, cost = problem(np.asarray)
+
+    def trained(**options):
+        return ntk.nn.train(net, params, cost, step=0.05, steps=6, record=[0, 3, 6], **options)
+
+    first = trained(batch_size=2, momentum=0.5, seed=np.random.default_rng(1))
+    assert (first.batch_size, first.momentum, first.steps) == (2, 0.5, [0, 3, 6])
+    # The recorded cost is that of all examples.
+    assert first.costs[-1] == float(cost(net(first.params, cost.p_in.x)))
+    assert trained(batch_size=2, momentum=0.5, seed=first.seed).costs == first.costs
+    assert trained(batch_size=2, momentum=0.5, seed=0).costs != first.costs
+    everything, full = trained(batch_size=N), trained()
+    np.testing.assert_allclose(everything.costs, full.costs, rtol=1e-12)
+    assert (full.batch_size, full.seed, full.momentum) == (None, None, 0.0)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p_in, y: ntk.function_space.CrossEntropy(p_in, np.asarray([0, 1, 1, 0, 1])),
+        lambda p_in, y: ntk.function_space.Huber(p_in, y, delta=0.5),
+        lambda p_in, y: SquaredError(p_in, y, convention="half_sum"),
+    ],
+)
+def test_the_mean_gradient_of_all_batches_is_that_of_the_cost(make):
+    net, params, cost = problem(np.asarray, weighted=True)
+    cost = make(cost.p_in, cost.y)
+
+    def change(**options):
+        return flatten(ntk.nn.train(net, params, cost, step=1e-3, steps=1, record=[], **options).params)
+
+    full = change()
+    # With batches of one example each example comes first for some seeds; the five of them are all batches there are.
+    firsts = {int(np.random.default_rng(np.random.SeedSequence(s)).permutation(N)[0]): s for s in range(60)}
+    assert len(firsts) == N
+    batches = [change(batch_size=1, seed=s) for s in firsts.values()]
+    for name, leaf in full.items():
+        np.testing.assert_allclose(np.mean([batch[name] for batch in batches], axis=0), leaf, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.host
+def test_batches_that_cannot_be_are_refused():
+    net, params, cost = problem(np.asarray)
+    for size, message in (
+        (0, "batch_size must be a whole number"),
+        (N + 1, "batch_size is 6, and there are 5 examples"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ntk.nn.train(net, params, cost, step=0.1, steps=1, batch_size=size)
+
+    class Spread(ntk.function_space.Cost):
+        """The largest distance between outputs, which no example has by itself."""
+
+        def __call__(self, f):
+            return np.max(self.values(f)) - np.min(self.values(f))
+
+        def representer(self, f):
+            return f
+
+    with pytest.raises(TypeError, match="Spread does not say that it is a sum over examples"):
+        ntk.nn.train(net, params, Spread(cost.p_in, cost.y), step=0.1, steps=1, batch_size=2)

@@ -57,7 +57,7 @@ def test_infinite_regression_is_kernel_regression(study):
     data = load_dataset(study.data["name"])
     seeds = np.random.SeedSequence(settings.seed).spawn(3)[0]
     split = data.split(settings.train, settings.test, seeds)
-    kernel = ntk.InfiniteNTK(settings.network(1, split.y_train.shape[1]))
+    kernel = ntk.InfiniteNTK(settings.build(1, split.y_train.shape[1]))
     f = kernel(split.x_test, split.x_train) @ np.linalg.solve(kernel(split.x_train), split.y_train)
     if study.data["task"] == "classification":
         expected = np.mean(np.argmax(f, axis=1) != split.target_test)
@@ -71,7 +71,7 @@ def test_components_and_regression_by_plain_linear_algebra(study):
     settings, arrays = study.settings, study.arrays
     split_seeds, network_seeds, *_ = np.random.SeedSequence(settings.seed).spawn(4)
     split = load_dataset(study.data["name"]).split(settings.train, settings.test, split_seeds)
-    net = settings.network(settings.widths[0], split.y_train.shape[1])
+    net = settings.build(settings.widths[0], split.y_train.shape[1])
     params = net.init(network_seeds.spawn(4)[0], like=split.x_train)
     f0, f0_test = net(params, split.x_train), net(params, split.x_test)
     values, vectors = np.linalg.eigh(ntk.InfiniteNTK(net)(split.x_train))

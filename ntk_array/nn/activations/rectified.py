@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from ..._array.namespace import Array, home
@@ -188,8 +187,6 @@ def _angular(state: Covariance, n: int) -> Array:
     return (horner(p, cosine) * sine + horner(q, cosine) * opposite) / (2 * math.pi)
 
 
-# For the whole process: numbers that depend on nothing else.
-@lru_cache(maxsize=2 * 101)
 def _arc_cosine(n: int) -> tuple[list[float], list[float]]:
     """Polynomials P and Q in c = cos t, the constant first, with J_n(t) = P(c) sin t + Q(c) (pi - t).
 

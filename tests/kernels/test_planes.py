@@ -1,0 +1,100 @@
+"""Kernels of convolutional networks plane by plane: where they are, and that they are what the layers give."""
+
+import numpy as np
+import pytest
+
+import ntk_array as ntk
+from ntk_array import nn
+from ntk_array._formula import numba_loops
+from ntk_array.kernels.planes import PlanesKernel
+
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.skipif(numba_loops.available() is None, reason="planes are compiled by Numba"),
+]
+
+
+def conv(*size, **options):
+    return nn.Conv(1, size, **({"weight_std": 1.4} | options))
+
+
+def images(shape, dtype=np.float64):
+    """Equal, nearly equal, opposite and zero images, multiples, and flat regions of different brightness."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, *shape))
+    x[0, :2], x[1, :2] = 0.2, 0.7
+    x[2], x[3], x[4] = 0.0, -x[0], 2.0 * x[1]
+    x[5] = x[0] * (1.0 + 1e-6 * rng.normal(size=shape))
+    x[6, :2] = 0.0
+    return x.astype(dtype)
+
+
+NETS = {
+    "pooling": ((5, 6, 2), (conv(3, 3), nn.ReLU(), conv(3, 3, bias_std=0.3), nn.ReLU(), nn.GlobalAvgPool())),
+    "residual": (
+        (4, 5, 3),
+        (conv(3, 3), nn.Residual(nn.Sequential(nn.LeakyReLU(), conv(2, 3))), nn.Abs(), nn.GlobalSumPool()),
+    ),
+    "circular": (
+        (4, 5, 1),
+        (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU()),
+    ),
+    "flattened": ((9, 2), (conv(3), nn.ReLU(), conv(4), nn.ReLU(), nn.Flatten())),
+}
+
+
+@pytest.fixture(autouse=True)
+def at_any_size(monkeypatch):
+    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
+
+
+# Each case compiles for seconds: not all of them in both dtypes and for both kernels.
+@pytest.mark.parametrize(
+    ("name", "dtype", "kind"),
+    [
+        ("pooling", np.float64, ntk.InfiniteNTK),
+        ("pooling", np.float32, ntk.InfiniteNTK),
+        ("residual", np.float32, ntk.InfiniteNTK),
+        ("circular", np.float64, ntk.InfiniteNNGP),
+        ("flattened", np.float64, ntk.InfiniteNTK),
+    ],
+)
+def test_planes_are_exact_in_the_hard_cases(name, dtype, kind):
+    """Against the layers one by one in float64, relative to sqrt(K(x, x) K(x', x'))."""
+    shape, layers = NETS[name]
+    kernel, x = kind(nn.Sequential(*layers, nn.Dense(1))), images(shape, dtype)
+    planes = kernel.specialized(x, None)
+    assert isinstance(planes, PlanesKernel)
+    wide = x.astype(np.float64)
+    expected = kernel.block(wide, wide.copy())
+    scale = np.sqrt(np.diag(expected))
+    scale[2] = 1.0  # the zero image
+    tolerance = 4e-15 if dtype is np.float64 else 4e-7
+    for found in (kernel(x), kernel(x, x.copy()), np.concatenate([kernel(x[:3], x), kernel(x[3:], x)])):
+        assert found.dtype == dtype
+        assert np.max(np.abs(found - expected) / scale / scale[:, None]) < tolerance
+    np.testing.assert_array_equal(kernel(x), kernel(x).T)
+    np.testing.assert_array_equal(np.diag(kernel(x)), kernel.diag(x))
+
+
+def test_where_there_are_planes():
+    x = images((4, 4, 1))
+
+    def in_planes(*layers):
+        return isinstance(ntk.InfiniteNTK(nn.Sequential(*layers, nn.Dense(1))).specialized(x, None), PlanesKernel)
+
+    assert in_planes(conv(3, 3), nn.ReLU(), nn.GlobalAvgPool())
+    assert not in_planes(conv(3, 3, stride=2), nn.ReLU(), nn.GlobalAvgPool())
+    assert not in_planes(conv(3, 3, padding="valid"), nn.ReLU(), nn.GlobalAvgPool())
+    assert not in_planes(conv(3, 3), nn.Tanh(), nn.GlobalAvgPool())  # tabulated
+    # a kink behind flattening asks for the angle of a sum over positions
+    assert not in_planes(conv(3, 3), nn.ReLU(), nn.Flatten(), nn.Dense(1), nn.ReLU())
+
+
+def test_many_images_in_tiles():
+    """Blocks of several tiles are those of one block; images are lanes of a few at a time."""
+    layers = (conv(3, 3), nn.ReLU(), nn.GlobalAvgPool(), nn.Dense(1))
+    kernel = ntk.InfiniteNTK(nn.Sequential(*layers))
+    x = np.random.default_rng(1).normal(size=(21, 3, 4, 2))
+    whole = ntk.gram.assemble(kernel, x, memory="20 KB")
+    np.testing.assert_allclose(whole, kernel.block(x, None), rtol=0, atol=1e-14 * np.max(whole))
