@@ -36,9 +36,9 @@ PUBLIC = {
         Precomputed dynamics experiments function_space gram nn study""",
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation AvgPool BatchNorm Concatenate Conv ConvLocal
         ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
-        GlobalSumPool HardTanh Hardsigmoid Hardswish Hermite Identity Layer LayerNorm LeakyReLU
+        GlobalSumPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm LeakyReLU
         Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial
-        Residual SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink
+        Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink
         Softsign Sum SumPool Tanh Training cnn load mlp myrtle resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",

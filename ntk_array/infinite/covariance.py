@@ -206,14 +206,13 @@ class Covariance:
         names = (*ENTRIES, "k11", "k22")
         parts = [move(getattr(self, name), self._sides(name)) for name in names]
         terms = [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
-        return [term.beside_zeros() for term in terms]
+        return terms if self.gap is None else [term.with_gap_to_zeros() for term in terms]
 
-    def beside_zeros(self) -> Covariance:
-        """With the gap between a value and a zero, which is the variance of the value."""
-        if self.gap is None:
-            return self
-        where = home(self.gap).xp.where
-        return replace(self, gap=where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22))
+    def with_gap_to_zeros(self) -> Covariance:
+        """With the variance of one value as its gap to another that is zero, as values outside of the inputs are."""
+        where = home(self.k12).xp.where
+        gap = where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22)
+        return replace(self, gap=gap)
 
     def _sides(self, name: str) -> tuple[tuple[int, ...], ...]:
         """The axes of positions of one of the arrays, for each input that it depends on."""

@@ -48,11 +48,13 @@ from .convolution_transposed import ConvTranspose
 from .dense import Dense
 from .dropout import Dropout
 from .files import load, save
+from .index import Index
 from .layer import Layer
 from .layer_norm import LayerNorm
 from .linearized import Linearized
 from .max_pool import MaxPool
 from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
+from .resize import Resize
 from .sequential import Sequential
 from .training import Training, train
 
@@ -86,6 +88,7 @@ __all__ = [
     "Hardswish",
     "Hermite",
     "Identity",
+    "Index",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -101,6 +104,7 @@ __all__ = [
     "ReLU6",
     "RectifiedMonomial",
     "Residual",
+    "Resize",
     "SelfAttention",
     "Sequential",
     "SiLU",

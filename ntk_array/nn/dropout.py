@@ -54,7 +54,7 @@ class Dropout(Layer):
     array([[1. , 0.5],
            [0.5, 1. ]])
     >>> ntk.nn.Dropout(0.5)({}, np.ones((1, 6)), rng=0)
-    array([[2., 0., 0., 0., 2., 2.]])
+    array([[0., 2., 2., 2., 0., 0.]])
     """
 
     rate: float

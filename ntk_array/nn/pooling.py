@@ -16,10 +16,10 @@ from .convolution import PADDINGS, each_axis
 from .layer import Factors, Layer
 from .parameters import Params
 
-__all__ = ["AvgPool", "Flatten", "GlobalAvgPool", "GlobalSumPool", "SumPool", "Windows"]
+__all__ = ["AvgPool", "Flatten", "GlobalAvgPool", "GlobalSumPool", "LinearMap", "SumPool", "Windows"]
 
 
-class _LinearMap(Layer):
+class LinearMap(Layer):
     """A linear map of values at positions, without parameters: features stay apart."""
 
     entrywise = False
@@ -116,7 +116,7 @@ class Windows:
         return before.to(shape=(*outputs, before.width))
 
 
-class _Pool(Windows, _LinearMap):
+class _Pool(Windows, LinearMap):
     """Sums over windows of positions, times a factor for each."""
 
     @abstractmethod
@@ -194,7 +194,7 @@ class AvgPool(_Pool):
         return 1.0 / sum(parts[1:], parts[0])
 
 
-class _GlobalPool(_LinearMap):
+class _GlobalPool(LinearMap):
     """Over all positions."""
 
     averages = "every"
@@ -253,7 +253,7 @@ class GlobalSumPool(_GlobalPool):
 
 
 @dataclass(frozen=True)
-class Flatten(_LinearMap):
+class Flatten(LinearMap):
     """All positions as features: (N, *positions, channels) to (N, number of positions * channels).
 
     In the infinite-width limit K' is the mean over positions of K(p, p), and Theta likewise: the Dense layer that

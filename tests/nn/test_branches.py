@@ -164,3 +164,17 @@ def test_means_of_activations(name):
                 h = mpmath.mpf(variance) * mpmath.mpf("1e-6")
                 difference = (exact_mean(variance + h) - exact_mean(variance - h)) / (2 * h)
                 assert abs(slope[i] - difference) < 1e-10 * max(1, abs(difference))
+
+
+def test_means_of_the_inputs_count_where_norms_factor_out(rng):
+    """x + relu(W x): the mean of relu over features meets that of x, which the angle between inputs does not tell."""
+    x = 1.0 + rng.normal(size=(5, 4))
+    k = x @ x.T / 4
+    scale = np.sqrt(np.outer(np.diag(k), np.diag(k)))
+    cosine = np.clip(k / scale, -1, 1)
+    np.fill_diagonal(cosine, 1.0)
+    t = np.arccos(cosine)
+    relu = scale * (np.sin(t) + (np.pi - t) * cosine) / (2 * np.pi)
+    crossed = np.outer(x.mean(axis=1), np.sqrt(np.diag(k) / (2 * np.pi)))
+    net = nn.Sequential(nn.Residual(nn.Sequential(nn.Dense(4), nn.ReLU())), nn.Dense(1))
+    np.testing.assert_allclose(ntk.InfiniteNNGP(net)(x), k + relu + crossed + crossed.T, rtol=1e-12)
