@@ -1,6 +1,7 @@
 """The experiments on convolutional networks: every measure of a run, and of a draw, with explicit Jacobians."""
 
 import numpy as np
+import pytest
 
 import ntk_array as ntk
 from ntk_array._array.random import seed_sequence
@@ -10,8 +11,12 @@ from ntk_array.experiments.regression import RegressionGap
 from ntk_array.experiments.scaling import run_seed, scaling_of_training
 from ntk_array.experiments.stability import KernelStability
 
+from ..backends import backend_named
 from .problem import SETTINGS, C, jacobian
 
+pytestmark = pytest.mark.host
+backend = backend_named("numpy")
+"""Experiments are tested on all libraries with networks of Dense layers, and so is every layer."""
 N, M, WIDTHS = 5, 3, (4, 8)
 
 
@@ -19,14 +24,14 @@ def network(width):
     return ntk.nn.cnn((width, width), C, kernel_size=(2, 2), activation="erf", weight_std=1.4, bias_std=0.2)
 
 
-def images(backend):
+def images():
     rng = np.random.default_rng(7)
     return tuple(backend.array(rng.normal(size=shape)) for shape in ((N, 3, 3, 2), (N, C), (M, 3, 3, 2)))
 
 
-def test_a_run_against_explicit_jacobians(backend):
+def test_a_run_against_explicit_jacobians():
     """The linearization takes literal steps theta <- theta - step J^T 2/N (f - y), regression is a linear solve."""
-    x, y, x_test = images(backend)
+    x, y, x_test = images()
     settings = {**SETTINGS, "networks": 1, "steps": 4}
     found = scaling_of_training(
         [KernelStability, LinearizationGap, RegressionGap], network, x, y, x_test, WIDTHS, **settings
@@ -60,8 +65,8 @@ def test_a_run_against_explicit_jacobians(backend):
     assert sorted(name for name in stability if name.startswith("layer ")) == ["layer 0", "layer 2", "layer 5"]
 
 
-def test_the_kernel_at_initialization_against_explicit_jacobians(backend):
-    x = images(backend)[0][:3, ...]
+def test_the_kernel_at_initialization_against_explicit_jacobians():
+    x = images()[0][:3, ...]
     found = kernel_concentration(network, x, WIDTHS, draws=2, seed=5).arrays["frobenius"]
     net = network(WIDTHS[0])
     params = net.init(run_seed(np.random.SeedSequence(5), WIDTHS[0], 1), like=x)
