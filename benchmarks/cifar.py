@@ -1,9 +1,9 @@
 """Kernel regression with convolutional kernels on CIFAR-10: python -m benchmarks.cifar IMAGES.npz --folder FOLDER
 
 IMAGES.npz holds x_train (N, 32, 32, 3), y_train, x_test and y_test. Pixels are standardized per channel, targets are
-one-hot minus 0.1, and there is no ridge, as in Arora et al. 2019, section 6: with the whole data set and depth 3 (two
-convolutions and the readout) their vanilla kernel reaches 40.94 % on subsets of 2,000 images (Table 1). Rows of the
-kernel that are finished are kept in the folder, and a run that was interrupted goes on from there.
+one-hot minus 0.1, and there is no ridge, as in Arora et al. 2019, section 6. From 2,000 training images their vanilla
+kernel of depth 3 (two convolutions and the readout) reaches 40.94 % on all test images (Table 1). Rows of the kernel
+that are finished are kept in the folder, and a run that was interrupted goes on from there.
 """
 
 import argparse
