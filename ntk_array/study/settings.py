@@ -12,7 +12,7 @@ NETWORKS = ("mlp", "cnn", "resnet", "myrtle")
 POOLINGS = ("flatten", "global")
 IMAGES = frozenset(NETWORKS) - {"mlp"}
 """Networks that take images."""
-WIDTHS, WIDTHS_OF_IMAGES = (64, 256, 1024), (8, 32, 128)
+WIDTHS, WIDTHS_OF_IMAGES = (64, 256, 1024), (8, 24, 64)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class StudySettings:
         (:func:`ntk_array.nn.resnet` of one stage) or "myrtle" (:func:`ntk_array.nn.myrtle`).
     widths : tuple of int
         Hidden widths, or numbers of channels, of the networks that are trained; if left out 64, 256 and 1024 for an
-        mlp and 8, 32 and 128 for networks of images.
+        mlp and 8, 24 and 64 for networks of images.
     depth : int
         Number of hidden layers, of convolutions, or of residual blocks; 5, 7 or 10 for "myrtle". If left out 5 for
         "myrtle" and 2 otherwise.

@@ -76,7 +76,7 @@ def test_infinite_regression_is_kernel_regression(images, tmp_path):
 def test_networks_are_those_of_the_builders(network, expected):
     settings = StudySettings(network=network, pooling="global")
     assert settings.build(3, 2) == expected
-    assert settings.widths == (8, 32, 128)
+    assert settings.widths == (8, 24, 64)
 
 
 def test_the_command_line_takes_images(images, tmp_path, capsys):
