@@ -72,6 +72,13 @@ def peers(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.performance", "--environments", ".nox/peer-environments", *session.posargs)
 
 
+@nox.session
+def agreement(session: nox.Session) -> None:
+    """Values against other libraries: a section of docs/accuracy.md, and the frozen values of the tests, made again."""
+    session.install(".[test]")
+    session.run("python", "-m", "benchmarks.agreement", "--environments", ".nox/peer-environments", *session.posargs)
+
+
 @nox.session(venv_params=["--system-site-packages"])
 def gpu(session: nox.Session) -> None:
     """The suite on CuPy, with the CuPy that is installed on the machine."""

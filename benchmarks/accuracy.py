@@ -22,7 +22,7 @@ from ntk_array.infinite.tabulate import FLOOR, SAFETY
 from tests.dynamics import test_precision as precision
 from tests.infinite.dual_cases import ACTIVATIONS, CLOSED_FORM
 
-from . import solves
+from . import sections, solves
 
 ROOT = Path(__file__).parent.parent
 TEXT = """# Accuracy
@@ -312,7 +312,7 @@ def main() -> None:
             for r in result["most negative"]
         ),
     )
-    (ROOT / "docs/accuracy.md").write_text(text)
+    sections.rewrite(ROOT / "docs/accuracy.md", text)
 
 
 def _raw_line(row: dict[str, Any]) -> str:

@@ -18,6 +18,10 @@ RELU = Case(30, 16, (1, 1), bias_std=0.1)
 CASES = {
     "relu": RELU,
     "tanh": Case(30, 16, (1, 1), activation="tanh", weight_std=1.5, bias_std=0.1, equal_norms=True),
+    "images": Case(8, 2, (1, 1), image=(3, 4), bias_std=0.1),
+    "images, flatten": Case(8, 2, (1, 1), image=(4, 3), readout="flatten"),
+    "finite, images": Case(8, 2, (5, 4), 3, image=(3, 4), bias_std=0.1),
+    "finite, images, flatten": Case(8, 2, (5, 4), 3, image=(4, 3), readout="flatten", parameterization="standard"),
     "finite": Case(10, 16, (20, 12), 3, bias_std=0.1),
     "finite, standard": Case(10, 16, (20, 12), 3, parameterization="standard", bias_std=0.1),
 }
@@ -37,7 +41,7 @@ def test_oracle_sees_errors_and_nothing_else(case):
 
 def test_planted_inputs():
     for case in CASES.values():
-        x = case.inputs()
+        x = case.inputs().reshape(case.n, -1)
         x /= np.linalg.norm(x, axis=1, keepdims=True)
         for i, t in enumerate(PLANTED[: (len(x) - 1) // 2]):
             assert np.linalg.norm(x[1 + 2 * i] - x[0]) == pytest.approx(2 * np.sin(t / 2), rel=1e-6)

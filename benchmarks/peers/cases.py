@@ -1,6 +1,7 @@
 """The kernels that are timed: network, parameters and inputs, from NumPy alone, so that every library has the same."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -18,6 +19,9 @@ class Case:
 
     ``widths`` are those of the hidden layers; for an infinite network only their number counts. ``equal_norms`` puts
     the inputs on a sphere, to rounding; otherwise they are normal, and have norms that differ.
+
+    With ``image``, the sizes of its axes, inputs are images of ``features`` channels. Hidden layers are then
+    convolutions of 3 x 3 with zeros at the edges, and ``readout`` says what the output sees of the last.
     """
 
     n: int
@@ -34,6 +38,9 @@ class Case:
     """Of a peer's quadrature, where it has one."""
     compiled: bool = True
     """Whether ours may use Numba."""
+    image: tuple[int, ...] = ()
+    readout: str = "average"
+    """Of images: "average" over all positions, or "flatten"."""
 
     @property
     def infinite(self) -> bool:
@@ -42,17 +49,28 @@ class Case:
 
     @property
     def layers(self) -> tuple[tuple[int, int], ...]:
-        """The inputs and outputs of each dense layer of a finite network."""
-        sizes = (self.features, *self.widths, self.outputs)
-        return tuple(pairwise(sizes))
+        """The inputs and outputs of each dense layer or convolution of a finite network."""
+        *hidden, last = pairwise((self.features, *self.widths, self.outputs))
+        return (*hidden, (last[0] * self.positions if self.readout == "flatten" else last[0], last[1]))
+
+    @property
+    def positions(self) -> int:
+        """How many an image has."""
+        return math.prod(self.image)
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        """Of convolutions; empty for dense layers."""
+        return (3,) * len(self.image)
 
     def inputs(self) -> np.ndarray:
-        """(n, features); the first ones are nearly equal and nearly opposite, see PLANTED, one is equal.
+        """(n, *image, features); the first ones are nearly equal and nearly opposite, see PLANTED, one is equal.
 
         Fewer inputs are the first ones of more.
         """
-        x = np.random.default_rng(1).standard_normal((self.n, self.features))
-        across = np.random.default_rng(0).standard_normal(self.features)
+        size = self.positions * self.features
+        x = np.random.default_rng(1).standard_normal((self.n, size))
+        across = np.random.default_rng(0).standard_normal(size)
         across -= (across @ x[0]) / (x[0] @ x[0]) * x[0]
         across *= np.linalg.norm(x[0]) / np.linalg.norm(across)
         for i, t in enumerate(PLANTED):
@@ -60,16 +78,18 @@ class Case:
             x[2 + 2 * i] = -x[1 + 2 * i]
         x[DUPLICATE] = x[0]
         if self.equal_norms:
-            x *= np.sqrt(self.features) / np.linalg.norm(x, axis=1, keepdims=True)
-        return x.astype(self.dtype)
+            x *= np.sqrt(size) / np.linalg.norm(x, axis=1, keepdims=True)
+        return x.reshape(self.n, *self.image, self.features).astype(self.dtype)
 
     def parameters(self) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """The weight (n_out, n_in) and the bias (n_out,), if there is one, of each layer, as the layer takes them."""
+        """The weight (n_out, *kernel_size, n_in) and the bias (n_out,), if there is one, of each layer."""
         rng = np.random.default_rng(2)
         standard = self.parameterization == "standard"
         found = []
-        for n_in, n_out in self.layers:
-            weight = rng.standard_normal((n_out, n_in)) * (self.weight_std / n_in**0.5 if standard else 1.0)
+        for i, (n_in, n_out) in enumerate(self.layers):
+            size = self.kernel_size if i < len(self.widths) else ()
+            fan_in = math.prod(size) * n_in
+            weight = rng.standard_normal((n_out, *size, n_in)) * (self.weight_std / fan_in**0.5 if standard else 1.0)
             bias = rng.standard_normal(n_out) * (self.bias_std if standard else 1.0)
             found.append((weight.astype(self.dtype), bias.astype(self.dtype) if self.bias_std else None))
         return found
@@ -82,4 +102,4 @@ class Case:
     def from_json(text: str) -> "Case":
         """The case of :meth:`to_json`."""
         fields = json.loads(text)
-        return Case(**{**fields, "widths": tuple(fields["widths"])})
+        return Case(**{**fields, "widths": tuple(fields["widths"]), "image": tuple(fields["image"])})

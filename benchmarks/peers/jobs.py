@@ -35,7 +35,8 @@ class Job:
 
         def small(case: Case) -> Case:
             outputs = min(case.outputs, 3)
-            return replace(case, n=min(case.n, 30), widths=tuple(min(w, 16) for w in case.widths), outputs=outputs)
+            widths, image = tuple(min(w, 16) for w in case.widths), tuple(min(size, 4) for size in case.image)
+            return replace(case, n=min(case.n, 30), widths=widths, outputs=outputs, image=image)
 
         return replace(self, case=small(self.case), other_case=small(self.against), repeats=2)
 
@@ -44,6 +45,8 @@ RELU = Case(3000, 64, (1,) * 3)
 TANH = Case(2000, 64, (1,) * 3, activation="tanh", weight_std=1.5, bias_std=0.1)
 NARROW = Case(256, 64, (256, 256), 10, parameterization="standard", dtype="float32")
 WIDE = replace(NARROW, features=784, widths=(1024, 1024, 1024))
+IMAGES = Case(8, 3, (1,) * 4, image=(32, 32))
+CNN = Case(32, 3, (64,) * 4, 10, parameterization="standard", dtype="float32", image=(32, 32))
 SUGGESTED = 25
 """The degree of quadrature that the documentation of neural-tangents starts from."""
 
@@ -91,6 +94,22 @@ def _empirical() -> list[Job]:
         case = replace(NARROW, n=n)
         jobs.append(Job(table, title(case), case, peer, environment=peer))
     return jobs
+
+
+def _images() -> list[Job]:
+    """Convolutional kernels of few images, and of more where only equal positions meet; a finite network."""
+    table, nt, ways, jobs = "Images", "neural_tangents", ("K(x)", "assemble"), []
+    for readout, n in (("average", 8), ("flatten", 200)):
+        for dtype in ("float32", "float64"):
+            case = replace(IMAGES, n=n, readout=readout, dtype=dtype)
+            name = f"convolutional kernel, {readout}"
+            jobs += [
+                Job(table, name, case, nt, environment=nt, repeats=3, ways=ways),
+                Job("Floor of the machine", name, case, "floor", repeats=3, ways=ways),
+            ]
+    name = f"empirical NTK of a CNN, {len(CNN.widths)} convolutions of {CNN.widths[0]}"
+    peers = (("torch_func", "torch_func"), ("neural_tangents", "neural_tangents_empirical"))
+    return jobs + [Job(table, name, CNN, peer, environment=where, repeats=3, ways=ways) for peer, where in peers]
 
 
 def _floor() -> list[Job]:
@@ -145,4 +164,4 @@ def title(case: Case) -> str:
     return f"{shape(case)}, {'biases' if case.bias_std else 'no bias'}"
 
 
-JOBS = [*_infinite(), *_empirical(), *_floor(), *_scaling()]
+JOBS = [*_infinite(), *_empirical(), *_images(), *_floor(), *_scaling()]

@@ -24,9 +24,13 @@ def prepare(case: Case) -> Ways:
 
     def network(widths: tuple[int, ...], outputs: int) -> Any:
         layers = []
+        scales = {"W_std": case.weight_std, "b_std": bias, "parameterization": case.parameterization}
         for width in widths:
-            layers += [stax.Dense(width, case.weight_std, bias), _activation(stax, jnp, case)]
-        return stax.serial(*layers, stax.Dense(outputs, case.weight_std, bias))
+            conv = case.image and stax.Conv(width, case.kernel_size, padding="SAME", **scales)
+            layers += [conv or stax.Dense(width, **scales), _activation(stax, jnp, case)]
+        if case.image:
+            layers.append(stax.GlobalAvgPool() if case.readout == "average" else stax.Flatten())
+        return stax.serial(*layers, stax.Dense(outputs, **scales))
 
     def ready(result: Any) -> Any:
         return jax.block_until_ready(result)
@@ -35,18 +39,24 @@ def prepare(case: Case) -> Ways:
         kernel = network(case.widths, 1)[2]
         whole = jax.jit(lambda x: kernel(x, None, "ntk"))
         ways: Ways = {"jit": lambda: ready(whole(x))}
-        for batch in (b for b in (20, 500, 1000) if case.n % b == 0 and b < case.n <= 50 * b):
+        for batch in (
+            b for b in ((1, 2, 4, 20) if case.image else (20, 500, 1000)) if case.n % b == 0 and b < case.n <= 50 * b
+        ):
             ways[f"batches of {batch}"] = _batched(nt, jax, kernel, x, batch)
         return ways
 
     apply = network(case.widths, case.outputs)[1]
     params: list[tuple[Any, ...]] = []
-    for weight, shift in case.parameters():
-        params += [(jnp.asarray(weight.T),) if shift is None else (jnp.asarray(weight.T), jnp.asarray(shift)[None]), ()]
+    for given, shift in case.parameters():
+        weight = jnp.asarray(np.moveaxis(given, 0, -1))
+        shape = (1,) * (weight.ndim - 1) + (-1,)
+        params += [(weight, None if shift is None else jnp.asarray(shift.reshape(shape))), ()]
+    if case.image:
+        params.insert(-2, ())  # of the readout
 
     def implementation(number: int) -> Any:
         found = jax.jit(nt.empirical_ntk_fn(apply, trace_axes=(), implementation=number))
-        return lambda: ready(found(x, None, _like(params[:-1])))
+        return lambda: ready(found(x, None, params[:-1]))
 
     return {f"implementation {number}": implementation(number) for number in (1, 2, 3)}
 
@@ -55,11 +65,6 @@ def _activation(stax: Any, jnp: Any, case: Case) -> Any:
     if case.activation == "relu":
         return stax.Relu()
     return stax.ElementwiseNumerical(jnp.tanh, deg=case.degree, df=lambda u: 1 - jnp.tanh(u) ** 2)
-
-
-def _like(params: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """stax.Dense without a bias takes (weight, None)."""
-    return [(p[0], None) if len(p) == 1 else p for p in params]
 
 
 def _batched(nt: Any, jax: Any, kernel: Any, x: Any, batch: int) -> Any:

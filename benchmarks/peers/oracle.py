@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 
+from . import oracle_images as images
 from .cases import DUPLICATE, Case
 
 SAMPLE = 24
@@ -16,13 +17,15 @@ at a variance of 5: the error is about exp(-2 pi 0.7 / STEP), below rounding."""
 def exact(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows and columns of the (N C, N C) matrix, and its entries there."""
     if not case.infinite:
-        gram = _jacobian_gram(case)
+        gram = images.jacobian_gram(case) if case.image else _jacobian_gram(case)
         rows, columns = np.indices(gram.shape)
         return rows.ravel(), columns.ravel(), gram.ravel()
     rng = np.random.default_rng(3)
-    few = min(SAMPLE, case.n)
-    rows = np.concatenate([np.zeros(DUPLICATE + 1, dtype=int), np.arange(few), rng.integers(few, size=PAIRS)])
-    columns = np.concatenate([np.arange(DUPLICATE + 1), np.arange(few), rng.integers(few, size=PAIRS)])
+    few, pairs = min(SAMPLE, case.n), PAIRS if not case.image else 8
+    rows = np.concatenate([np.zeros(DUPLICATE + 1, dtype=int), np.arange(few), rng.integers(few, size=pairs)])
+    columns = np.concatenate([np.arange(DUPLICATE + 1), np.arange(few), rng.integers(few, size=pairs)])
+    if case.image:
+        return rows, columns, images.infinite(case, rows, columns)
     return rows, columns, (_relu if case.activation == "relu" else _tanh)(case, rows, columns)
 
 

@@ -2,11 +2,13 @@
 
 import importlib.metadata as metadata
 import sys
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 import ntk_array as ntk
+from ntk_array.nn.activations import activation_named
 
 from .cases import Case
 from .worker import Ways, serve
@@ -16,20 +18,31 @@ MEMORY = "512 MiB"
 
 def kernel(case: Case) -> ntk.Kernel:
     """The kernel of a case."""
-    net = ntk.nn.mlp(
-        case.widths,
-        case.outputs or 1,
-        activation=case.activation,
-        weight_std=case.weight_std,
-        bias_std=case.bias_std,
-        parameterization=case.parameterization,
-    )
+    net = network(case)
     if case.infinite:
         return ntk.InfiniteNTK(net)
     params: list[dict[str, np.ndarray]] = []
     for weight, bias in case.parameters():
         params += [{"weight": weight} if bias is None else {"weight": weight, "bias": bias}, {}]
+    if case.image:
+        params.insert(-2, {})  # of the readout
     return ntk.EmpiricalNTK(net, tuple(params[:-1]))
+
+
+def network(case: Case) -> ntk.nn.Sequential:
+    """Dense layers, or convolutions and a readout."""
+    options: dict[str, Any] = {
+        "weight_std": case.weight_std,
+        "bias_std": case.bias_std,
+        "parameterization": case.parameterization,
+    }
+    if not case.image:
+        return ntk.nn.mlp(case.widths, case.outputs or 1, activation=case.activation, **options)
+    layers: list[ntk.nn.Layer] = []
+    for width in case.widths:
+        layers += [ntk.nn.Conv(width, case.kernel_size, **options), activation_named(case.activation)]
+    gathered = ntk.nn.GlobalAvgPool() if case.readout == "average" else ntk.nn.Flatten()
+    return ntk.nn.Sequential(*layers, gathered, ntk.nn.Dense(case.outputs or 1, **options))
 
 
 def prepare(case: Case) -> Ways:

@@ -22,6 +22,8 @@ TABLES = {
     "Infinite width": "Inputs of 64 features, symmetric. The peer's quadrature is timed on few inputs, per entry.\n",
     "Empirical, full kernel": "float32, symmetric, matrices (N C, N C). 'At the floor' is the ratio that code at the "
     "floor of the machine would\nhave, from our share of it in the table below.\n",
+    "Images": "Images of 32 x 32 x 3, convolutions of 3 x 3 with zeros at the edges, ReLU, and the mean over all "
+    "positions, or Flatten.\nThe convolutional kernel has four layers.\n",
     "Floor of the machine": "The floor is the counted operations of A A^T and of the other products at the rates that "
     "`benchmarks/floor.py`\nmeasures in the same rounds, and one write of the result to a new array; the ratio is the "
     "share of its rate that we reach.\n",
