@@ -30,7 +30,7 @@ class PairedDual:
 
     def __call__(self, state: Covariance) -> Dual:
         """Integrate, on the host in float64. Panels end at the kinks, and shrink towards 0."""
-        here, std = home(state.k12), np.sqrt(to_host(state.k12).astype(np.float64))
+        here, std = home(state.k12), np.sqrt(to_host(state.k12).astype(np.float64)).ravel()
         radius = reach(self.phi, float(np.max(std, initial=0.0)))
         base = radius * np.asarray([0.0, *(4.0 ** -np.arange(float(PANELS)))])
         base = np.concatenate([-base[1:], base])
@@ -46,4 +46,5 @@ class PairedDual:
             weight = half * w * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
             for part, values in zip(found, self.phi.pair(s[..., None] * z), strict=True):
                 part[start : start + CHUNK] = np.sum(weight * values * values, axis=(1, 2))
-        return Dual(here.asarray(found[0]), here.asarray(found[1]))
+        value, slope = (here.asarray(one.reshape(state.k12.shape)) for one in found)
+        return Dual(value, slope)

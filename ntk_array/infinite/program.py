@@ -114,9 +114,12 @@ class Program:
         """A bound for the error that tables bring to the kernel between these inputs, relative to its diagonal.
 
         How errors grow is asked without tables: outside of its range, which may be one variance, a table is constant.
+        With every pair of positions there is no way without tables, and variances that differ.
         """
         if not any(step.layer.quadrature_error for step in self.steps):
             return 0.0
+        if any(self.every):
+            return self.grown_error(inputs, ntk)
         steps = (step._replace(layer=step.layer.untabulated()) for step in self.steps)
         return replace(self, steps=tuple(steps)).grown_error(inputs, ntk)
 
