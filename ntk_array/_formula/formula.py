@@ -143,8 +143,6 @@ class _Recorder:
         first, last = places[0], places[-1]
         if name == "abs" and self._nonnegative(first):
             return _Symbol(self, first)
-        if name == "subtract" and first == last:
-            return self.constant(0.0, self.operations[first].axes)
         if name == "add" and self._is_zero(last):
             return _Symbol(self, first)
         if name == "where":
@@ -155,8 +153,10 @@ class _Recorder:
         return None
 
     def _is_zero(self, place: int) -> bool:
-        operation = self.operations[place]
-        return operation.name == "constant" and self.constants[operation.arguments[0]] == 0.0
+        name, arguments, _ = self.operations[place]
+        if name == "subtract":
+            return arguments[0] == arguments[1]
+        return name == "constant" and self.constants[arguments[0]] == 0.0
 
     def _nonnegative(self, place: int) -> bool:
         """Whether a number is known not to be negative."""
