@@ -75,14 +75,14 @@ ON_JAX = ("difference_quotient", "live_where_the_inputs_do", "on_every_backend")
 def _is_like_others(item: pytest.Item) -> bool:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     backend, case = parameters.get("backend", "numpy"), parameters.get("case")
-    if case is None or backend in ("numpy", "numpy-readonly", "strict"):
+    of_layers = item.module.__name__.endswith("nn.test_conformance")
+    if not of_layers or case is None or backend in ("numpy", "numpy-readonly", "strict"):
         return False
-    if not getattr(case, "everywhere", True):
-        return True
-    if backend == "jax" and len(getattr(case, "shape", ())) > 1 and case.name not in IMAGES_ON_JAX:
-        return True
-    kept = any(word in item.name for word in ON_JAX)
-    return backend == "jax" and item.module.__name__.endswith("test_conformance") and not kept
+    if backend == "jax":
+        on_images = len(case.shape) > 1 and case.name not in IMAGES_ON_JAX
+        if on_images or not any(word in item.name for word in ON_JAX):
+            return True
+    return not case.everywhere
 
 
 @pytest.fixture
