@@ -21,10 +21,11 @@ IN_PARALLEL = ["-n", "auto", "--maxprocesses", "8"]
 @nox.session
 @nox.parametrize("backend", BACKENDS)
 def tests(session: nox.Session, backend: str) -> None:
-    """The whole suite on one array library."""
+    """The suite on one array library. Tests that use none, or NumPy alone, run with those of NumPy and strict."""
     session.install(".[test]", *REQUIREMENTS.get(backend, []))
     parallel = [] if backend == "cupy" else IN_PARALLEL
-    session.run("python", "-m", "pytest", "--backend", backend, *parallel, *session.posargs)
+    only = ["--only-backends"] if backend in ("torch", "jax") else []
+    session.run("python", "-m", "pytest", "--backend", backend, *only, *parallel, *session.posargs)
 
 
 @nox.session

@@ -33,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=[*NAMES, "all-cpu"],
         help=f"array backend to test, repeatable; default: {', '.join(DEFAULT)}; all-cpu: all but cupy",
     )
+    parser.addoption(
+        "--only-backends", action="store_true", help="only tests of array libraries: the others are those of any run"
+    )
 
 
 def requested(config: pytest.Config) -> list[str]:
@@ -63,11 +66,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Cases that are much like others run on NumPy and on the strict library only. JAX, which compiles for each shape,
     has those checks only that every layer's own code runs through."""
-    dropped = {item for item in items if _is_like_others(item)}
+    again = config.getoption("--only-backends")
+    dropped = {item for item in items if _is_like_others(item) or (again and not _is_of_a_backend(item))}
     config.hook.pytest_deselected(items=list(dropped))
     items[:] = [item for item in items if item not in dropped]
 
 
+def _is_of_a_backend(item: pytest.Item) -> bool:
+    """Whether it runs on a backend, or looks at libraries by itself where they are installed."""
+    return "backend" in item.fixturenames or item.path.parent.name in LIBRARIES or item.path.name in LIBRARIES
+
+
+LIBRARIES = ("_array", "_formula", "test_result.py", "test_study.py")
 IMAGES_ON_JAX = ("conv, flatten", "conv, pooling in the middle", "attention, softmax")
 ON_JAX = ("difference_quotient", "live_where_the_inputs_do", "on_every_backend")
 
