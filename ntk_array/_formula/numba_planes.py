@@ -24,7 +24,7 @@ from .numba_loops import EXPRESSIONS, angle_source
 __all__ = ["LANES", "Course", "Stage", "compiled_course", "kept", "values_of", "without_constants"]
 
 LANES = {"f": 8, "d": 4}
-"""Inputs of the second batch that are computed together at most, by the character of the dtype."""
+"""Inputs of the second batch that are computed together, by the character of the dtype."""
 
 HEAD = """from math import *
 from numpy import empty, uint64 as index, {dtype} as number

@@ -155,7 +155,7 @@ class Planes:
         """
         other = one if two is None else two
         n1, n2, dtype = len(one.pixels), len(other.pixels), other.pixels.dtype
-        lanes = next(m for m in (2, 4, 8) if m >= min(n2, LANES[dtype.char]))
+        lanes = LANES[dtype.char]  # always as many: another number would be compiled anew
         height, width = self.positions
         course, formulas, loop = self._course(dtype, lanes)
         offsets = np.divmod(np.arange(height * width if self.every else 1), width)
