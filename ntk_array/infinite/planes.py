@@ -358,7 +358,8 @@ def batch_of(inputs: Inputs, rows: Sequence[Rows]) -> Batch:
 
 def planes_of(steps: Sequence[Step], signals: Sequence[Signal], ntk: bool) -> Planes | None:
     """The steps of a network up to a mean over positions as planes; None where they are none."""
-    if len(signals[0].shape) not in (2, 3):
+    # The mean over positions has no means over features, for steps before it or behind it that ask for them.
+    if len(signals[0].shape) not in (2, 3) or any(step.layer.asks_for_means(step.signals) for step in steps):
         return None
     for place, step in enumerate(steps, start=1):
         layer = step.layer
@@ -373,6 +374,6 @@ def planes_of(steps: Sequence[Step], signals: Sequence[Signal], ntk: bool) -> Pl
         planar = layer.entrywise or (
             window is not None and set(window.stride) == {1} and window.padding in ("same", "circular")
         )
-        if not planar or layer.numerical or layer.reads_gap or layer.asks_for_means(step.signals):
+        if not planar or layer.numerical or layer.reads_gap:
             return None
     return None

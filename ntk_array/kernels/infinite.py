@@ -94,14 +94,11 @@ class _Infinite(Kernel):
     def specialized(self, x1: Array, x2: Array | None) -> Kernel:
         """One series in the angle, where the kernel is a function of it; else the kernel with its tables."""
         program, kept = self.program(x1.shape[1:]), self.kept
-        series = None
-        if x1.ndim == 2:
-            series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
+        series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
-        # The mean over positions that planes end with has no means over features for steps behind it.
-        planes = None if x1.ndim == 2 or program.means else in_planes(self, program, x1, x2)
+        planes = in_planes(self, program, x1, x2)
         if planes is not None:
             return planes
         if not program.numerical:
@@ -154,7 +151,7 @@ class _Infinite(Kernel):
         return other
 
     def block_diagonal(self, x: Array) -> Array:
-        planes = None if x.ndim == 2 else in_planes(self, self.program(x.shape[1:]), x, None)
+        planes = in_planes(self, self.program(x.shape[1:]), x, None)
         if planes is not None:
             return planes.block_diagonal(x)
         one = Inputs.of(x)

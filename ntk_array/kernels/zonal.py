@@ -168,9 +168,9 @@ def zonal_series(
 ) -> ZonalSeries | None:
     """The series of a network's NTK or NNGP kernel between two batches; None where it is no function of the angle, or
     where the series is long. It is kept with those that were made before."""
-    # Means of inputs are no function of their angle, and equal inputs with noise of their own have another kernel than
-    # an input with itself.
-    if program.reads_input_means or any(step.layer.noisy for step in program.steps):
+    # Inputs with positions have an angle at each. Means of inputs are no function of their angle, and equal inputs with
+    # noise of their own have another kernel than an input with itself.
+    if x1.ndim != 2 or program.reads_input_means or any(step.layer.noisy for step in program.steps):
         return None
     degree, eps = program.signals[-1].degree, home(x1).eps
     about = x1.shape[1:], ntk, max(TOLERANCE, eps / 16.0)

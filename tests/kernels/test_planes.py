@@ -91,6 +91,15 @@ def test_where_there_are_planes():
     assert not in_planes(conv(3, 3), nn.ReLU(), nn.Flatten(), nn.Dense(1), nn.ReLU())
 
 
+def test_networks_that_ask_for_means_behind_pooling_have_no_planes():
+    """For the kernel and for its diagonal alike: a residual sum of values that are not centred."""
+    behind = (nn.Residual(nn.Sequential(nn.Dense(1), nn.ReLU())), nn.Dense(1))
+    kernel = ntk.InfiniteNTK(nn.Sequential(conv(3, 3), nn.ReLU(), nn.GlobalAvgPool(), *behind))
+    x = images((4, 5, 2))
+    assert not isinstance(kernel.specialized(x, None), PlanesKernel)
+    np.testing.assert_allclose(kernel.diag(x), np.diag(kernel(x)), rtol=1e-13)
+
+
 def test_many_images_in_tiles():
     """Blocks of several tiles are those of one block; images are lanes of a few at a time."""
     layers = (conv(3, 3), nn.ReLU(), nn.GlobalAvgPool(), nn.Dense(1))
