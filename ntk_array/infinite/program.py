@@ -20,7 +20,7 @@ from .._array.namespace import Array, home, to_host
 from .._formula.compilers import Compiler, compiled, compiler_for
 from .._formula.formula import COLUMN, ENTRY, ROW
 from .._support.progress import progress_asked, progress_bar
-from .covariance import ROWS, Covariance, Direction, Rows
+from .covariance import COLUMNS, ENTRIES, ROWS, Covariance, Direction, Rows
 from .dual import std_range
 from .inputs import Inputs, between, pairs
 from .positions import PLAIN
@@ -31,18 +31,8 @@ __all__ = ["Program", "Walk"]
 
 Read = Literal["ntk", "k12"]
 """What is asked of the last place."""
-ENTRIES = ("k12", "ntk", "sine", "gap")
 CHUNK = 2**22  # pairs of positions of a batch that are walked at once
-AXES = {
-    "k12": ENTRY,
-    "k11": ROW,
-    "k22": COLUMN,
-    "ntk": ENTRY,
-    "sine": ENTRY,
-    "gap": ENTRY,
-    "mean1": ROW,
-    "mean2": COLUMN,
-}
+AXES = dict.fromkeys(ENTRIES, ENTRY) | dict.fromkeys(ROWS, ROW) | dict.fromkeys(COLUMNS, COLUMN)
 
 OFF_DIAGONAL = 4.0
 """How many times as much as on the diagonal errors may grow between different inputs. There they also move the angle,
@@ -80,12 +70,15 @@ class Program:
     steps : tuple of Step
     signals : tuple of Signal
         The facts at every place, the inputs first.
+    every : tuple of bool
+        Whether the states at each place need every pair of positions, or each position with itself only.
     stretches : dict
         Steps that were compiled. They live as long as the program.
     """
 
     steps: tuple[Step, ...]
     signals: tuple[Signal, ...]
+    every: tuple[bool, ...]
     stretches: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -103,7 +96,7 @@ class Program:
             )
         kinks = [step.layer.kinked for step in steps.steps]
         marked = (step._replace(before_kink=any(kinks[i + 1 :])) for i, step in enumerate(steps.steps))
-        return cls(tuple(marked), tuple(steps.signals))
+        return cls(tuple(marked), tuple(steps.signals), _every_pair(steps.steps, steps.signals))
 
     @property
     def numerical(self) -> bool:
@@ -142,26 +135,11 @@ class Program:
             largest = max(largest, float(np.max(change, initial=0.0)))
         return max(worst, OFF_DIAGONAL * largest / unit)
 
-    @cached_property
-    def every(self) -> tuple[bool, ...]:
-        """Whether the states at each place need every pair of positions, or each position with itself only.
-
-        That is asked of the layers from the last to the first: pooling needs every pair, flattening does not.
-        """
-        needed = [False] * (len(self.steps) + 1)
-        for place in range(len(self.steps), 0, -1):
-            step = self.steps[place - 1]
-            for source in step.sources:
-                positions = len(self.signals[source].shape) > 1
-                needed[source] |= positions and step.layer.needs_every_pair(needed[place])
-        return tuple(needed)
-
     def upto(self, place: int, same: bool = False) -> Program:
         """The first steps, to this place, for the pairs of positions that later steps need, or for each position with
         itself only."""
-        first = replace(self, steps=self.steps[:place], signals=self.signals[: place + 1], stretches={})
-        first.__dict__["every"] = (False,) * (place + 1) if same else self.every[: place + 1]
-        return first
+        every = (False,) * (place + 1) if same else self.every[: place + 1]
+        return Program(self.steps[:place], self.signals[: place + 1], every)
 
     def between(self, one: Inputs, two: Inputs | None, ntk: bool) -> Covariance:
         """The state of two batches of inputs; see :func:`.inputs.between`."""
@@ -240,7 +218,7 @@ class Program:
             if step.layer.numerical:
                 if states[0] is None:
                     # The states of all images do not fit into memory, so they are walked again for each table.
-                    rows = replace(self, steps=tuple(steps)).walk(inputs, False, last=place - 1).rows
+                    rows = replace(self, steps=tuple(steps)).upto(place - 1).walk(inputs, False).rows
                     variance = rows[step.sources[0]].variance
                 else:
                     variance = states[step.sources[0]].k11
@@ -253,14 +231,12 @@ class Program:
                 states.append(self._paired_step(place, steps[place - 1], states))
         return replace(self, steps=tuple(steps))
 
-    def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None, last: int | None = None) -> Walk:
-        """A batch through all steps by itself, or through those up to the place ``last``; and the kernel of each input
-        with itself in the end, (N,)."""
-        upto = self if last is None else self.upto(last)
-        walks = [upto.walk_together(chunk, ntk, direction) for chunk in self._chunks(inputs)]
+    def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None) -> Walk:
+        """A batch through all steps by itself, and the kernel of each input with itself in the end, (N,)."""
+        walks = [self._walk(chunk, ntk, direction) for chunk in self._chunks(inputs)]
         return walks[0] if len(walks) == 1 else Walk.joined(walks)
 
-    def walk_together(self, inputs: Inputs, ntk: bool, direction: Direction | None) -> Walk:
+    def _walk(self, inputs: Inputs, ntk: bool, direction: Direction | None) -> Walk:
         """A walk with all inputs at once."""
         states = self.paired(self._start(inputs, ntk))
         changes = [] if direction is None else self._paired_changes(states, direction)
@@ -476,6 +452,16 @@ class Program:
 
     def _has_rows(self, place: int, name: str) -> bool:
         return not name.startswith("mean") or self._has_mean(place)
+
+
+def _every_pair(steps: Sequence[Step], signals: Sequence[Signal]) -> tuple[bool, ...]:
+    """Asked of the layers from the last to the first: pooling needs every pair of positions, flattening does not."""
+    needed = [False] * len(signals)
+    for place in range(len(steps), 0, -1):
+        step = steps[place - 1]
+        for source in step.sources:
+            needed[source] |= len(signals[source].shape) > 1 and step.layer.needs_every_pair(needed[place])
+    return tuple(needed)
 
 
 def _refuse_overflow(states: Sequence[Covariance]) -> None:
