@@ -78,9 +78,6 @@ class AxisMaps(LinearMap):
         after = replace(frame, count=count, every=frame.every and count > 0)
         return Covariance(k12, k12, k12, ntk, **angle, frame=after)
 
-    def of_mean(self, mean: Array) -> Array:
-        return self.apply(mean[..., None], tuple(mean.shape[1:]))[..., 0]
-
 
 def _along(array: Array, axes: Sequence[int], matrices: Sequence[np.ndarray]) -> Array:
     """An array multiplied by a matrix along each of these axes."""

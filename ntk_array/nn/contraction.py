@@ -6,6 +6,8 @@ N C rows they give the inner products of a full block in the layout of the Gram 
 Their input axis has length 1 where they are the same for every input.
 """
 
+from collections.abc import Callable
+
 from .._array.kinds import Kind
 from .._array.linalg import inner, mirror
 from .._array.namespace import Array, home
@@ -97,10 +99,7 @@ class Contraction:
     def add_products(self, j1: Array, j2: Array, factor: float) -> None:
         """Add factor <j_c(x), j_c'(x')> of Jacobians (N, C, n)."""
         if self.kind == "full" and not self.paired:
-            outputs, n1 = j1.shape[1], j1.shape[0]
-            rows1 = home(j1).xp.reshape(j1, (-1, j1.shape[2]))
-            share = inner(rows1, rows1 if j2 is j1 else home(j2).xp.reshape(j2, (-1, j2.shape[2])))
-            share = home(share).xp.reshape(share, (n1, outputs, -1))
+            share = home(j1).xp.reshape(_inner(j1, j2, _as_rows), (*j1.shape[:2], -1))
         else:
             share = self._reduced(j1, j2)
         share *= factor
@@ -111,8 +110,7 @@ class Contraction:
         xp = home(d1).xp
         # All cotangents as N C rows: one large product, in the layout of the Gram matrix.
         outputs, (n1, n2) = d1.shape[1], features.shape
-        rows1 = xp.reshape(d1, (-1, d1.shape[2]))
-        cotangents = inner(rows1, rows1 if d2 is d1 else xp.reshape(d2, (-1, d2.shape[2])))
+        cotangents = _inner(d1, d2, _as_rows)
         if d1.shape[0] == d2.shape[0] == 1:
             self._total = add_kronecker(self._total, features, cotangents)
             return
@@ -129,10 +127,8 @@ class Contraction:
             products = xp.sum(d1 * d2, axis=2).T
             return products if self.kind == "classwise" else xp.sum(products, axis=0) / outputs
         if self.kind == "classwise":
-            stack1 = xp.permute_dims(d1, (1, 0, 2))
-            return inner(stack1, stack1 if d2 is d1 else xp.permute_dims(d2, (1, 0, 2)))
-        rows1 = xp.reshape(d1, (d1.shape[0], -1))
-        share = inner(rows1, rows1 if d2 is d1 else xp.reshape(d2, (d2.shape[0], -1)))
+            return _inner(d1, d2, lambda d: xp.permute_dims(d, (1, 0, 2)))
+        share = _inner(d1, d2, lambda d: xp.reshape(d, (d.shape[0], -1)))
         share /= outputs
         return share
 
@@ -142,3 +138,14 @@ class Contraction:
             self._total = share
         else:
             self._total += share
+
+
+def _inner(d1: Array, d2: Array, arranged: Callable[[Array], Array]) -> Array:
+    """Inner products of the rows of two arrays that are arranged first; of one array with itself where d2 is d1."""
+    one = arranged(d1)
+    return inner(one, one if d2 is d1 else arranged(d2))
+
+
+def _as_rows(d: Array) -> Array:
+    """(N, C, n) as N C rows."""
+    return home(d).xp.reshape(d, (-1, d.shape[2]))

@@ -8,6 +8,7 @@ from .._array.namespace import Array, home
 from .._array.validate import count, one_of
 from .._array.window import Window
 from ..infinite.covariance import Covariance
+from ..infinite.signal import Signal
 from .linear import Linear
 
 __all__ = ["Conv", "each_axis"]
@@ -128,11 +129,10 @@ class Conv(Linear):
     def _name(self) -> str:
         return f"{type(self).__name__}({self.width}, {self.kernel_size})"
 
-    def signal(self, before):  # type: ignore[no-untyped-def]
+    def signal(self, before: Signal) -> Signal:
         after = super().signal(before)
         if before.width % self.groups:
-            hint = "; are the channels first? They have to be last" if self.groups == 1 else ""
-            raise ValueError(f"{self._name}: {before.width} channels are no multiple of groups {self.groups}{hint}")
+            raise ValueError(f"{self._name}: {before.width} channels are no multiple of groups {self.groups}")
         return after
 
     def gathered(self, x: Array) -> Array:

@@ -11,7 +11,6 @@ from ..infinite.signal import Signal
 from .contraction import Contraction
 from .convolution import Conv
 from .layer import Factors
-from .linear import LinearFactors
 from .parameters import Parameter, Params, Tree
 
 __all__ = ["ConvLocal"]
@@ -77,31 +76,12 @@ class ConvLocal(Conv):
         own = self.width // self.groups
         return [stack[:, g * own : (g + 1) * own, :] for g in range(self.groups)]
 
-    def _affine(self, params: Params, h: Array) -> Array:
-        xp, groups = home(h).xp, self._groups_of_inputs(h)
-        weight_scale, bias_scale = self._scales(groups[0].shape[-1])
-        z = []
-        for part, matrices in zip(groups, self._matrices(params), strict=True):
-            # (P, N, fan_in) times (P, fan_in, width).
-            stack = xp.permute_dims(xp.reshape(part, (h.shape[0], -1, part.shape[-1])), (1, 0, 2))
-            z.append(xp.permute_dims(stack @ xp.matrix_transpose(matrices), (1, 0, 2)))
-        joined = xp.reshape(z[0] if len(z) == 1 else xp.concat(z, axis=-1), (*h.shape[:-1], self.width))
-        joined = weight_scale * joined
-        return joined + bias_scale * params["bias"] if "bias" in params else joined
-
-    def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        factors = [LinearFactors(tape, delta)]
-        if not to_inputs:
-            return None, factors
-        xp, pulled = home(delta).xp, []
-        weight_scale, _ = self._scales(self._fan_in(tape.shape[-1]))
-        rows = delta.shape[0] * delta.shape[1]
-        for part, matrices in zip(self._groups_of_outputs(delta), self._matrices(params), strict=True):
-            stack = xp.permute_dims(xp.reshape(part, (rows, -1, part.shape[-1])), (1, 0, 2))
-            pulled.append(xp.permute_dims(stack @ (weight_scale * matrices), (1, 0, 2)))
-        seen = self._joined_inputs([xp.reshape(p, (rows, *delta.shape[2:-1], p.shape[-1])) for p in pulled])
-        back = self.scattered(seen, tuple(tape.shape[1:-1]))
-        return xp.reshape(back, (*delta.shape[:2], *tape.shape[1:])), factors
+    def _multiplied(self, values: Array, matrix: Array) -> Array:
+        """Each position by its own matrix, (P, n, m): (P, M, n) times (P, n, m)."""
+        xp = home(values).xp
+        stack = xp.permute_dims(xp.reshape(values, (values.shape[0], -1, values.shape[-1])), (1, 0, 2))
+        product = xp.permute_dims(stack @ matrix, (1, 0, 2))
+        return xp.reshape(product, (*values.shape[:-1], matrix.shape[-1]))
 
     # ---- kernels and Jacobians from factors -----------------------------------------------------------------------
 
@@ -114,13 +94,12 @@ class ConvLocal(Conv):
         (one,), (two,) = factors1, factors2
         groups = self._at_positions(*one)
         others = groups if two is one else self._at_positions(*two)
-        weight_scale, bias_scale = self._scales(groups[0][0].shape[-1])
-        scales = (weight_scale**2 if trained["weight"] else 0.0, bias_scale**2 if trained.get("bias") else 0.0)
+        squares = self._trained_squares(one.inputs.shape[-1], trained)
         for first, second in zip(groups, others, strict=True):
             for p in range(first[0].shape[1]):
                 h1, delta1 = first[0][:, p, :], first[1][:, :, p, :]
                 h2, delta2 = (h1, delta1) if two is one else (second[0][:, p, :], second[1][:, :, p, :])
-                contraction.add_linear(h1, h2, delta1, delta2, *scales)
+                contraction.add_linear(h1, h2, delta1, delta2, *squares)
 
     def expand(self, factors: Factors) -> Params:
         """scale delta_cp h_p^T and bias_scale delta_cp."""

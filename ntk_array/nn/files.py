@@ -16,11 +16,9 @@ from .._array.validate import finite
 from .._support.atomic import write_whole
 from ..infinite.signal import Signal
 from .activations import Activation, Elementwise
-from .attention import SelfAttention
 from .composite import Composite
 from .dense import Dense
 from .layer import Layer
-from .linear import Linear
 from .parameters import Params, check_structure, flatten, tree_map, unflatten
 
 __all__ = ["load", "save"]
@@ -133,7 +131,7 @@ def _fits(net: Layer, params: Params) -> bool:
     """Whether a network takes positions, and each of its layers with weights has parameters of its own shapes."""
     found = list(_leaves(net, params))
     positions = any(not isinstance(layer, Activation | Dense) for layer, _ in found)
-    return positions and all(layer.fits(own) for layer, own in found if isinstance(layer, Linear | SelfAttention))
+    return positions and all(layer.fits(own) for layer, own in found)
 
 
 def _leaves(net: Layer, params: Params) -> Iterator[tuple[Layer, Params]]:

@@ -47,6 +47,11 @@ class Layer(ABC):
         del before
         return {}
 
+    def fits(self, params: Params) -> bool:
+        """Whether parameters have the shapes of this layer for some inputs, as far as the layer knows."""
+        del params
+        return True
+
     @abstractmethod
     def forward(self, params: Params, x: Array) -> tuple[Array, Any]:
         """The output (N, ...), and the tape that backward and tangent need."""
@@ -329,7 +334,7 @@ def output_cotangents(f: Array, sum_of_logits: bool = False) -> Array:
     if f.ndim != 2:
         raise ValueError(
             f"the network's output has shape {tuple(f.shape)}; kernels and Jacobians need (N, C): "
-            "end the network with a Dense layer"
+            "end the network with a Dense layer, behind Flatten or GlobalAvgPool where there are positions"
         )
     place, outputs = home(f), f.shape[1]
     if sum_of_logits:

@@ -150,7 +150,7 @@ class Linear(Layer):
         return f"{self!r} got parameters of another layer: {listed}{turned}"
 
     def _matrices(self, params: Params) -> list[Array]:
-        """The scaled weights as a matrix for each group, (width / groups, fan_in)."""
+        """The weights as a matrix for each group, (width / groups, fan_in)."""
         weight = params["weight"]
         matrix = home(weight).xp.reshape(weight, (self.width, -1))
         own = self.width // self.groups
@@ -180,24 +180,30 @@ class Linear(Layer):
         own = self.width // self.groups
         return [values[..., g * own : (g + 1) * own] for g in range(self.groups)]
 
+    def _multiplied(self, values: Array, matrix: Array) -> Array:
+        """Values (M, *P, n) at each position times the matrix of a group, (n, m): one large product for all."""
+        xp = home(values).xp
+        return xp.reshape(xp.reshape(values, (-1, values.shape[-1])) @ matrix, (*values.shape[:-1], matrix.shape[-1]))
+
     def _affine(self, params: Params, h: Array) -> Array:
-        groups = self._groups_of_inputs(h)
+        xp, groups = home(h).xp, self._groups_of_inputs(h)
         weight_scale, bias_scale = self._scales(groups[0].shape[-1])
-        z = [part @ matrix.T for part, matrix in zip(groups, self._matrices(params), strict=True)]
-        z = weight_scale * (z[0] if len(z) == 1 else home(h).xp.concat(z, axis=-1))
+        pairs = zip(groups, self._matrices(params), strict=True)
+        z = [self._multiplied(part, xp.matrix_transpose(matrix)) for part, matrix in pairs]
+        z = weight_scale * (z[0] if len(z) == 1 else xp.concat(z, axis=-1))
         return z + bias_scale * params["bias"] if "bias" in params else z
 
     def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents times the scaled weight, as one matrix product; there are more of them than of weights."""
+        """Cotangents times the scaled weights; there are more of them than of weights."""
         factors = [LinearFactors(tape, delta)]
         if not to_inputs:
             return None, factors
-        xp, matrices = home(delta).xp, self._matrices(params)
-        weight_scale, _ = self._scales(matrices[0].shape[1])
-        # (N C P, width) times (width, n): one large product instead of N small ones.
-        rows = [xp.reshape(part, (-1, part.shape[-1])) for part in self._groups_of_outputs(delta)]
-        pulled = [part @ (weight_scale * matrix) for part, matrix in zip(rows, matrices, strict=True)]
-        seen = self._joined_inputs([xp.reshape(p, (-1, *delta.shape[2:-1], p.shape[1])) for p in pulled])
+        xp = home(delta).xp
+        weight_scale, _ = self._scales(self._fan_in(tape.shape[-1]))
+        # Inputs and outputs (N, C) as one axis.
+        groups = self._groups_of_outputs(xp.reshape(delta, (-1, *delta.shape[2:])))
+        pairs = zip(groups, self._matrices(params), strict=True)
+        seen = self._joined_inputs([self._multiplied(part, weight_scale * matrix) for part, matrix in pairs])
         back = self.scattered(seen, tuple(tape.shape[1:-1]))
         return xp.reshape(back, (*delta.shape[:2], *tape.shape[1:])), factors
 
@@ -260,10 +266,14 @@ class Linear(Layer):
             return
         groups = self._at_positions(*one)
         others = groups if two is one else self._at_positions(*two)
-        weight_scale, bias_scale = self._scales(groups[0][0].shape[-1])
-        scales = (weight_scale**2 if trained["weight"] else 0.0, bias_scale**2 if trained.get("bias") else 0.0)
+        squares = self._trained_squares(one.inputs.shape[-1], trained)
         for (h1, delta1), (h2, delta2) in zip(groups, others, strict=True):
-            contraction.add_linear(h1, h2, delta1, delta2, *scales)
+            contraction.add_linear(h1, h2, delta1, delta2, *squares)
+
+    def _trained_squares(self, channels: int, trained: Params) -> tuple[float, float]:
+        """weight_scale^2 and bias_scale^2; 0 for what is not trained."""
+        weight_scale, bias_scale = self._scales(self._fan_in(channels))
+        return weight_scale**2 if trained["weight"] else 0.0, bias_scale**2 if trained.get("bias") else 0.0
 
     def expand(self, factors: Factors) -> Params:
         """scale sum_p delta_cp h_p^T and bias_scale sum_p delta_cp."""

@@ -36,9 +36,9 @@ class LinearMap(Layer):
     def of_state(self, state: Covariance) -> Covariance:
         """The map of a state, or of the change of one."""
 
-    @abstractmethod
     def of_mean(self, mean: Array) -> Array:
         """The map of means over features, (N, *positions)."""
+        return self.apply(mean[..., None], tuple(mean.shape[1:]))[..., 0]
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """The tape is the positions of the input."""
@@ -146,9 +146,6 @@ class _Pool(Windows, LinearMap):
             return term.scaled(weights**2)
         return state.pooled(self.reach, weights)
 
-    def of_mean(self, mean: Array) -> Array:
-        return self.apply(mean[..., None], tuple(mean.shape[1:]))[..., 0]
-
 
 class SumPool(_Pool):
     """Sums over windows of positions: (N, *positions, channels) to (N, *fewer positions, channels).
@@ -227,9 +224,6 @@ class _GlobalPool(LinearMap):
     def of_average(self, average: Covariance, count: int) -> Covariance:
         """The limit from the mean over all pairs of so many positions."""
         return average.stretched(self.factor(count) ** 2)
-
-    def of_mean(self, mean: Array) -> Array:
-        return self.apply(mean[..., None], tuple(mean.shape[1:]))[..., 0]
 
 
 @dataclass(frozen=True)
