@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..._array.namespace import Array, home, standard_namespace, to_host
+from ..._array.validate import number
 from ...infinite.coincidence import sine_behind, turn_behind
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import DirectDual, Dual, DualTable, std_range
@@ -23,7 +24,7 @@ from ...infinite.tabulate import numerical_dual
 from ..layer import Factors, Layer
 from ..parameters import Params
 
-__all__ = ["Activation", "ClosedForm"]
+__all__ = ["Activation", "ClosedForm", "Shifted"]
 
 ACCURATE = 1e-9  # a numerical dual with a larger estimated error warns
 
@@ -209,6 +210,19 @@ class Activation(Layer):
         host = standard_namespace(np)
         both = partial(self.value_and_derivative, host)
         return ScalarFunction(partial(self.function, host), partial(self.derivative, host), self.breakpoints, both)
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """The numbers of phi(x) = a psi(b x + c), for some function psi."""
+
+    a: float = 1.0
+    b: float = 1.0
+    c: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("a", "b", "c"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
 
 
 class ClosedForm(Activation):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..._array.namespace import Array, home
-from ..._array.validate import number, positive
+from ..._array.validate import positive
 from ...infinite.angle import side_of
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
-from .base import ClosedForm
+from .base import ClosedForm, Shifted
 
 __all__ = ["Cos", "Rbf", "Sin"]
 
@@ -74,16 +74,8 @@ class _Sine(_Wave):
 
 
 @dataclass(frozen=True)
-class Sin(_Sine):
+class Sin(Shifted, _Sine):
     """phi(x) = a sin(b x + c)."""
-
-    a: float = 1.0
-    b: float = 1.0
-    c: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("a", "b", "c"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
 
     @property
     def odd(self) -> bool:
@@ -91,16 +83,8 @@ class Sin(_Sine):
 
 
 @dataclass(frozen=True)
-class Cos(_Wave):
+class Cos(Shifted, _Wave):
     """phi(x) = a cos(b x + c)."""
-
-    a: float = 1.0
-    b: float = 1.0
-    c: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("a", "b", "c"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
 
     @property
     def even(self) -> bool:

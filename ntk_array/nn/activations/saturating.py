@@ -8,29 +8,20 @@ from typing import Any
 
 from ..._array.namespace import Array, home
 from ..._array.special import erf
-from ..._array.validate import number
 from ...infinite.covariance import Covariance
 from ...infinite.dual import Dual
-from .base import Activation, ClosedForm
+from .base import Activation, ClosedForm, Shifted
 from .squashed import Squashed
 
 __all__ = ["Erf", "Sigmoid", "SigmoidLike", "Softsign", "Tanh"]
 
 
 @dataclass(frozen=True)
-class Erf(ClosedForm):
+class Erf(Shifted, ClosedForm):
     """phi(x) = a erf(b x + c).
 
     The dual activation has a closed form for c = 0. For other c it is integrated.
     """
-
-    a: float = 1.0
-    b: float = 1.0
-    c: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("a", "b", "c"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
 
     @property
     def numerical(self) -> bool:  # type: ignore[override]
