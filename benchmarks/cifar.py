@@ -7,6 +7,7 @@ that are finished are kept in the folder, and a run that was interrupted goes on
 """
 
 import argparse
+import io
 import json
 import time
 from pathlib import Path
@@ -39,9 +40,9 @@ def kernel_rows(kernel: ntk.Kernel, x: np.ndarray, n: int, folder: Path) -> np.n
             first = start if stop <= n else 0
             block = np.zeros((stop - start, n), dtype=x.dtype)
             block[:, first:] = kernel(x[start:stop], x[first:n])
-            temporary = folder / "unfinished.npy"
-            np.save(temporary, block)
-            write_whole(path, temporary.read_bytes())
+            buffer = io.BytesIO()
+            np.save(buffer, block)
+            write_whole(path, buffer.getvalue())
         blocks.append(np.load(path))
     matrix = np.concatenate(blocks).astype(np.float64)
     train = matrix[:n]

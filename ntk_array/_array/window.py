@@ -89,19 +89,20 @@ class Window:
 
     def scattered(self, parts: Sequence[Array], axes: Sequence[int], positions: Sequence[int]) -> Array:
         """The adjoint of :meth:`gathered`: what each element of the window gives back to the positions that it saw."""
-        outputs, margins = self.outputs(positions), self.margins(positions)
-        shape = list(parts[0].shape)
-        for axis, n, (before, after) in zip(axes, positions, margins, strict=True):
-            shape[axis] = before + n + after
-        return self._without_margins(self._added(parts, axes, outputs, tuple(shape)), axes, positions)
+        outputs, shape = self.outputs(positions), self._padded_shape(parts[0].shape, axes, positions)
+        return self._without_margins(self._added(parts, axes, outputs, shape), axes, positions)
 
     def placed(self, part: Array, element: Sequence[int], axes: Sequence[int], positions: Sequence[int]) -> Array:
         """What one element of the window gives back to the positions that it saw; zeros elsewhere."""
-        outputs, margins = self.outputs(positions), self.margins(positions)
-        shape = list(part.shape)
-        for axis, n, (before, after) in zip(axes, positions, margins, strict=True):
-            shape[axis] = before + n + after
+        outputs, shape = self.outputs(positions), self._padded_shape(part.shape, axes, positions)
         return self._without_margins(self._spread(part, axes, element, outputs, shape), axes, positions)
+
+    def _padded_shape(self, shape: Sequence[int], axes: Sequence[int], positions: Sequence[int]) -> tuple[int, ...]:
+        """A shape with these positions and the margins along the axes."""
+        padded = list(shape)
+        for axis, n, (before, after) in zip(axes, positions, self.margins(positions), strict=True):
+            padded[axis] = before + n + after
+        return tuple(padded)
 
     def _without_margins(self, total: Array, axes: Sequence[int], positions: Sequence[int]) -> Array:
         for axis, n, (before, after) in zip(axes, positions, self.margins(positions), strict=True):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from .._array.kinds import Kind, as_matrix
-from .._array.namespace import Array, Home
+from .._array.namespace import Array, Home, home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Costs", "Tile", "Tiled", "compute", "named", "part"]
+__all__ = ["Costs", "Tile", "Tiled", "compute", "joined", "named", "part"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,20 @@ def part(prepared: Any, rows: slice) -> Any:
         parts = [part(p, rows) for p in prepared]
         return type(prepared)(*parts) if hasattr(prepared, "_fields") else type(prepared)(parts)
     return prepared if prepared.shape[0] == 1 else prepared[rows, ...]
+
+
+def joined(parts: Sequence[Any], size: int) -> Any:
+    """The reverse of :func:`part`: what is prepared of a batch, from parts of ``size`` inputs each but the last."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, list | tuple):
+        own = [joined(each, size) for each in zip(*parts, strict=True)]
+        return type(first)(*own) if hasattr(first, "_fields") else type(first)(own)
+    # What is the same for all inputs has length 1 in every part.
+    if size > 1 and all(one.shape[0] == 1 for one in parts):
+        return first
+    return home(first).xp.concat(list(parts))
 
 
 @contextmanager

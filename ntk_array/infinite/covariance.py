@@ -278,10 +278,9 @@ class Covariance:
         """The states of each position by itself, without positions; for turns of sums too."""
         frame, xp = Frame(blocks=self.frame.blocks), home(self.k12).xp
         if self.paired:
-            # As one term: the sum of an array over its positions, times their number.
-            axes = self.frame.rows
-            k12, ntk = (None if a is None else xp.mean(a, axis=axes) for a in (self.k12, self.ntk))
-            sine = None if self.sine is None else xp.mean(self.sine, axis=axes)
+            # One term that stands for all, their mean: inputs with themselves are at an angle of 0 at every position.
+            arrays = (self.k12, self.ntk, self.sine)
+            k12, ntk, sine = (None if a is None else xp.mean(a, axis=self.frame.rows) for a in arrays)
             return [Covariance.of_pairs(k12, ntk, sine, frame=frame)]
         names = (*ENTRIES, "k11", "k22")
         stacks = [getattr(self, name) for name in names]

@@ -89,9 +89,9 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False, ev
     if every:
         states = [_between(one.as_rows(), None if two is None else two.as_rows(), ntk=ntk, gap=gap)]
     else:
-        others = [None] * len(one.at_each_position()) if two is None else two.at_each_position()
-        parts = zip(one.at_each_position(), others, strict=True)
-        states = [_between(first, second, ntk=ntk, gap=gap) for first, second in parts]
+        firsts = one.at_each_position()
+        others = [None] * len(firsts) if two is None else two.at_each_position()
+        states = [_between(*parts, ntk=ntk, gap=gap) for parts in zip(firsts, others, strict=True)]
     n1, *positions = one.x.shape[:-1]
     n2 = n1 if two is None else two.x.shape[0]
     return Covariance.joined(frame, states, (n1, *positions, n2, *positions) if every else (*positions, n1, n2))

@@ -163,7 +163,7 @@ class Planes:
         room = [np.empty((count * height, width * lanes), dtype) for count in (arrays, summed)]
         room += [np.empty((count, width * lanes), dtype) for count in (summed, windows)]
         result = np.zeros((len(course.outputs), 1 if paired else n1, n2))
-        rows = self._sides(one, formulas, ROW)
+        rows = [] if paired else self._sides(one, formulas, ROW)
         for start in range(0, n2, lanes):
             chosen, stop = np.minimum(np.arange(start, start + lanes), n2 - 1), min(start + lanes, n2)
             part = other.taken(chosen)

@@ -10,7 +10,7 @@ from .._array.kinds import Kind, numbers
 from .._array.linalg import inner
 from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, one_of, same_home
-from ..gram.tiled import Costs
+from ..gram.tiled import Costs, joined
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
 from ..nn.contraction import Contraction
@@ -122,7 +122,7 @@ class EmpiricalNTK(_Empirical):
         numbers_each = (2 + outputs) * (sum(math.prod(signal.shape) for signal in steps.signals) + inside)
         n, size = x.shape[0], max(CHUNK // numbers_each, 1)
         parts = [self._factors(x[i : min(i + size, n), ...]) for i in range(0, n, size)]
-        factors: Factors = _joined(parts, size)
+        factors: Factors = joined(parts, size)
         return factors
 
     def _factors(self, x: Array) -> Factors:
@@ -175,20 +175,6 @@ class EmpiricalNTK(_Empirical):
             else:
                 columns.append(sum(apply(column * units[c, :])[:, c] for c in range(outputs)) / outputs)
         return xp.stack(columns, axis=1)
-
-
-def _joined(parts: Sequence[Any], size: int) -> Any:
-    """The factors of a batch from those of its parts, of ``size`` inputs each, but for the last."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    if isinstance(first, list | tuple):
-        own = [_joined(each, size) for each in zip(*parts, strict=True)]
-        return type(first)(*own) if hasattr(first, "_fields") else type(first)(own)
-    # What is the same for all inputs has length 1 in every part.
-    if size > 1 and all(part.shape[0] == 1 for part in parts):
-        return first
-    return home(first).xp.concat(list(parts))
 
 
 @dataclass(frozen=True)

@@ -90,13 +90,14 @@ class Factorization(ABC):
         if self.singular:
             return solution
         xp, best, least = home(b).xp, solution, math.inf
-        for _ in range(REFINEMENTS + 1):
+        for step in range(REFINEMENTS + 1):
             residual = b - (gram @ solution + self.ridge * solution)
             size = float(to_host(xp.sqrt(xp.sum(residual * residual))))
             if not size < least:
                 break
             best, least = solution, size
-            solution = solution + self.solve(residual)
+            if step < REFINEMENTS:
+                solution = solution + self.solve(residual)
         return best
 
     def half(self, b: Array) -> Array:
