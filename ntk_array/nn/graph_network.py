@@ -8,9 +8,10 @@ from typing import Any
 from .._array.namespace import Array
 from ..infinite.signal import Signal
 from ..infinite.steps import OnGraphs, Steps
-from .aggregate import Aggregate, GraphMap, NodeFeatures
+from .aggregate import Aggregate, GraphMap
 from .composite import Composite
 from .layer import Factors, Layer
+from .node_features import NodeFeatures
 from .parameters import Params
 from .sequential import Sequential
 
