@@ -1,4 +1,4 @@
-"""Networks on images against the values of another library, and one against its closed form written out."""
+"""Networks on images and graphs against the values of another library, and one against its closed form written out."""
 
 import json
 from pathlib import Path
