@@ -5,6 +5,7 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
+from ntk_array.nn.parameters import flatten
 
 SIZES = (5, 1, 7, 3)
 
@@ -62,6 +63,20 @@ def test_the_graph_ntk_of_du_et_al(backend, rng, blocks, layers, jumping):
     assert np.max((np.abs(found - wanted) / scale)[off]) < tolerance
     np.testing.assert_allclose(np.diag(found), np.diag(wanted), rtol=max(tolerance, 1e-7))
     np.testing.assert_allclose(across / scale[:2, 2:], wanted[:2, 2:] / scale[:2, 2:], rtol=0, atol=tolerance)
+
+
+def test_a_finite_network_graph_by_graph(rng):
+    """Jumping knowledge: a readout of the features and behind every block, written out for one graph at a time."""
+    features, adjacency = some_graphs(rng)
+    net = nn.gnn((4, 6), 2, pooling="mean", jumping_knowledge=True, weight_std=1.3)
+    x = nn.graphs(features, adjacency)
+    params = net.init(0, like=x)
+    readout, first, readout1, second, readout2 = (1.3 * w / w.shape[1] ** 0.5 for w in flatten(params).values())
+    for i, (h, a) in enumerate(zip(features, adjacency, strict=True)):
+        h1 = np.maximum(a @ h @ first.T, 0)
+        h2 = np.maximum(a @ h1 @ second.T, 0)
+        wanted = readout @ h.mean(axis=0) + readout1 @ h1.mean(axis=0) + readout2 @ h2.mean(axis=0)
+        np.testing.assert_allclose(net(params, x)[i], wanted, rtol=1e-12)
 
 
 # ---- padding -------------------------------------------------------------------------------------------------------
