@@ -160,6 +160,8 @@ class Program:
     def start(self, inputs: Inputs, ntk: bool) -> Covariance:
         """The state of inputs with themselves."""
         start = pairs(inputs, ntk=ntk, every=self.every[0], gap=self.gaps)
+        if self.reads_inputs:
+            start = replace(start, inputs1=inputs.x, inputs2=inputs.x)
         if not self.means:
             return start
         values = inputs.mean()
@@ -198,6 +200,11 @@ class Program:
                 return True
             from_inputs.append(here and not after.centred)
         return False
+
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether a step reads the inputs themselves."""
+        return any(step.layer.reads_inputs for step in self.steps)
 
     @property
     def gaps(self) -> bool:

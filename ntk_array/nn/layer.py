@@ -100,6 +100,11 @@ class Layer(ABC):
         del rng
         return self
 
+    def on(self, graphs: Any) -> Layer:
+        """The layer for the nodes of these graphs, where it reads them as :class:`Aggregate` does."""
+        del graphs
+        return self
+
     @property
     def factor_count(self) -> int:
         """How many entries backward adds to the factors; a layer without parameters adds none."""
@@ -143,6 +148,8 @@ class Layer(ABC):
     """Whether the limit needs the variance of a difference beyond what covariances say of it; see Covariance."""
     reads_within: bool = False
     """Whether the limit needs the covariances between all positions of each input by itself, as attention does."""
+    reads_inputs: bool = False
+    """Whether the limit reads the inputs themselves, as the graphs that they are."""
     entrywise: bool = True
     """Whether the limit acts on each pair of positions by itself."""
     window: Window | None = None
