@@ -273,7 +273,7 @@ class Program:
         return Covariance.of_pairs(k, after.ntk, zeros, mean, after.frame)
 
     def _paired_changes(self, states: Sequence[Covariance], direction: Direction) -> list[Covariance]:
-        changes = [states[0].unchanging()]
+        changes = [states[0].moving(direction)]
         for place, step in enumerate(self.steps, start=1):
             here, moved = self._sources(place, states), self._sources(place, changes)
             after, mean = step.layer.limit_change(here, moved, step.signals, direction), None
@@ -319,7 +319,7 @@ class Program:
     def run_change(self, start: Covariance, one: Walk, two: Walk, direction: Direction, read: Read) -> Array:
         """The change of the same along a direction, from walks along it."""
         states: list[Any] = [start.facing(one.rows[0], two.rows[0])]
-        changes: list[Any] = [states[0].unchanging()]
+        changes: list[Any] = [states[0].moving(direction)]
         for place, step in enumerate(self.steps, start=1):
             here, moved = self._sources(place, states), self._sources(place, changes)
             change = step.layer.limit_change(here, moved, step.signals, direction)
