@@ -30,7 +30,7 @@ MOST_NODES = 2**15
 NEGLIGIBLE = 1e-14
 """The share of terms that are left out in the sum for the highest derivative."""
 SMALLEST = 1e-7
-"""The least s^r for derivatives of order r: rounding of a_n grows by the inverse of it."""
+"""The least s^r for derivatives of order r of a function: rounding of its a_n grows by the inverse of it."""
 
 
 def expanded_dual(name: str, phi: ScalarFunction, state: Covariance, with_slope: bool) -> tuple[Taylor, Taylor | None]:
@@ -47,7 +47,7 @@ def expanded_dual(name: str, phi: ScalarFunction, state: Covariance, with_slope:
     rows, columns, pairs = (k.moving().powers() for k in (state.k11, state.k22, state.k12))
     here = home(state.k12.constant)
     stds = [np.sqrt(np.maximum(to_host(k.constant).astype(np.float64), 0.0)) for k in (state.k11, state.k22)]
-    series = _coefficients(name, phi, stds, total + with_slope)
+    series = _coefficients(name, phi, stds, total + with_slope, max(orders) + total + with_slope)
     scale = here.asarray(stds[0]) * here.asarray(stds[1])
     cosine = state.k12.constant / scale
     known: dict[int, list[Array]] = {}
@@ -94,14 +94,15 @@ def _derivative(series: np.ndarray, std: np.ndarray, p: int) -> np.ndarray:
     return found
 
 
-def _coefficients(name: str, phi: ScalarFunction, stds: list[np.ndarray], order: int) -> list[np.ndarray]:
+def _coefficients(name: str, phi: ScalarFunction, stds: list[np.ndarray], order: int, highest: int) -> list[np.ndarray]:
     """a_n(s) for n = 0, 1, ... and both arrays of standard deviations, (terms, *shape) each.
 
-    As many as derivatives of this order need: they add up a_n^2 n^order at most.
+    As many as derivatives of the dual of this order need: they add up a_n^2 n^order at most. ``highest`` is that of the
+    derivatives of phi in them.
     """
     together, where = np.unique(np.concatenate([std.ravel() for std in stds]), return_inverse=True)
     smallest, largest = float(together[0]), float(together[-1])
-    if smallest**order < SMALLEST:
+    if smallest**highest < SMALLEST:
         raise ValueError(
             f"the values that {name} acts on have a standard deviation of {smallest:.2g} at some input, too small for "
             "derivatives in the inputs: give the layer before it a bias (bias_std > 0)"

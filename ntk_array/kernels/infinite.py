@@ -139,8 +139,7 @@ class _Infinite(Kernel):
         return Costs(here, 1, entry, itemsize(here) * (math.prod(x1.shape[1:]) + kept + 2))
 
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
-        batches = [Inputs.of(x) for x in (x1, x2) if x is not None]
-        return input_gradient(self.fitted(*batches, margin=MARGIN), x1, x2, self.read)
+        return input_gradient(lambda *x: self.fitted(*map(Inputs.of, x), margin=MARGIN), x1, x2, self.read)
 
     def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
         return expansion(self.program(x1.shape[1:]), Inputs.of(x1), Inputs.of(x2), orders, self.read, paired)
