@@ -237,6 +237,9 @@ class OperatorKernel(Kernel):
                 )
         return x1, x2
 
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> OperatorKernel:
+        return OperatorKernel(self.kernel.rescaled(weight_std, bias_std), self.operators)
+
     def net_with_other_outputs(self, x: Array) -> Any:
         return self.kernel.net_with_other_outputs(x[:, 1:])
 

@@ -110,12 +110,15 @@ def _coefficients(name: str, phi: ScalarFunction, stds: list[np.ndarray], order:
     # The integrand is a_n's own, not its square: it has to be negligible where that of the dual, squared, is.
     radius, terms = math.sqrt(2.0) * reach(phi, largest), 32
     while terms <= MOST_TERMS:
-        found = _integrals(phi, together, radius, terms)
-        if found is None:
+        integrals = _integrals(phi, together, radius, terms)
+        if integrals is None:
             break
+        found, squares = integrals
         sizes = found * found * (1.0 + np.arange(terms)[:, None]) ** order
         shares = sizes / np.sum(sizes, axis=0)
-        if np.max(np.sum(shares[-(terms // 4) :], axis=0)) < NEGLIGIBLE:
+        # All a_n^2 add up to E[phi(s z)^2]: a function that oscillates may have its large ones behind small ones.
+        complete = np.all(np.sum(found * found, axis=0) > (1.0 - 1e-9) * squares)
+        if complete and np.max(np.sum(shares[-(terms // 4) :], axis=0)) < NEGLIGIBLE:
             kept = found[: 1 + int(np.flatnonzero(np.max(shares, axis=1) > 1e-3 * NEGLIGIBLE)[-1])]
             parts = np.split(kept[:, where.ravel()], [stds[0].size], axis=1)
             return [part.reshape(-1, *std.shape) for part, std in zip(parts, stds, strict=True)]
@@ -127,18 +130,19 @@ def _coefficients(name: str, phi: ScalarFunction, stds: list[np.ndarray], order:
     )
 
 
-def _integrals(phi: ScalarFunction, std: np.ndarray, radius: float, terms: int) -> np.ndarray | None:
-    """a_n(s) (terms, len(std)) by the trapezoidal rule, which is exact to rounding for smooth functions as soon as its
-    nodes resolve them; None where no number of nodes does."""
+def _integrals(phi: ScalarFunction, std: np.ndarray, radius: float, terms: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """a_n(s) (terms, len(std)) and E[phi(s z)^2] by the trapezoidal rule, which is exact to rounding for smooth
+    functions as soon as its nodes resolve them; None where no number of nodes does."""
     nodes, found = 4 * math.ceil(radius * (terms**0.5 + 6.0)), None
     while nodes <= MOST_NODES:
         z = np.linspace(-radius, radius, nodes + 1)
         # sqrt of the density, times h_n with the other root.
         root = np.exp(-0.25 * z * z) / (2.0 * math.pi) ** 0.25
-        values = phi.function(std[:, None] * z) * (root * (2.0 * radius / nodes))
-        before, found = found, _hermite_functions(z, root, terms) @ values.T
-        if before is not None and np.max(np.abs(found - before)) <= 1e-14 * np.max(np.abs(found)):
-            return found
+        values, step = phi.function(std[:, None] * z) * root, 2.0 * radius / nodes
+        before, found = found, _hermite_functions(z, root, terms) @ (step * values.T)
+        squares = step * np.sum(values * values, axis=1)
+        if before is not None and np.max(np.abs(found - before) / np.sqrt(squares)) <= 1e-14:
+            return found, squares
         nodes *= 2
     return None
 

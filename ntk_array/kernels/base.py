@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .._array.kinds import Kind, numbers, product
-from .._array.namespace import Array, home, itemsize
+from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
 from ..gram.tiled import Costs
@@ -88,11 +88,34 @@ class Kernel(ABC):
         Raises
         ------
         TypeError, ValueError
-            If the inputs are not batches of finite numbers of one library, dtype and shape.
+            If the inputs are not batches of finite numbers of one library, dtype and shape. TypeError for tensors of
+            PyTorch that require a gradient, unless the kernel is an infinite-width one, or made of such, and the inputs
+            have no positions: autograd then gets its first derivatives, those of ``gradient(wrt="x1")``.
         MemoryError
             If the result is more than the memory that is available, before work starts.
         """
+        given = (x1,) if x2 is None else (x1, x2)
+        recording = next((x for x in given if is_array(x) and home(x).library.recorded(x)), None)
+        if recording is not None and self.differentiates(recording):
+            return home(recording).library.with_gradients(self._values_of, self._pullback, given)
+        return self._values_of(x1, x2)
+
+    def _values_of(self, x1: Array, x2: Array | None = None) -> Array:
         return self.values(*self.validated(x1, x2))
+
+    def _pullback(self, u: Array, x1: Array, x2: Array | None = None) -> tuple[Array, ...]:
+        """The gradients of sum_ij u_ij K(x1_i, x2_j) in the inputs."""
+
+        def pulled(u: Array, one: Array, two: Array | None) -> Array:
+            return home(u).xp.sum(u[..., None] * self.input_gradient(one, two), axis=1)
+
+        # A kernel is symmetric: its derivative in the second input is that in the first of the batches exchanged.
+        return (pulled(u + u.T, x1, None),) if x2 is None else (pulled(u, x1, x2), pulled(u.T, x2, x1))
+
+    def differentiates(self, x: Array) -> bool:
+        """Whether automatic differentiation gets gradients in inputs like x from :meth:`input_gradient`."""
+        del x
+        return False
 
     def diag(self, x: Array) -> Array:
         """Kernel values of each input with itself: (N,), (C, N) or (N, C, C)."""
@@ -301,6 +324,9 @@ class Combined(Kernel):
     def _apply(self, left: Array, right: Array) -> Array:
         return left + right if self.operation == "add" else left * right
 
+    def differentiates(self, x: Array) -> bool:
+        return self.left.differentiates(x) and self.right.differentiates(x)
+
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
         """The rules for sums and products."""
         one, two = (kernel.input_gradient(x1, x2) for kernel in (self.left, self.right))
@@ -378,6 +404,9 @@ class Scaled(Kernel):
 
     def block_diagonal(self, x: Array) -> Array:
         return self.factor * self.kernel.block_diagonal(x)
+
+    def differentiates(self, x: Array) -> bool:
+        return self.kernel.differentiates(x)
 
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
         return self.factor * self.kernel.input_gradient(x1, x2)
