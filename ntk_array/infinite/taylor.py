@@ -118,10 +118,12 @@ def expansion(
     k12 = xp.sum(one.scaled * two.scaled, axis=1) if paired else one.scaled @ two.scaled.T
     ntk = Taylor({(0, 0, 0): xp.zeros_like(k12)}, orders) if read == "ntk" else None
     start = Taylor({(0, 0, 0): k12, (0, 0, 1): 1.0}, orders)
-    states = [Covariance(start, k11[0], k22[0], ntk)]
+    states: list[Any] = [Covariance(start, k11[0], k22[0], ntk)]
     for place, step in enumerate(program.steps, start=1):
         after = step.layer.limit_taylor([states[source] for source in step.sources], step.signals)
         states.append(Covariance(after.k12, k11[place], k22[place], after.ntk))
+        for source in program.finished[place]:
+            states[source] = None
     result: Taylor = getattr(states[-1], read)
     return result
 
