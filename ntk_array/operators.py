@@ -172,7 +172,7 @@ class OperatorKernel(Kernel):
 
     >>> import numpy as np, ntk_array as ntk
     >>> from ntk_array.operators import Laplacian, OperatorKernel, Value
-    >>> net = ntk.nn.mlp((1, 1), 1, activation="erf", weight_std=2.0, bias_std=1.0)
+    >>> net = ntk.nn.mlp((1,), 1, activation="sin", weight_std=2.0, bias_std=1.0)
     >>> K = OperatorKernel(ntk.InfiniteNTK(net), (Value(), -Laplacian()))
     >>> ends, inside = np.asarray([[-1.0], [1.0]]), np.linspace(-0.9, 0.9, 10)[:, None]
     >>> f = np.pi**2 * np.sin(np.pi * inside[:, 0])

@@ -97,10 +97,7 @@ class Kernel(ABC):
         given = (x1,) if x2 is None else (x1, x2)
         recording = next((x for x in given if is_array(x) and home(x).library.recorded(x)), None)
         if recording is not None and self.differentiates(recording):
-            return home(recording).library.with_gradients(self._values_of, self._pullback, given)
-        return self._values_of(x1, x2)
-
-    def _values_of(self, x1: Array, x2: Array | None = None) -> Array:
+            return home(recording).library.with_gradients(self, self._pullback, given)
         return self.values(*self.validated(x1, x2))
 
     def _pullback(self, u: Array, x1: Array, x2: Array | None = None) -> tuple[Array, ...]:
