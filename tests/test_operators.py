@@ -247,7 +247,7 @@ def test_what_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             values(ntk.InfiniteNTK(net))
-    with pytest.raises(ValueError, match=r"standard deviation of 0 at some input, too small.*bias_std > 0"):
+    with pytest.raises(ValueError, match=r"standard deviation of 0 at some input.* at least 0.018 .*bias_std > 0"):
         values(ntk.InfiniteNTK(nn.mlp((1,), 1, activation="erf")), x=0.0 * x)
     net = nn.mlp((3,), 1, activation="erf")
     with pytest.raises(TypeError, match="EmpiricalNTK is not known as a function of the inner products"):

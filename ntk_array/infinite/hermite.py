@@ -104,8 +104,9 @@ def _coefficients(name: str, phi: ScalarFunction, stds: list[np.ndarray], order:
     smallest, largest = float(together[0]), float(together[-1])
     if smallest**highest < SMALLEST:
         raise ValueError(
-            f"the values that {name} acts on have a standard deviation of {smallest:.2g} at some input, too small for "
-            "derivatives in the inputs: give the layer before it a bias (bias_std > 0)"
+            f"the values that {name} acts on have a standard deviation of {smallest:.2g} at some input; derivatives "
+            f"in the inputs need at least {SMALLEST ** (1 / highest):.2g} for their digits: give the layer before it a "
+            "bias (bias_std > 0)"
         )
     # The integrand is a_n's own, not its square: it has to be negligible where that of the dual, squared, is.
     radius, terms = math.sqrt(2.0) * reach(phi, largest), 32

@@ -175,8 +175,8 @@ class Kernel(ABC):
         ------
         TypeError
             If the kernel does not depend on hyper-parameters: an empirical or a precomputed one. For "x1" if its
-            gradient is not known: infinite-width kernels, ``EmpiricalNNGP``, and their sums, products and multiples
-            have one.
+            gradient is not known: infinite-width kernels, ``EmpiricalNNGP``, scalar ``EmpiricalNTK`` of Dense layers
+            and activations, and their sums, products and multiples have one.
         ValueError
             If a derivative does not exist: no layer has a bias, so that log bias_std is -inf. For "x1" if inputs of
             infinite-width kernels have positions, as images do, or there is no gradient at an input that is 0.

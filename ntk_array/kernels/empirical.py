@@ -17,6 +17,7 @@ from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, flatten, select, tree_map
 from .base import Kernel
+from .empirical_gradient import empirical_gradient
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
 
@@ -149,11 +150,15 @@ class EmpiricalNTK(_Empirical):
         return contraction.block
 
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
-        """Not known: it takes second derivatives of activations, which finite networks do not have here."""
-        raise TypeError(
-            "the gradient of EmpiricalNTK in its inputs takes second derivatives of activations, which finite networks "
-            "do not have here; take InfiniteNTK, or the gradient of the network itself, net.input_jacobian(params, x)"
-        )
+        """Of scalar kernels of Dense layers and activations, by the tangents of both passes."""
+        if self.kind != "scalar":
+            raise TypeError(
+                f"the gradient of EmpiricalNTK in its inputs is known for scalar kernels, not for {self.kind} ones: "
+                'take outputs="trace" or "sum_of_logits"'
+            )
+        factors = self.prepare(x1 if x2 is None else x2)
+        sum_of_logits = self.outputs == "sum_of_logits"
+        return empirical_gradient(self.net, self.params, self._trained, x1, factors, sum_of_logits)
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """J(x1) J(x2)^T v: one backward pass over x2 and one tangent pass over x1 a column, no matrix."""

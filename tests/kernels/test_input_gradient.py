@@ -9,6 +9,8 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
+from ntk_array._array.namespace import standard_namespace
+from ntk_array.nn.activations.second import second_derivative
 
 DIRECTIONS = np.eye(3)
 """The axes of the inputs."""
@@ -150,6 +152,40 @@ def test_finite_networks(backend, net, shape):
     np.testing.assert_allclose(backend.host(got), expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("options", [{"outputs": "trace"}, {"outputs": "sum_of_logits", "trainable": "1.1"}], ids=str)
+def test_ntk_of_finite_networks(backend, options):
+    net = nn.Sequential(
+        nn.Dense(4, bias_std=0.3), nn.Sequential(nn.Tanh(), nn.Dense(3, 1.2, 0.5)), nn.GELU(), nn.Dense(2)
+    )
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 3))
+    K = ntk.EmpiricalNTK(net, net.init(0, like=x), **options)
+    expected = differences(lambda x: K(x, y), x)
+    here = ntk.EmpiricalNTK(net, net.init(0, like=backend.array(x)), **options)
+    got = backend.host(here.gradient(backend.array(x), backend.array(y), wrt="x1")["x1"])
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 if backend.eps < 1e-10 else 1e-4)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "phi",
+    [
+        *(nn.Identity(), nn.LeakyReLU(0.2), nn.Erf(0.7, 1.3, 0.2), nn.SigmoidLike(), nn.Tanh(), nn.Sigmoid()),
+        *(nn.Softsign(), nn.GELU(), nn.SiLU(), nn.Softplus(), nn.LogSigmoid(), nn.ELU(1.5), nn.CELU(0.7), nn.SELU()),
+        *(nn.Sin(1.2, 0.8, 0.3), nn.Cos(1.2, 0.8, 0.3), nn.Rbf(0.7), nn.Exp(0.5, 1.2), nn.Gaussian(1.2, -0.7)),
+        *(nn.Gabor(), nn.Monomial(1), nn.Monomial(3), nn.Polynomial((1.0, 2.0)), nn.Polynomial((1.0, 2.0, -0.3, 0.4))),
+        *(nn.Hermite(1), nn.Hermite(2), nn.Hermite(4), nn.RectifiedMonomial(1), nn.RectifiedMonomial(3)),
+    ],
+    ids=str,
+)
+def test_second_derivatives_of_activations(phi):
+    x = np.asarray([-2.3, -1.1, -0.4, 0.3, 0.9, 2.1])
+    xp = standard_namespace(np)
+    expected = sum(
+        c * (phi.derivative(xp, x + k * 1e-3) - phi.derivative(xp, x - k * 1e-3)) for k, c in ((1, 45), (2, -9), (3, 1))
+    )
+    np.testing.assert_allclose(second_derivative(phi, xp, x), expected / 0.06, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.host
 def test_what_is_refused():
     x, y = points()
@@ -163,7 +199,16 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="means of the inputs"):
         ntk.InfiniteNTK(means).gradient(x, wrt="x1")
     net = nn.mlp((3,), 1)
-    with pytest.raises(TypeError, match="second derivatives of activations"):
-        ntk.EmpiricalNTK(net, net.init(0, like=x), outputs="trace").gradient(x, wrt="x1")
+    with pytest.raises(TypeError, match=r"scalar kernels, not for full ones"):
+        ntk.EmpiricalNTK(net, net.init(0, like=x)).gradient(x, wrt="x1")
+    flat = nn.Sequential(nn.Flatten(), nn.Dense(1))
+    for other, inputs, message in (
+        (nn.Sequential(nn.Dense(2), nn.LayerNorm(), nn.Dense(1)), x, r"not for LayerNorm"),
+        (nn.Sequential(nn.Dense(2), nn.Mish(), nn.Dense(1)), x, r"second derivative of Mish\(\) is not known"),
+        (flat, images, r"\(2, 4, 4, 1\), with positions"),
+    ):
+        K = ntk.EmpiricalNTK(other, other.init(0, like=inputs), outputs="trace")
+        with pytest.raises(TypeError, match=message):
+            K.gradient(inputs, wrt="x1")
     with pytest.raises(TypeError, match="gradient of MonteCarloNTK in its inputs is not known"):
         ntk.MonteCarloNTK(net, 2, 0).gradient(x, wrt="x1")
