@@ -12,6 +12,8 @@ from ntk_array import nn
 from ntk_array._array.namespace import standard_namespace
 from ntk_array.nn.activations.second import second_derivative
 
+from ..backends import backend_named
+
 DIRECTIONS = np.eye(3)
 """The axes of the inputs."""
 
@@ -41,6 +43,7 @@ def mlp(activation, bias_std=0.4):
 
 
 NETS = {
+    "shallow": nn.mlp((1,), 1, bias_std=0.4),
     "relu": mlp("relu"),
     "erf": mlp("erf"),
     "gelu, no bias": mlp("gelu", 0.0),
@@ -59,17 +62,23 @@ def case(name, kernel):
     """A kernel, two batches, and the gradient by differences."""
     x, y = points()
     # Differences with steps across a coincidence need derivatives there, which a kink takes away from the NTK.
-    y = y[1:] if name in ("relu", "branches") else y
+    y = y[1:] if name in ("shallow", "relu", "branches") else y
     K = kernel(NETS[name])
     return K, x, y, differences(lambda x: K(x, y), x)
 
 
-@pytest.mark.parametrize(
-    ("name", "kernel"),
-    [*((name, ntk.InfiniteNTK) for name in NETS), ("relu", ntk.InfiniteNNGP), ("erf", ntk.InfiniteNNGP)],
-)
-def test_finite_differences(backend, name, kernel):
+@pytest.mark.host
+@pytest.mark.parametrize("kernel", [ntk.InfiniteNTK, ntk.InfiniteNNGP])
+@pytest.mark.parametrize("name", NETS)
+def test_finite_differences(name, kernel):
     K, x, y, expected = case(name, kernel)
+    got = K.gradient(x, y, wrt="x1")["x1"]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * np.max(np.abs(expected)))
+
+
+def test_every_library(backend):
+    """One hidden layer only: JAX compiles each operation."""
+    K, x, y, expected = case("shallow", ntk.InfiniteNTK)
     got = backend.host(K.gradient(backend.array(x), backend.array(y), wrt="x1")["x1"])
     tolerance = 1e-9 if backend.eps < 1e-10 else 1e-4
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * np.max(np.abs(expected)))
@@ -114,32 +123,27 @@ def test_a_kink_has_the_mean_of_both_sides():
     np.testing.assert_allclose(K.gradient(x, wrt="x1")["x1"][0, 0], np.mean(sides, axis=0)[:, 0], atol=1e-6)
 
 
-@cache
-def combination():
-    """The same of sums, products and multiples."""
+@pytest.mark.host
+def test_sums_products_and_multiples():
     (x, y), (erf, sin) = points(), (ntk.InfiniteNTK(NETS[name]) for name in ("erf", "sin"))
     K = 2.0 * erf * sin + ntk.InfiniteNNGP(NETS["relu"])
-    return K, x, y, differences(lambda x: K(x, y), x)
-
-
-def test_sums_products_and_multiples(backend):
-    K, x, y, expected = combination()
-    got = K.gradient(backend.array(x), backend.array(y), wrt=("log_bias_std", "x1"))
+    got, expected = K.gradient(x, y, wrt=("log_bias_std", "x1")), differences(lambda x: K(x, y), x)
     assert list(got) == ["log_bias_std", "x1"]
-    tolerance = 1e-9 if backend.eps < 1e-10 else 1e-4
-    np.testing.assert_allclose(backend.host(got["x1"]), expected, rtol=0, atol=tolerance * np.max(np.abs(expected)))
+    np.testing.assert_allclose(got["x1"], expected, rtol=0, atol=1e-9 * np.max(np.abs(expected)))
 
 
-@pytest.mark.parametrize(
-    ("net", "shape"),
-    [
-        (nn.mlp((6,), 2, activation="tanh", bias_std=0.5), (3,)),
-        (nn.Dense(2), (3,)),
-        (nn.Sequential(nn.Conv(3, (3,)), nn.GELU(), nn.Flatten(), nn.Dense(2)), (4, 2)),
-    ],
-    ids=["dense", "linear", "conv"],
-)
-def test_finite_networks(backend, net, shape):
+def test_finite_networks(backend):
+    check_network(backend, nn.Sequential(nn.Conv(3, (3,)), nn.GELU(), nn.Flatten(), nn.Dense(2)), (4, 2))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("net", [nn.mlp((6,), 2, activation="tanh", bias_std=0.5), nn.Dense(2)], ids=["mlp", "linear"])
+def test_finite_dense_networks(net):
+    check_network(backend_named("numpy"), net, (3,))
+
+
+def check_network(backend, net, shape):
+    """Its outputs and their kernel, against differences."""
     x, y = np.random.default_rng(0).normal(size=(2, 3, *shape))
     here = backend.array(x)
     params = net.init(0, like=here)
@@ -152,8 +156,17 @@ def test_finite_networks(backend, net, shape):
     np.testing.assert_allclose(backend.host(got), expected, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("options", [{"outputs": "trace"}, {"outputs": "sum_of_logits", "trainable": "1.1"}], ids=str)
-def test_ntk_of_finite_networks(backend, options):
+def test_ntk_of_finite_networks(backend):
+    check_ntk(backend, outputs="trace")
+
+
+@pytest.mark.host
+def test_ntk_of_some_parameters():
+    check_ntk(backend_named("numpy"), outputs="sum_of_logits", trainable="1.1")
+
+
+def check_ntk(backend, **options):
+    """The NTK of a network, against differences."""
     net = nn.Sequential(
         nn.Dense(4, bias_std=0.3), nn.Sequential(nn.Tanh(), nn.Dense(3, 1.2, 0.5)), nn.GELU(), nn.Dense(2)
     )
