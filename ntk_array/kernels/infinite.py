@@ -139,8 +139,8 @@ class _Infinite(Kernel):
         return Costs(here, 1, entry, itemsize(here) * (math.prod(x1.shape[1:]) + kept + 2))
 
     def differentiates(self, x: Array) -> bool:
-        """For inputs without positions."""
-        return bool(x.ndim == 2)
+        """For inputs without positions, where the kernel of an input with itself is that with its copy."""
+        return bool(x.ndim == 2) and not self.net.noisy
 
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
         return input_gradient(lambda *x: self.fitted(*map(Inputs.of, x), margin=MARGIN), x1, x2, self.read)

@@ -39,7 +39,9 @@ def input_gradient(fitted: Callable[[Array, Array], Program], x1: Array, x2: Arr
 
     def from_zero(x: Array) -> Array:
         """The step for each input, along the first axis."""
-        return size * xp.astype(xp.all(x == 0, axis=1), here.dtype)[:, None] * here.eye(x.shape[1])[:1, :]
+        # Zero is also what has squares that are: norms are divided by.
+        zero = xp.sum(x * x, axis=1) == 0
+        return size * xp.astype(zero, here.dtype)[:, None] * here.eye(x.shape[1])[:1, :]
 
     step = from_zero(x1)
     # A table that reaches to 0 itself would have no digits to spare beside it.

@@ -33,6 +33,7 @@ def test_values_are_those_without_a_gradient():
 def test_other_kernels_refuse():
     x = torch.ones((2, 3), dtype=torch.float64)
     net = nn.mlp((4,), 1)
-    for kernel in (ntk.EmpiricalNTK(net, net.init(0, like=x)), ntk.MonteCarloNTK(net, 2, 0)):
+    noisy = nn.Sequential(nn.Dense(1), nn.Dropout(0.5, "train"), nn.Dense(1))
+    for kernel in (ntk.EmpiricalNTK(net, net.init(0, like=x)), ntk.MonteCarloNTK(net, 2, 0), ntk.InfiniteNTK(noisy)):
         with pytest.raises(TypeError, match=r"x1 requires a gradient, .* give x1.detach\(\)"):
             kernel(x.clone().requires_grad_())
