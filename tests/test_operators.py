@@ -140,7 +140,7 @@ def test_three_hidden_layers_on_the_diagonal():
 @pytest.mark.host
 def test_sums_products_and_branches():
     """A sum of independent branches is a sum of kernels; a product of kernels against differences of it."""
-    one, two = mlp("erf"), mlp("sin")
+    one, two = mlp("erf"), nn.Sequential(mlp("sin"), nn.Dropout(0.5))
     both = OperatorKernel(ntk.InfiniteNTK(nn.Sum(one, two)), OPERATORS)
     parts = OperatorKernel(ntk.InfiniteNTK(one) + ntk.InfiniteNTK(two), OPERATORS)
     rows = both.rows(*[POINTS] * 3)
