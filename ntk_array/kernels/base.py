@@ -10,6 +10,7 @@ from .._array.kinds import Kind, numbers, product
 from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
+from ..gram.memory import available, readable
 from ..gram.tiled import Costs
 from ..infinite.taylor import Taylor
 
@@ -180,6 +181,8 @@ class Kernel(ABC):
         ValueError
             If a derivative does not exist: no layer has a bias, so that log bias_std is -inf. For "x1" if inputs of
             infinite-width kernels have positions, as images do, or there is no gradient at an input that is 0.
+        MemoryError
+            If the gradient in "x1" is more than the memory that is available, before work starts.
 
         Examples
         --------
@@ -201,6 +204,8 @@ class Kernel(ABC):
                     f"wrt={sorted(self.hyperparameters)}"
                 )
         # The derivative is a kernel of its own, so that large ones come in tiles like the kernel.
+        if "x1" in names:
+            _check_room(x1, x2)
         return {
             name: self.input_gradient(x1, x2) if name == "x1" else self.derivative(name).values(x1, x2)
             for name in names
@@ -254,6 +259,18 @@ class Kernel(ABC):
         return Scaled(self, positive("the factor of a kernel", other))
 
     __rmul__ = __mul__
+
+
+def _check_room(x1: Array, x2: Array | None) -> None:
+    """MemoryError where there is no room for a gradient in the inputs x1 and what it is added up from."""
+    here, rows = home(x1), (x1 if x2 is None else x2).shape[0]
+    shape = (x1.shape[0], rows, *x1.shape[1:])
+    needed, free = 2 * itemsize(here) * math.prod(shape), available(here)
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"the gradient in the inputs, of the shape {shape}, takes {readable(needed)}, and {readable(free)} are "
+            "free: give fewer inputs x1 at a time"
+        )
 
 
 def _combine(operation: Literal["add", "multiply"], left: Kernel, right: Any) -> "Combined":

@@ -201,6 +201,8 @@ def test_second_derivatives_of_activations(phi):
 def test_what_is_refused():
     x, y = points()
     K = ntk.InfiniteNTK(nn.mlp((1, 1), 1))
+    with pytest.raises(MemoryError, match=r"\(300000, 300000, 3\), takes .* give fewer inputs x1 at a time"):
+        K.gradient(np.ones((300_000, 3)), wrt="x1")
     with pytest.raises(ValueError, match="no gradient at an input x1 that is 0"):
         K.gradient(x, y, wrt="x1")
     images = np.ones((2, 4, 4, 1))
