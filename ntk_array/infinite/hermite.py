@@ -29,7 +29,7 @@ MOST_TERMS = 4096
 MOST_NODES = 2**15
 NEGLIGIBLE = 1e-14
 """The share of terms that are left out in the sum for the highest derivative."""
-SMALLEST = 1e-7
+SMALLEST = 1e-10
 """The least s^r for derivatives of order r of a function: rounding of its a_n grows by the inverse of it."""
 
 
