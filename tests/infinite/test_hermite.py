@@ -76,3 +76,20 @@ def test_every_derivative_is_an_expectation(phi, derivative, s1, s2, rho):
             checked += 1
     assert worst < 1e-13
     assert checked == 54
+
+
+@pytest.mark.parametrize(
+    ("phi", "within", "beyond"), [(nn.Tanh(), 3.0, 4.0), (nn.SiLU(), 6.0, 8.0)], ids=["tanh", "silu"]
+)
+def test_long_series_are_refused(phi, within, beyond):
+    """Between a value and two derivatives on either side, at these standard deviations."""
+
+    def value(s):
+        k = Taylor({(0, 0, 0): np.asarray([s * s])}, (2, 2))
+        return float(expanded_dual("f", phi._on_host(), Covariance(k, k, k), True)[0].constant[0])
+
+    z = np.linspace(-12.0, 12.0, 4001)
+    square = np.sum(phi.function(np, within * z) ** 2 * np.exp(-0.5 * z * z)) * (z[1] - z[0]) / math.sqrt(2 * math.pi)
+    assert value(within) == pytest.approx(square, rel=1e-13)
+    with pytest.raises(ValueError, match="does not end within 4096 terms"):
+        value(beyond)
