@@ -6,7 +6,7 @@ training dynamics that the kernels predict, on NumPy, CuPy, PyTorch and JAX arra
 
 from types import ModuleType
 
-from . import function_space, gram, nn, operators
+from . import function_space, gram, nn
 from .kernels import (
     EmpiricalNNGP,
     EmpiricalNTK,
@@ -43,7 +43,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> ModuleType:
     """The floors above the kernels are loaded when they are first asked for: what needs a kernel only does not wait."""
-    if name in ("dynamics", "experiments", "study"):
+    if name in ("dynamics", "experiments", "operators", "study"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

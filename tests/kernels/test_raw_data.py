@@ -181,3 +181,15 @@ def test_tables_for_raw_data(name):
     scale = np.sqrt(exact.diag(x))
     assert np.max(np.abs(table(x) - exact(x)) / np.outer(scale, scale)) <= table.quadrature_error(x) < 1e-9
     assert sum(sizes) < 1.8e8  # of phi and phi' together: about a second
+
+
+@pytest.mark.host
+def test_tables_state_the_error_at_small_angles_between_large_values():
+    """GELU at values of 1e5: an angle of 1e-7 is one that its table tells from 0."""
+    phi, host, rng = nn.GELU(), standard_namespace(np), np.random.default_rng(0)
+    own = nn.Elementwise(lambda xp, x: phi.function(host, x), lambda xp, x: phi.derivative(host, x))
+    x = rng.normal(size=(6, 4)) * 1e5
+    x[1] = x[0] * (1.0 + 1e-7 * rng.normal(size=4))
+    table, exact = (ntk.InfiniteNTK(nn.mlp((1, 1), 1, activation=a, weight_std=1.4)) for a in (own, phi))
+    scale = np.sqrt(exact.diag(x))
+    assert np.max(np.abs(table(x) - exact(x)) / np.outer(scale, scale)) <= table.quadrature_error(x) < 1e-7
