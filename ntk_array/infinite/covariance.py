@@ -138,7 +138,7 @@ class Covariance:
             gap = self.gap + 4.0 * home(k12).xp.clip(-self.k12, min=0.0, max=other)
         return Covariance(k12, k11, k22, self.ntk, sine, gap, frame=self.frame)
 
-    def learned(self, share: Array) -> Covariance:
+    def learned(self, share: Array | float) -> Covariance:
         """With the share of parameters that are trained added to the NTK, where there is one."""
         # The angle stays: only the NTK changes.
         return self if self.ntk is None else replace(self, ntk=self.ntk + share)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +17,9 @@ from ..gram.tiled import Costs
 from ..infinite.covariance import Direction, Rows
 from ..infinite.inputs import Inputs
 from ..infinite.program import Program, Read, Walk
+from ..infinite.signal import Signal
 from ..nn.layer import Layer
+from ..nn.parameters import select, selection
 from .base import Kernel
 from .planes import in_planes
 from .zonal import Zonal, ZonalSeries, zonal_series
@@ -58,15 +61,21 @@ class _Infinite(Kernel):
         return Kept({}, {}, {})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"net": self.net}  # compiled programs cannot be pickled, and are made again when they are asked for
+        # Compiled programs cannot be pickled, and are made again when they are asked for.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def program(self, shape: tuple[int, ...]) -> Program:
         """The network as steps, for inputs of this shape."""
         programs = self.kept.programs
         shape = tuple(shape)
         if shape not in programs:
-            programs[shape] = Program.of(self.net, shape)
+            programs[shape] = Program.of(self.learning(shape), shape)
         return programs[shape]
+
+    def learning(self, shape: tuple[int, ...]) -> Layer:
+        """The network for inputs of this shape, which knows which of its parameters are trained."""
+        del shape
+        return self.net
 
     def net_with_other_outputs(self, x: Array) -> Layer | None:
         return None if self.program(x.shape[1:]).signals[-1].gaussian else self.net
@@ -146,7 +155,7 @@ class _Infinite(Kernel):
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> _Infinite:
         """The kernel of the rescaled network. It shares the tables of activations, which do not depend on weights."""
-        other = type(self)(self.net.rescaled(weight_std, bias_std))
+        other = replace(self, net=self.net.rescaled(weight_std, bias_std))
         other.kept.tables.update(self.kept.tables)
         return other
 
@@ -168,6 +177,7 @@ class _Infinite(Kernel):
         return self.read == "ntk"
 
 
+@dataclass(frozen=True)
 class InfiniteNTK(_Infinite):
     """The neural tangent kernel in the infinite-width limit, Theta(x, x') (N1, N2), the same for every output.
 
@@ -179,6 +189,15 @@ class InfiniteNTK(_Infinite):
     ----------
     net : Layer
         The network; its widths do not matter in the NTK parameterization.
+    trainable : str or sequence of str, optional
+        Only these parameters are trained, as in :class:`EmpiricalNTK`: "last" for the last layer with parameters, or
+        names such as "0.weight" or "2". Then Theta is the sum of their shares: a frozen layer multiplies Theta by its
+        slope and adds nothing. Names are compared with those of the network when the kernel is first computed.
+
+    Raises
+    ------
+    ValueError
+        If the network has no limit, or ``trainable`` names no parameter.
 
     Examples
     --------
@@ -187,7 +206,21 @@ class InfiniteNTK(_Infinite):
     >>> K(np.asarray([[1.0, 1.0], [1.0, -1.0]])).round(3)
     array([[6.   , 1.371],
            [1.371, 6.   ]])
+    >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1, activation="relu"), trainable="last")
+    >>> K.diag(np.asarray([[1.0, 1.0]])).round(12)
+    array([2.])
     """
+
+    trainable: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "trainable", selection(self.trainable))
+
+    def learning(self, shape: tuple[int, ...]) -> Layer:
+        if self.trainable is None:
+            return self.net
+        return self.net.training(select(self.net.parameters(Signal(shape)), self.trainable))
 
     @property
     def read(self) -> Read:
