@@ -15,7 +15,6 @@ from .._formula import numba_loops
 from .._formula.formula import NotElementwise
 from ..gram.tiled import Costs
 from ..infinite.covariance import Covariance, Rows
-from ..infinite.inputs import Inputs
 from ..infinite.planes import Batch, Planes, batch_of, planes_of
 from ..infinite.program import Program
 from .base import Kernel
@@ -49,7 +48,7 @@ class PlanesKernel(Kernel):
         return Costs(here, 1, 10 * itemsize(here), itemsize(here) * (2 * math.prod(x1.shape[1:]) + 3 * kept))
 
     def prepare(self, x: Array) -> Prepared:
-        one, end, is_ntk = Inputs.of(x), self.planes.end, self.kernel.is_ntk
+        (one,), end, is_ntk = self.kernel.inputs_of(x), self.planes.end, self.kernel.is_ntk
         before = self.program.upto(end - 1, same=True).walk(one, ntk=False).rows
         batch = batch_of(one, before)
         start = self._averaged(self.planes.sums(batch, None, paired=True), x.dtype)

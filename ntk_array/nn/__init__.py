@@ -42,6 +42,7 @@ from .attention import SelfAttention
 from .batch_norm import BatchNorm
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import cnn, mlp, myrtle, resnet, transformer
+from .channels_last import ChannelsLast
 from .convolution import Conv
 from .convolution_local import ConvLocal
 from .convolution_transposed import ConvTranspose
@@ -68,6 +69,7 @@ __all__ = [
     "Activation",
     "AvgPool",
     "BatchNorm",
+    "ChannelsLast",
     "Concatenate",
     "Conv",
     "ConvLocal",

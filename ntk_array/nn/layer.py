@@ -186,6 +186,10 @@ class Layer(ABC):
         """Append what the layer does to the values at a place; the place of its outputs."""
         return steps.add(self, [place], self.signal(steps.signals[place]))
 
+    def arrangement(self) -> tuple[Layer | None, Layer]:
+        """The layer that says how inputs are laid out, if the network starts with one, and the network behind it."""
+        return None, self
+
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
         """:meth:`propagate` for the one state that a layer acts on."""
         return self.propagate(states[0], signals[0])
