@@ -33,9 +33,9 @@ Made by `python -m benchmarks.agreement --environments DIR`; the differences of 
 
 The same networks, inputs and parameters, in float64: dense layers, convolutions over one, two and three axes with every
 padding, strides, biases and none, both parameterizations, pooling in windows and over all positions, normalized edges,
-`Flatten`, sums, products and concatenations of branches, and every activation that the peer has in closed form. Inputs
-are normal, and none meets itself: there the peer's kernels of networks with kinks are right to about 1e-8 only, because
-they take angles from cosines. Differences are relative to sqrt(K(x, x) K(x', x')).
+`Flatten`, sums, products and concatenations of branches, graphs, and every activation that the peer has in closed form.
+Inputs are normal, and none meets itself: there the peer's kernels of networks with kinks are right to about 1e-8 only,
+because they take angles from cosines. Differences are relative to sqrt(K(x, x) K(x', x')).
 
 | kernel | peer | networks | largest difference | in the outputs |
 |---|---|---|---|---|

@@ -65,7 +65,7 @@ def pool(kind: str, *size: int, padding: str = "valid", stride: int | None = Non
     return [kind, {"window_size": list(size), "padding": padding, "stride": stride or size[0], **options}]
 
 
-def plain(kind: str, **options: Any) -> Layers:
+def plain(kind: str, /, **options: Any) -> Layers:
     """A layer by its name."""
     return [kind, options]
 
@@ -248,12 +248,42 @@ def _hermite() -> list[Network]:
     ]
 
 
-INFINITE = [*_activations(), *_convolutions(), *_pooling(), *_branched(), *_hermite()]
+class _OnGraphs(Network):
+    """Features of nodes, marks of 1, and weights of edges, as ``ntk_array.nn.graphs`` packs them."""
+
+    def inputs(self) -> tuple[np.ndarray, np.ndarray]:
+        one, two = super().inputs()
+        for x in (one, two):
+            x[..., x.shape[2] - x.shape[1] - 1] = 1.0
+        return one, two
+
+
+def on_graphs(*layers: Layers) -> Layers:
+    """A network on graphs, as one branch."""
+    return branches("GraphNetwork", list(layers))
+
+
+def _graphs() -> list[Network]:
+    """Aggregation before and behind activations, in and out of branches."""
+    aggregate, summed, mean = plain("Aggregate"), plain("GraphPool", kind="sum"), plain("GraphPool", kind="mean")
+    around = branches("Sum", [ERF, aggregate, dense(4, **B)], [plain("Identity")])
+    return [
+        _OnGraphs(f"graphs, {name}", (nodes, channels + 1 + nodes), [on_graphs(*layers)])
+        for name, nodes, channels, layers in (
+            ("relu, sum", 6, 3, [aggregate, dense(5, **W), RELU, aggregate, dense(4, **W), RELU, summed, READOUT]),
+            ("relu, biases, mean", 5, 2, [dense(5, **B), RELU, aggregate, dense(4, **B), RELU, mean, READOUT]),
+            ("residual, standard", 4, 2, [dense(4, **W | STANDARD), around, GELU, aggregate, mean, READOUT]),
+        )
+    ]
+
+
+INFINITE = [*_activations(), *_convolutions(), *_pooling(), *_branched(), *_hermite(), *_graphs()]
 """Infinitely wide networks."""
 FINITE = [
     network
     for network in INFINITE
-    if network.name.split(", ")[0] != "dense" or "standard" in network.name or "residual" in network.name
+    if network.name.split(", ")[0] not in ("dense", "graphs")
+    or (network.name.startswith("dense") and ("standard" in network.name or "residual" in network.name))
 ]
 """Finite ones, of the widths that the layers say."""
 FROZEN = (
@@ -271,5 +301,7 @@ FROZEN = (
     "2-D, residual, strided",
     "2-D, product of three",
     "3-D, SumPool in the middle",
+    "graphs, relu, sum",
+    "graphs, residual, standard",
 )
 """Names of those whose values the tests have."""

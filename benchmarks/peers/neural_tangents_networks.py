@@ -20,6 +20,7 @@ from neural_tangents import stax  # noqa: E402
 from .networks import FINITE, INFINITE, Layers, Network, Parameters, each_axis, read  # noqa: E402
 
 FAN_IN = {"Sum": stax.FanInSum, "Product": stax.FanInProd, "Concatenate": stax.FanInConcat}
+ON_GRAPHS = {"sum": stax.GlobalSumPool, "mean": stax.GlobalAvgPool}
 GLOBAL = {name: getattr(stax, name) for name in ("GlobalAvgPool", "GlobalSumPool", "Flatten", "Identity", "Gabor")}
 NAMES = {
     "ReLU": ("Relu", {}),
@@ -41,6 +42,12 @@ def _layer(kind: str, options: dict[str, Any]) -> Any:
     if kind in FAN_IN:
         parts = [network(part) for part in options["branches"]]
         return stax.serial(stax.FanOut(len(parts)), stax.parallel(*parts), FAN_IN[kind]())
+    if kind == "GraphNetwork":
+        return network(*options["branches"])
+    if kind == "Aggregate":
+        return stax.Aggregate(aggregate_axis=1, batch_axis=0, channel_axis=-1)
+    if kind == "GraphPool":
+        return ON_GRAPHS[options["kind"]]()
     if kind in ("Conv", "Dense"):
         weights = {
             "W_std": options.get("weight_std", 1.0),
@@ -82,8 +89,14 @@ def _own(kind: str, options: dict[str, Any], given: Parameters) -> Any:
 def infinite(net: Network) -> dict[str, np.ndarray]:
     """NTK and NNGP."""
     one, two = (jnp.asarray(x) for x in net.inputs())
+    others = {}
+    if net.layers[0][0] == "GraphNetwork":
+        channels = net.shape[1] - net.shape[0] - 1
+        # An entry of a pattern is that of an edge from its first node to its second, against the adjacency of ours.
+        others["pattern"] = tuple(jnp.swapaxes(x[..., channels + 1 :], 1, 2) for x in (one, two))
+        one, two = one[..., :channels], two[..., :channels]
     kernel = jax.jit(network(net.layers)[2], static_argnums=2)
-    return {name: np.asarray(kernel(one, two, name)) for name in net.kernels}
+    return {name: np.asarray(kernel(one, two, name, **others)) for name in net.kernels}
 
 
 def empirical(net: Network, given: Parameters) -> dict[str, np.ndarray]:

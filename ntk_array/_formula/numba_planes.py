@@ -7,10 +7,14 @@ the cache, and innermost loops run over a row of positions and over the inputs o
 A stage is what lies between two windows: it sums windows over arrays of planes, and computes the arrays of the next
 windows by a formula. What the formula needs of a row (a position of the first input) or a column (one of the second) by
 itself is computed before all planes.
+
+A course is what happens on one grid of positions. It starts from the inputs, or from sums that the course on another
+grid has left. In the end its planes are added up, or added to those of the next grid.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,8 +24,9 @@ import numpy as np
 from .formula import COLUMN, ENTRY, ROW, Formula
 from .machine_code import OPTIONS, loop_from
 from .numba_loops import EXPRESSIONS, angle_source
+from .plane_windows import along_x, along_y, apart, left_apart
 
-__all__ = ["LANES", "Course", "Stage", "compiled_course", "kept", "values_of", "without_constants"]
+__all__ = ["LANES", "Course", "Stage", "compiled_course", "sides_kept", "values_of", "without_constants"]
 
 LANES = {"f": 8, "d": 4}
 """Inputs of the second batch that are computed together, by the character of the dtype."""
@@ -50,6 +55,11 @@ def kept(formula: Formula, axes: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def sides_kept(formula: Formula) -> int:
+    """How many numbers of a row, and of a column, there is room for: what stands behind them has a place of its own."""
+    return max(1, len(kept(formula, ROW)), len(kept(formula, COLUMN)))
+
+
 def values_of(formula: Formula, axes: int, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """The kept numbers of rows (or columns), from the input arrays of these axes in their order."""
     values: dict[int, Any] = {}
@@ -74,12 +84,16 @@ class Stage:
     Attributes
     ----------
     formula : Formula
-        Of entries: first the sums over windows, then the distances of norms of each window, then arrays of planes at
-        the position itself; and of rows and columns.
+        Of entries: first the sums over windows, then those that the grid before has left, then the distances of norms
+        of each sum of independent terms, then arrays of planes at the position itself; and of rows and columns.
     windows : tuple of tuples of int
         For each window the numbers of the plane arrays that it sums.
-    widths : tuple of int
-        For each window its size along x.
+    sizes : tuple of tuples of int
+        For each window its size along y and x.
+    left : int
+        How many sums the grid before has left, which are read.
+    distant : tuple of int
+        For each group of them that are independent sums, whose distances of norms are wanted, the number of terms.
     points : tuple of int
         The numbers of the plane arrays that are read at the position itself.
     results : tuple of int
@@ -88,27 +102,34 @@ class Stage:
 
     formula: Formula
     windows: tuple[tuple[int, ...], ...]
-    widths: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]
+    left: int
+    distant: tuple[int, ...]
     points: tuple[int, ...]
     results: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Course:
-    """All stages of a network, in order.
+    """All stages on one grid of positions, in order.
 
     Attributes
     ----------
     stages : tuple of Stage
-        The plane arrays 0 and 1 are s1 s2 - k12 and s1 s2 + k12 of the inputs when the first one starts.
+    starts : bool
+        Whether it starts from inputs. The plane arrays 0 and 1 are s1 s2 - k12 and s1 s2 + k12 of these.
     outputs : tuple of int
         Plane arrays whose sums over all offsets are asked for.
+    leaving : tuple of tuples of int
+        For each way to the next grid the plane arrays that are added up there.
     lanes : int
-        The number of inputs of the second batch that are computed together, which is a number in the code.
+        The number of pairs of inputs that are computed together, which is a number in the code.
     """
 
     stages: tuple[Stage, ...]
+    starts: bool
     outputs: tuple[int, ...]
+    leaving: tuple[tuple[int, ...], ...]
     lanes: int
 
 
@@ -119,144 +140,150 @@ def without_constants(stage: Stage) -> Stage:
 
 
 def compiled_course(course: Course, dtype: np.dtype) -> Callable[..., None]:
-    """The compiled loop over the planes of one input with a few: see :func:`_source`. It is for the caller to keep."""
+    """The compiled loop over the planes of a few pairs of inputs: see :func:`_source`. It is for the caller to keep."""
     return loop_from(_source(course, dtype))
 
 
-INPUTS = """@compiled
-def loop(height, width, oy, ox, planes, scratch, acc, apart, sums, u1, s1, u2, s2{stages}):
-    for o in range(oy.size):
-        dy, dx = oy[o], ox[o]
-        for y in range(height):
-            qy = (y + dy) % height
-            for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):
-                n, p, q = index(count * LANES), index(first * LANES), index(other * LANES)
-                for t in range(n):
-                    planes[y, p + t] = 0
-                    planes[height + y, p + t] = 0
-                for c in range(u1.shape[0]):
-                    for t in range(n):
-                        a, b = u1[c, y, p + t], u2[c, qy, q + t]
-                        planes[y, p + t] += (a - b) * (a - b)
-                        planes[height + y, p + t] += (a + b) * (a + b)
-                for t in range(n):
-                    half = number(0.5) * (s1[y, p + t] * s2[qy, q + t])
-                    planes[y, p + t] *= half
-                    planes[height + y, p + t] *= half
+SPREAD = """@compiled
+def spread(values, room, laned):
+    # What is given for each position once is repeated for all lanes.
+    if laned:
+        return values
+    for k in range(values.shape[0]):
+        for y in range(values.shape[1]):
+            for x in range(values.shape[2]):
+                value, p = values[k, y, x], index(x * LANES)
+                for t in range(LANES):
+                    room[k, y, p + t] = value
+    return room
+
+
 """
-OUTPUT = """        for y in range(height):
-            for t in range(index(width * LANES)):
-                sums[{number}, t] += planes[{array} * height + y, t]
+LOOP = """@compiled
+def loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, {others}):
+    for i in range(sums.shape[0]):
+        for ky in range(oy.size):
+            for kx in range(ox.size):
+                dy, dx, plane = oy[ky], ox[kx], ky * ox.size + kx
 """
+INPUTS = """                one = spread(images1[i], own, laned)
+                for y in range(height):
+                    qy = (y + dy) % height
+                    for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):
+                        n, p, q = index(count * LANES), index(first * LANES), index(other * LANES)
+                        for t in range(n):
+                            planes[y, p + t] = 0
+                            planes[height + y, p + t] = 0
+                        for c in range(1, images2.shape[0]):
+                            for t in range(n):
+                                a, b = one[c, y, p + t], images2[c, qy, q + t]
+                                planes[y, p + t] += (a - b) * (a - b)
+                                planes[height + y, p + t] += (a + b) * (a + b)
+                        for t in range(n):
+                            half = number(0.5) * (one[0, y, p + t] * images2[0, qy, q + t])
+                            planes[y, p + t] *= half
+                            planes[height + y, p + t] *= half
+"""
+OUTPUT = """                for y in range(height):
+                    for t in range(index(width * LANES)):
+                        sums[i, {number}, t] += planes[{array} * height + y, t]
+"""
+LEAVING = """                for y in range(height):
+                    for a in range(by{w}[ky, y], by{w}[ky, y + 1]):
+                        for x in range(width):
+                            s = index(x * LANES)
+                            for b in range(bx{w}[kx, x], bx{w}[kx, x + 1]):
+                                to, at, z = ny{w}[a] * across + nx{w}[b], py{w}[a], index(px{w}[b] * LANES)
+                                for t in range(LANES):
+{sums}
+"""
+WAY = ("by", "py", "ny", "bx", "px", "nx")
+"""The arguments of a way to the next grid, along both axes: see ``Crossing`` in infinite/planes/crossings.py."""
 
 
 def _source(course: Course, dtype: np.dtype) -> str:
-    """A module with ``loop(height, width, oy, ox, planes, scratch, acc, apart, sums, u1, s1, u2, s2, *stages)``.
+    """A module with ``loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, sums, left, target,
+    across, laned, *ways, images1, images2, *stages)``.
 
-    It runs the planes with the offsets ``oy``, ``ox`` of one input with ``LANES`` others. In all arrays the last axis
-    is that of x and, within it, of lanes. Normalized pixels are u1 and u2 (channels, height, width LANES), standard
-    deviations s1 and s2 (height, width LANES); those of the one input are repeated for all lanes. Outputs are added up
-    in ``sums`` (outputs, width LANES). There is room to work in: ``planes`` and ``scratch`` (arrays height, width
-    LANES), ``acc`` (arrays, width LANES) and ``apart`` (windows, width LANES).
+    It runs pairs of inputs through the planes with all offsets that ``oy`` and ``ox`` have along the two axes, LANES at
+    once: those of several inputs of a first batch, one after the other, with LANES inputs of a second one. In arrays of
+    the second the last axis is that of x and, within it, of lanes. Those of the first lead with its inputs, and where
+    it is ``laned`` have lanes too, one for each of the second.
 
-    Each stage has the arguments ``constants``, ``rows`` and ``columns`` (kept, height, width LANES) and for each
-    window: the offsets of its elements along both axes, whether it is circular, and for rows the roots of variances at
-    its source with margins, (height + margins, (width + margins) LANES), and one over the root of their sum, (height,
-    width LANES); then the same for columns.
+    Where it starts from inputs, ``images`` (1 + channels, height, width) have their standard deviations and normalized
+    pixels; else ``left`` (arrays, planes, height, width LANES) holds what the grid before has left. Outputs are added
+    up in ``sums`` (inputs, outputs, width LANES), and sums for the next grid in ``target`` (arrays, planes, its height,
+    its width LANES), whose planes have ``across`` offsets along the second axis. There is room to work in: ``planes``
+    (arrays height, width LANES), ``scratch`` (arrays (height + 1), width LANES) with zeros in the last row of each
+    array, ``seen`` (elements), ``acc`` (arrays, width LANES), ``apart`` (windows, width LANES), ``own`` and ``margins``
+    (arrays, height, width LANES) for what inputs of the first batch have.
+
+    Each way to the next grid has the arguments ``WAY``. Each stage has the arguments ``constants``, ``rows`` and
+    ``columns`` (kept, height, width), and for each window: the offsets of its elements along both axes, whether it is
+    circular, and the roots of variances at its source with margins, (1, height + margins, width + margins), for rows
+    and for columns. Behind what its formula keeps, ``rows`` and ``columns`` have one over the root of the sum of
+    variances for each window, and for each independent sum that the grid before has left the roots of the variances of
+    its terms over that of their sum.
     """
     kinds = list(dict.fromkeys(course.stages))
-    text = [HEAD.format(dtype=dtype.name, options=OPTIONS, lanes=course.lanes)]
+    text = [HEAD.format(dtype=dtype.name, options=OPTIONS, lanes=course.lanes), SPREAD]
     if any(operation.name == "atan2" for stage in kinds for operation in stage.formula.operations):
         text.append(angle_source(dtype.name))
     text += [_stage_source(f"stage{number}", stage) for number, stage in enumerate(kinds)]
-    names, calls = "", ""
+    ways = [f"{name}{w}" for w in range(len(course.leaving)) for name in WAY]
+    names = ["sums", "left", "target", "across", "laned", *ways, "images1", "images2"]
+    body = INPUTS if course.starts else ""
     for number, stage in enumerate(course.stages):
-        own = [f"{name}_{number}" for name in ("constants", "rows", "columns")]
-        own += [f"{name}{w}_{number}" for w in range(len(stage.windows)) for name in WINDOW]
-        names += ", " + ", ".join(own)
-        common = "height, width, dy, dx, planes, scratch, acc, apart"
-        calls += f"        stage{kinds.index(stage)}({common}, {', '.join(own)})\n"
-    outputs = [OUTPUT.format(number=number, array=array) for number, array in enumerate(course.outputs)]
-    return "\n".join([*text, INPUTS.format(stages=names) + calls + "".join(outputs)])
+        first = {"rows", *(f"r{w}" for w in range(len(stage.windows)))}
+        own = {name: f"{name}_{number}" for name in ("constants", "rows", "columns", *_arguments(stage))}
+        names += own.values()
+        given = ", ".join(f"{value}[i]" if name in first else value for name, value in own.items())
+        common = "height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, left, laned"
+        body += f"                stage{kinds.index(stage)}({common}, {given})\n"
+    body += "".join(OUTPUT.format(number=number, array=array) for number, array in enumerate(course.outputs))
+    numbers = itertools.count()
+    for w, arrays in enumerate(course.leaving):
+        add = "target[{0}, to, at, z + t] += planes[{1} * height + y, s + t]"
+        sums = "\n".join(" " * 36 + add.format(next(numbers), array) for array in arrays)
+        body += LEAVING.format(w=w, sums=sums)
+    return "\n".join([*text, LOOP.format(others=", ".join(names)) + body])
 
 
-WINDOW = ("sy", "sx", "circular", "r", "u", "c", "v")
+def _arguments(stage: Stage) -> list[str]:
+    """The names of the arguments of a stage for its windows."""
+    return [f"{name}{w}" for w in range(len(stage.windows)) for name in WINDOW]
+
+
+WINDOW = ("sy", "sx", "circular", "r", "c")
 """The arguments of a window."""
-
-ALONG_X = """    for y in range(height):
-        to, at = {number} * height + y, {array} * height + y
-        for t in range(index(width * LANES)):
-            scratch[to, t] = 0
-        for d in range(sx{w}.size):
-            s = sx{w}[d] % width if circular{w} else sx{w}[d]
-            # Windows end at the edge of either image, which is where x or x + dx wraps.
-            edge = width - s if circular{w} else width - dx
-            for low, high in ((0, edge), (edge, width)):
-                z = s if low == 0 else s - width
-                if not circular{w}:
-                    z = s
-                    low, high = max(low, low - s), min(high, high - s)
-                if high > low:
-                    p, q = index(low * LANES), index((low + z) * LANES)
-                    for t in range(index((high - low) * LANES)):
-                        scratch[to, p + t] += planes[at, q + t]
-"""
-"""Sums along the rows of an image, for one plane array of one window."""
-
-ALONG_Y = """        for t in range(index(width * LANES)):
-            acc[{number}, t] = 0
-        for d in range(sy{w}.size):
-            z = y + sy{w}[d]
-            if circular{w}:
-                z %= height
-            elif z < 0 or z >= height or (z >= height - dy) != (y >= height - dy):
-                continue
-            at = {number} * height + z
-            for t in range(index(width * LANES)):
-                acc[{number}, t] += scratch[at, t]
-"""
-
-APART = """            for t in range(n):
-                apart[{w}, p + t] = 0
-            for a in range(sy{w}.size):
-                yr, yc = y + sy{w}[a] - sy{w}[0], qy + sy{w}[a] - sy{w}[0]
-{bases}
-                for t in range(n):
-                    f, g = u{w}[y, p + t], v{w}[qy, q + t]
-{terms}
-                    apart[{w}, p + t] += {total}
-"""
-"""sum (s1 / sqrt(A) - s2 / sqrt(B))^2 over a window."""
 
 
 def _stage_source(name: str, stage: Stage) -> str:
     """The function of a stage, for one plane."""
-    formula, text = stage.formula, ""
-    own = "".join(f", {part}{w}" for w in range(len(stage.windows)) for part in WINDOW)
-    text += "@compiled\n"
-    text += f"def {name}(height, width, dy, dx, planes, scratch, acc, apart, constants, rows, columns{own}):\n"
+    formula, windows = stage.formula, len(stage.windows)
+    own = "".join(f", {argument}" for argument in _arguments(stage))
+    text = "@compiled\n"
+    text += f"def {name}(height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, left, laned, "
+    text += f"constants, rows, columns{own}):\n    mine = spread(rows, own, laned)\n"
+    text += "".join(f"    m{w} = spread(r{w}, margins[{w} : {w + 1}], laned)\n" for w in range(windows))
     text += "".join(f"    k{i} = constants[{i}]\n" for i in range(len(formula.constants)))
     summed = [(w, array) for w, arrays in enumerate(stage.windows) for array in arrays]
     for number, (w, array) in enumerate(summed):
-        text += ALONG_X.format(number=number, w=w, array=array)
+        text += along_x(number, w, array, stage.sizes[w][1])
     text += "    for y in range(height):\n        qy = (y + dy) % height\n"
     for number, (w, _) in enumerate(summed):
-        text += ALONG_Y.format(number=number, w=w)
+        text += along_y(number, w, stage.sizes[w][0])
     text += "        for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):\n"
     text += "            n, p, q = index(count * LANES), index(first * LANES), index(other * LANES)\n"
-    for w, size in enumerate(stage.widths):
-        bases = "".join(
-            f"                xr{b} = index((first + sx{w}[{b}] - sx{w}[0]) * LANES)\n"
-            f"                xc{b} = index((other + sx{w}[{b}] - sx{w}[0]) * LANES)\n"
-            for b in range(size)
-        )
-        terms = "".join(
-            f"                    d{b} = r{w}[yr, xr{b} + t] * f - c{w}[yc, xc{b} + t] * g\n" for b in range(size)
-        )
-        total = " + ".join(f"d{b} * d{b}" for b in range(size))
-        text += APART.format(w=w, bases=bases.rstrip("\n"), terms=terms.rstrip("\n"), total=total)
+    more = sides_kept(formula)
+    text += "".join(apart(w, more + w, size) for w, (_, size) in enumerate(stage.sizes))
+    first = more + windows
+    for w, count in enumerate(stage.distant):
+        text += left_apart(windows + w, first, count)
+        first += count
     inputs = [f"acc[{number}, p + t]" for number in range(len(summed))]
-    inputs += [f"apart[{w}, p + t]" for w in range(len(stage.windows))]
+    inputs += [f"left[{number}, plane, y, p + t]" for number in range(stage.left)]
+    inputs += [f"apart[{w}, p + t]" for w in range(windows + len(stage.distant))]
     inputs += [f"planes[{array} * height + y, p + t]" for array in stage.points]
     lines, names = _entries(formula, inputs)
     text += "            for t in range(n):\n" + "".join(f"                {line}\n" for line in lines)
@@ -268,7 +295,7 @@ def _stage_source(name: str, stage: Stage) -> str:
 def _entries(formula: Formula, inputs: list[str]) -> tuple[list[str], dict[int, str]]:
     """The code of a formula for entries, and the names of its numbers."""
     names: dict[int, str] = {}
-    for axes, array in ((ROW, "rows[{0}, y, p + t]"), (COLUMN, "columns[{0}, qy, q + t]")):
+    for axes, array in ((ROW, "mine[{0}, y, p + t]"), (COLUMN, "columns[{0}, qy, q + t]")):
         names |= {place: array.format(number) for number, place in enumerate(kept(formula, axes))}
     lines = []
     for place, operation in enumerate(formula.operations):

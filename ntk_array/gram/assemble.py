@@ -104,7 +104,8 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
         return kernel.averaged(lambda own: in_tiles(own, x1, x2), x1)
     kernel = kernel.specialized(x1, x2)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    if n1 * n2 > (SMALL // 4 if is_numpy(x1) else SMALL):
+    small = kernel.costs(x1, x2).least or (SMALL // 4 if is_numpy(x1) else SMALL)
+    if n1 * n2 > small:
         plan = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
             plan.check_room(result=True)

@@ -155,7 +155,7 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     kept = stated.input * (n1 if x2 is None else n1 + n2)
     keeps = 2 * kept <= budget and kept + least <= budget
     kept = kept if keeps else 0
-    least = -(-ENOUGH // numbers_a_pair)
+    least = stated.least or -(-ENOUGH // numbers_a_pair)
     if on_accelerator(stated.home) or stated.home.library.compiles_each_shape:
         wanted = ACCELERATOR_ENTRIES // numbers_a_pair
     elif keeps:

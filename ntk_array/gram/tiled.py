@@ -30,12 +30,16 @@ class Costs:
         Bytes that exist at once for each pair of inputs while a block is computed, from above.
     input : int
         Bytes that are prepared for each input.
+    least : int, optional
+        The number of pairs of inputs that make a block large enough to be computed by itself, where it is small because
+        each pair takes long.
     """
 
     home: Home
     outputs: int
     entry: int
     input: int
+    least: int | None = None
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""What attention makes of the states of queries, keys and values: maps that mix all positions of each input.
+"""Maps of states that mix all positions of each input, by matrices of its own: attention, and sums over graphs.
 
 States have every pair of positions. Variances of the results are left to :meth:`.Covariance.facing`.
 """
@@ -9,7 +9,7 @@ from .._array.namespace import Array, home
 from .covariance import Covariance
 from .positions import Frame
 
-__all__ = ["mixed", "mixed_change", "product", "product_change"]
+__all__ = ["gathered", "mixed", "mixed_change", "product", "product_change"]
 
 Pair = tuple[Covariance, Covariance]
 """A state and the change of it."""
@@ -17,20 +17,30 @@ Pair = tuple[Covariance, Covariance]
 
 def mixed(state: Covariance, one: Array, two: Array) -> Covariance:
     """The state of A v, for values v (P,) of this state and weights A (N1, P, P) and (N2, P, P): A K A'^T."""
-    k12 = _mixed(state.k12, one, two, state.frame)
-    ntk = None if state.ntk is None else _mixed(state.ntk, one, two, state.frame)
+    k12 = _mixed(state.k12, one, two, state.frame, state.k12.shape)
+    ntk = None if state.ntk is None else _mixed(state.ntk, one, two, state.frame, state.k12.shape)
     return Covariance(k12, k12, k12, ntk, frame=state.frame)
 
 
-def _mixed(array: Array, one: Array, two: Array, frame: Frame) -> Array:
+def gathered(state: Covariance, one: Array, two: Array) -> Covariance:
+    """The state of one sum w v for each input, without positions, for weights w (N1, 1, P) and (N2, 1, P)."""
+    frame = Frame(blocks=state.frame.blocks)
+    shape = (one.shape[0], two.shape[0]) if frame.blocks else (one.shape[0],)
+    k12 = _mixed(state.k12, one, two, state.frame, shape)
+    ntk = None if state.ntk is None else _mixed(state.ntk, one, two, state.frame, shape)
+    return Covariance(k12, k12, k12, ntk, frame=frame)
+
+
+def _mixed(array: Array, one: Array, two: Array, frame: Frame, shape: tuple[int, ...]) -> Array:
+    """The products of both sides, in this shape."""
     xp, n, size = home(array).xp, two.shape[0], two.shape[-1]
     turned = xp.matrix_transpose(two)
     if not frame.blocks:
-        return xp.reshape(one @ xp.reshape(array, (n, size, size)) @ turned, array.shape)
+        return xp.reshape(one @ xp.reshape(array, (n, size, size)) @ turned, shape)
     # One product for each input of the first batch, then one for each of the second.
     half = one @ xp.reshape(array, (one.shape[0], size, n * size))
     half = xp.permute_dims(xp.reshape(half, (-1, n, size)), (1, 0, 2))
-    return xp.reshape(xp.permute_dims(half @ turned, (1, 0, 2)), array.shape)
+    return xp.reshape(xp.permute_dims(half @ turned, (1, 0, 2)), shape)
 
 
 def mixed_change(

@@ -35,12 +35,14 @@ class Direction(NamedTuple):
 class Rows(NamedTuple):
     """What one batch has at one place: variances (N, *P), and more where a later layer asks for it.
 
-    That is means over features (N, *P), for sums, and covariances within each input (N, *P, *P), for attention.
+    That is means over features (N, *P), for sums, and covariances within each input (N, *P, *P), for attention. Of the
+    inputs it is the inputs themselves, for graphs.
     """
 
     variance: Array
     mean: Array | None = None
     within: Array | None = None
+    inputs: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Covariance:
     within1, within2 : array (N1, *P, *P), (N2, *P, *P), optional
         The covariances between all positions of each input of one batch, where the layer that acts on the state asks
         for them; see :meth:`within`.
+    inputs1, inputs2 : array, optional
+        The inputs themselves, in the state between them, where a step reads more of them than covariances.
     frame : Frame
         How positions are laid out where the inputs have some, as images do. Shapes above are those without; with
         positions k11 and k22 have length 1 along the axes that they do not depend on.
@@ -88,6 +92,8 @@ class Covariance:
     frame: Frame = PLAIN
     within1: Array | None = None
     within2: Array | None = None
+    inputs1: Array | None = None
+    inputs2: Array | None = None
 
     def to(self, **changes: Any) -> Covariance:
         """A copy with some attributes changed. What is not given anew is dropped of what depends on covariances."""
@@ -411,14 +417,15 @@ class Covariance:
         frame = self.frame
         mean1 = None if one.mean is None else frame.row(one.mean)
         mean2 = None if two.mean is None else frame.column(two.mean)
-        k11, k22, within = frame.row(one.variance), frame.column(two.variance), (one.within, two.within)
-        return Covariance(self.k12, k11, k22, self.ntk, self.sine, self.gap, self.turn, mean1, mean2, frame, *within)
+        k11, k22 = frame.row(one.variance), frame.column(two.variance)
+        batches = (one.within, two.within, one.inputs, two.inputs)
+        return Covariance(self.k12, k11, k22, self.ntk, self.sine, self.gap, self.turn, mean1, mean2, frame, *batches)
 
     def rows(self, within: bool = False) -> Rows:
         """The variances and means of pairs, (N, *P), and if they are asked for the covariances within each input."""
         variance = self.frame.values(self.k12)
         mean = None if self.mean1 is None else home(variance).xp.reshape(self.mean1, variance.shape)
-        return Rows(variance, mean, self.k12 if within else None)
+        return Rows(variance, mean, self.k12 if within else None, self.inputs1)
 
     def within(self) -> tuple[Array, Array]:
         """The covariances between all positions of each input, as matrices (N1, P, P) and (N2, P, P)."""

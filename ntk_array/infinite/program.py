@@ -27,7 +27,7 @@ from .positions import PLAIN
 from .signal import Signal
 from .steps import Limit, Step, Steps
 
-__all__ = ["Program", "Walk"]
+__all__ = ["Program", "Walk", "refuse_overflow"]
 
 Read = Literal["ntk", "k12"]
 """What is asked of the last place."""
@@ -125,10 +125,10 @@ class Program:
         worst = max(step.layer.quadrature_error for step in self.steps)
         unit, largest = 1e-6 / worst, 0.0
         for chunk in self._chunks(inputs):
-            states = [self._start(chunk, ntk)]
+            states = [self.start(chunk, ntk)]
             exact = self.paired(states[0])[-1]
             for place, step in enumerate(self.steps, start=1):
-                after = self._paired_step(place, step, states)
+                after = self.paired_step(place, states)
                 states.append(after.stretched(1.0 + unit * step.layer.quadrature_error))
             one, two = (to_host(s.ntk if ntk else s.k12).astype(np.float64) for s in (exact, states[-1]))
             change = np.abs(two - one)[one > 0] / one[one > 0]
@@ -157,9 +157,11 @@ class Program:
         found = [states[source] for source in step.sources]
         return found if step.layer.needs_every_pair(self.every[place]) else [state.same() for state in found]
 
-    def _start(self, inputs: Inputs, ntk: bool) -> Covariance:
+    def start(self, inputs: Inputs, ntk: bool) -> Covariance:
         """The state of inputs with themselves."""
         start = pairs(inputs, ntk=ntk, every=self.every[0], gap=self.gaps)
+        if self.reads_inputs:
+            start = replace(start, inputs1=inputs.x, inputs2=inputs.x)
         if not self.means:
             return start
         values = inputs.mean()
@@ -200,6 +202,11 @@ class Program:
         return False
 
     @property
+    def reads_inputs(self) -> bool:
+        """Whether a step reads the inputs themselves."""
+        return any(step.layer.reads_inputs for step in self.steps)
+
+    @property
     def gaps(self) -> bool:
         """Whether a step asks for the gap between values."""
         return any(step.layer.reads_gap for step in self.steps)
@@ -213,7 +220,7 @@ class Program:
         if not self.numerical:
             return self
         steps = list(self.steps)
-        states: list[Any] = [None if any(self.every) else self._start(inputs, False)]
+        states: list[Any] = [None if any(self.every) else self.start(inputs, False)]
         for place, step in enumerate(progress_bar(self.steps, "dual activations", "layer", progress_asked()), start=1):
             if step.layer.numerical:
                 if states[0] is None:
@@ -228,7 +235,7 @@ class Program:
                     tables[key] = (step.layer, step.layer.fitted(*ends))
                 steps[place - 1] = step._replace(layer=tables[key][1])
             if states[0] is not None:
-                states.append(self._paired_step(place, steps[place - 1], states))
+                states.append(replace(self, steps=tuple(steps)).paired_step(place, states))
         return replace(self, steps=tuple(steps))
 
     def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None) -> Walk:
@@ -238,7 +245,7 @@ class Program:
 
     def _walk(self, inputs: Inputs, ntk: bool, direction: Direction | None) -> Walk:
         """A walk with all inputs at once."""
-        states = self.paired(self._start(inputs, ntk))
+        states = self.paired(self.start(inputs, ntk))
         changes = [] if direction is None else self._paired_changes(states, direction)
         # Along a direction it is the change of the kernel that is asked for.
         last = (changes or states)[-1]
@@ -252,12 +259,13 @@ class Program:
         states: list[Any] = [None] * first + [start]
         with np.errstate(over="ignore", invalid="ignore"):
             for place in range(first + 1, len(self.steps) + 1):
-                states.append(self._paired_step(place, self.steps[place - 1], states))
-        _refuse_overflow(states[first:])
+                states.append(self.paired_step(place, states))
+        refuse_overflow(states[first:])
         return states[first:]
 
-    def _paired_step(self, place: int, step: Step, states: Sequence[Covariance]) -> Covariance:
+    def paired_step(self, place: int, states: Sequence[Any]) -> Covariance:
         """The state of inputs with themselves, (N,), at one place, from those at the places before it."""
+        step = self.steps[place - 1]
         sources = self._sources(place, states)
         after = step.layer.limit(sources, step.signals)
         mean = step.layer.limit_mean(sources, step.signals) if self._has_mean(place) else None
@@ -464,7 +472,7 @@ def _every_pair(steps: Sequence[Step], signals: Sequence[Signal]) -> tuple[bool,
     return tuple(needed)
 
 
-def _refuse_overflow(states: Sequence[Covariance]) -> None:
+def refuse_overflow(states: Sequence[Covariance]) -> None:
     """ValueError where the variances or the NTK of a network are beyond the largest number."""
 
     def finite(state: Covariance) -> bool:

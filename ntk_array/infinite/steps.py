@@ -11,7 +11,7 @@ from .._array.window import Window
 from .covariance import Covariance, Direction
 from .signal import Signal
 
-__all__ = ["Limit", "Step", "Steps"]
+__all__ = ["Limit", "OnGraphs", "Step", "Steps"]
 
 
 class Limit(Protocol):
@@ -22,6 +22,7 @@ class Limit(Protocol):
     kinked: bool
     reads_gap: bool
     reads_within: bool
+    reads_inputs: bool
     nonnegative: bool
 
     @property
@@ -33,11 +34,14 @@ class Limit(Protocol):
     @property
     def window(self) -> Window | None: ...
     @property
+    def pools(self) -> Window | None: ...
+    @property
     def averages(self) -> str | None: ...
     def needs_every_pair(self, after: bool) -> bool: ...
     def inner_size(self, before: Signal) -> int: ...
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance: ...
     def limit_sine(self, states: Sequence[Covariance], after: Covariance) -> Array | None: ...
+    def versines(self, h: Array, g: Array, size: int) -> tuple[Array, Array, Array] | None: ...
     def limit_turn(
         self, states: Sequence[Covariance], changes: Sequence[Covariance], after: Covariance, change: Covariance
     ) -> Array | None: ...
@@ -84,8 +88,21 @@ class Step(NamedTuple):
         return replace(change, turn=self.layer.limit_turn(states, changes, after, change))
 
 
+class OnGraphs(NamedTuple):
+    """The place of inputs that are graphs, the place where the features of their nodes are, and the facts of these."""
+
+    inputs: int
+    features: int
+    nodes: Signal
+
+
 class Steps:
-    """Steps in the making, and the facts at every place so far."""
+    """Steps in the making, and the facts at every place so far.
+
+    ``graphs`` is there while the layers of a network on graphs are unrolled.
+    """
+
+    graphs: OnGraphs | None = None
 
     def __init__(self, inputs: Signal) -> None:
         self.steps: list[Step] = []
@@ -96,7 +113,9 @@ class Steps:
         if not place:
             return True
         step = self.steps[place - 1]
-        return not step.layer.factor_count and any(self.without_weights(source) for source in step.sources)
+        # Of the inputs such a step reads graphs. Its values are those at the first place.
+        sources = step.sources[:1] if step.layer.reads_inputs else step.sources
+        return not step.layer.factor_count and any(self.without_weights(source) for source in sources)
 
     def add(self, layer: Limit, sources: Sequence[int], after: Signal) -> int:
         """Append a step whose result has these facts; its place."""

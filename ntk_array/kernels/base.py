@@ -198,7 +198,7 @@ class Kernel(ABC):
         if x1.shape[1:] != x2.shape[1:]:
             raise ValueError(
                 f"x1 and x2 are batches of different inputs: {tuple(x1.shape)} and {tuple(x2.shape)} "
-                "differ beyond the first axis"
+                f"differ beyond the first axis{_hint(x1.shape, x2.shape)}"
             )
         return x1, x2
 
@@ -211,6 +211,13 @@ class Kernel(ABC):
         return Scaled(self, positive("the factor of a kernel", other))
 
     __rmul__ = __mul__
+
+
+def _hint(one: tuple[int, ...], two: tuple[int, ...]) -> str:
+    """What to do where inputs (N, P, width) may be graphs, whose width grows by one with each node."""
+    if not len(one) == len(two) == 3 or one[2] - one[1] != two[2] - two[1]:
+        return ""
+    return f"; for graphs, give both as many nodes: graphs(..., nodes={max(one[1], two[1])})"
 
 
 def _combine(operation: Literal["add", "multiply"], left: Kernel, right: Any) -> "Combined":

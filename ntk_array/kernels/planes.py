@@ -10,12 +10,12 @@ import numpy as np
 
 from .._array.libraries import is_numpy
 from .._array.linalg import mirror, with_diagonal
-from .._array.namespace import Array, home, itemsize
+from .._array.namespace import Array, home
 from .._formula import numba_loops
 from .._formula.formula import NotElementwise
 from ..gram.tiled import Costs
 from ..infinite.covariance import Covariance, Rows
-from ..infinite.planes import Batch, Planes, batch_of, planes_of
+from ..infinite.planes import Batch, Planes, layout_of
 from ..infinite.program import Program
 from .base import Kernel
 
@@ -33,46 +33,57 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class PlanesKernel(Kernel):
-    """An infinite-width kernel of a convolutional network, up to the mean over positions plane by plane."""
+    """An infinite-width kernel of a convolutional network, up to the mean over positions plane by plane.
+
+    Its values are of the ``dtype`` of the inputs. Behind pooling angles come from their cosines, which have half of the
+    digits of a small angle: the planes of such networks are in float64, so that float32 loses none.
+    """
 
     kernel: Any
     program: Program
     planes: Planes
+    dtype: np.dtype
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         return self.kernel.validated(x1, x2)  # type: ignore[no-any-return]
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
-        """A block takes a few numbers an entry; images, and a number for each position at every place."""
+        """Room for a few pairs at a time; images, and a number for each position at every place."""
         here, kept = home(x1), sum(math.prod(signal.shape[:-1]) for signal in self.program.signals)
-        return Costs(here, 1, 10 * itemsize(here), itemsize(here) * (2 * math.prod(x1.shape[1:]) + 3 * kept))
+        size = self.planes.dtype.itemsize
+        least = self.planes.least
+        entry = 10 * size + self.planes.room_bytes // least
+        return Costs(here, 1, entry, size * (2 * math.prod(x1.shape[1:]) + 3 * kept), least)
 
     def prepare(self, x: Array) -> Prepared:
-        (one,), end, is_ntk = self.kernel.inputs_of(x), self.planes.end, self.kernel.is_ntk
-        before = self.program.upto(end - 1, same=True).walk(one, ntk=False).rows
-        batch = batch_of(one, before)
-        start = self._averaged(self.planes.sums(batch, None, paired=True), x.dtype)
+        (one,) = self.kernel.inputs_of(np.asarray(x, self.planes.dtype))
+        end, is_ntk = self.planes.layout.end, self.kernel.is_ntk
+        batch, images = self.planes.batch(one, self.program), np.arange(len(x))
+        start = self._averaged(self.planes.of_pairs(batch, batch, (images, images)))
         zeros = np.zeros_like(start.k12)
         states = self.program.paired(Covariance.of_pairs(start.k12, start.ntk, zeros), first=end)
         last = states[-1]
-        return Prepared(batch.pixels, batch.rows, [s.rows() for s in states], last.ntk if is_ntk else last.k12)
+        diagonal = np.asarray(last.ntk if is_ntk else last.k12, self.dtype)
+        return Prepared(batch.pixels, batch.rows, [s.rows() for s in states], diagonal)
 
-    def _averaged(self, means: dict[str, np.ndarray], dtype: Any) -> Covariance:
+    def _averaged(self, means: dict[str, np.ndarray]) -> Covariance:
         """The state behind the mean, from the means."""
-        k12, ntk = (None if a is None else a.astype(dtype) for a in (means["k12"], means.get("ntk")))
-        count = math.prod(self.planes.positions)
-        layer: Any = self.planes.steps[-1].layer
-        average: Covariance = layer.of_average(Covariance(k12, k12, k12, ntk), count)
+        k12, ntk = (None if a is None else a.astype(self.planes.dtype) for a in (means["k12"], means.get("ntk")))
+        layout = self.planes.layout
+        layer: Any = layout.steps[-1].layer
+        average: Covariance = layer.of_average(Covariance(k12, k12, k12, ntk), math.prod(layout.grid(layout.last)))
         return average
 
     def prepared_block(self, prepared1: Prepared, prepared2: Prepared | None) -> Array:
         one, two = prepared1, prepared1 if prepared2 is None else prepared2
-        batches = [Batch(p.pixels, p.before) for p in (one, two)]
-        means = self.planes.sums(batches[0], batches[1], symmetric=prepared2 is None)
-        start = self._averaged(means, one.pixels.dtype)
+        first, second = (Batch(p.pixels, p.before) for p in (one, two))
+        means = self.planes.of_block(first, second, symmetric=prepared2 is None)
         # Rows are numbered from the first place of the network on.
-        ahead: list[Any] = [None] * self.planes.end
-        block = self.program.run(start, ahead + one.rows, ahead + two.rows, self.kernel.read, first=self.planes.end)
+        ahead: list[Any] = [None] * self.planes.layout.end
+        rows = (ahead + one.rows, ahead + two.rows)
+        block = self.program.run(self._averaged(means), *rows, self.kernel.read, first=len(ahead)).astype(
+            self.dtype, copy=False
+        )
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:
@@ -91,14 +102,16 @@ def in_planes(kernel: Any, program: Program, x1: Array, x2: Array | None) -> Pla
     if key not in program.stretches:
         program.stretches[key] = _planes(program, kernel.is_ntk, x1.dtype)
     planes = program.stretches[key]
-    return None if planes is None else PlanesKernel(kernel, program, planes)
+    return None if planes is None else PlanesKernel(kernel, program, planes, x1.dtype)
 
 
 def _planes(program: Program, ntk: bool, dtype: np.dtype) -> Planes | None:
-    planes = planes_of(program.steps, program.signals, ntk)
-    if planes is not None:
-        try:
-            planes.check(dtype)
-        except NotElementwise:
-            return None
+    layout = layout_of(program.steps, program.signals, ntk)
+    if layout is None:
+        return None
+    planes = Planes(layout, np.dtype(np.float64) if layout.pooled else dtype)
+    try:
+        planes.check()
+    except NotElementwise:
+        return None
     return planes

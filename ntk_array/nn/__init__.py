@@ -38,10 +38,11 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .aggregate import Aggregate, GraphPool
 from .attention import SelfAttention
 from .batch_norm import BatchNorm
 from .branches import Concatenate, Product, Residual, Sum
-from .builders import cnn, mlp, myrtle, resnet, transformer
+from .builders import cnn, gnn, mlp, myrtle, resnet, transformer
 from .channels_last import ChannelsLast
 from .convolution import Conv
 from .convolution_local import ConvLocal
@@ -49,6 +50,8 @@ from .convolution_transposed import ConvTranspose
 from .dense import Dense
 from .dropout import Dropout
 from .files import load, save
+from .graph_batch import graphs
+from .graph_network import GraphNetwork
 from .index import Index
 from .layer import Layer
 from .layer_norm import LayerNorm
@@ -67,6 +70,7 @@ __all__ = [
     "ABReLU",
     "Abs",
     "Activation",
+    "Aggregate",
     "AvgPool",
     "BatchNorm",
     "ChannelsLast",
@@ -85,6 +89,8 @@ __all__ = [
     "Gaussian",
     "GlobalAvgPool",
     "GlobalSumPool",
+    "GraphNetwork",
+    "GraphPool",
     "HardTanh",
     "Hardsigmoid",
     "Hardswish",
@@ -122,6 +128,8 @@ __all__ = [
     "Tanh",
     "Training",
     "cnn",
+    "gnn",
+    "graphs",
     "load",
     "mlp",
     "myrtle",

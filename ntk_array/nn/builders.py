@@ -6,16 +6,18 @@ from typing import Any
 
 from .._array.validate import count, one_of
 from .activations import Activation, activation_named
+from .aggregate import Aggregate, GraphPool
 from .attention import SelfAttention
-from .branches import Residual
+from .branches import Residual, Sum
 from .convolution import Conv
 from .dense import Dense
+from .graph_network import GraphNetwork
 from .layer import Layer
 from .layer_norm import LayerNorm
 from .pooling import AvgPool, Flatten, GlobalAvgPool
 from .sequential import Sequential
 
-__all__ = ["cnn", "mlp", "myrtle", "resnet", "transformer"]
+__all__ = ["cnn", "gnn", "mlp", "myrtle", "resnet", "transformer"]
 
 POOLINGS = {"global": GlobalAvgPool(), "flatten": Flatten()}
 MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
@@ -331,6 +333,74 @@ def transformer(
         branch = Sequential(*before, attention) if before else attention
         layers += [Residual(branch), *after, Residual(Sequential(*before, *perceptron)), *after]
     return Sequential(*layers, *before, GlobalAvgPool(), Dense(outputs, *how))
+
+
+def gnn(
+    hidden: Sequence[int],
+    outputs: int,
+    *,
+    layers: int = 1,
+    pooling: str = "sum",
+    jumping_knowledge: bool = False,
+    activation: str | Activation = "relu",
+    weight_std: float = 2**0.5,
+    bias_std: float = 0.0,
+    readout_weight_std: float | None = None,
+    parameterization: str = "ntk",
+) -> GraphNetwork:
+    """A network on graphs: for each hidden width a block, which is Aggregate and a perceptron, then pooling and Dense.
+
+    Inputs are graphs that :func:`graphs` packed. At infinite width this is the graph NTK of Du et al. 2019, section 3:
+    their kernel times weight_std^2 / channels, for ReLU without biases and sqrt(2) throughout. Their factors c_u are in
+    the adjacency: ``self_loops=True`` for c_u = 1, and ``normalize="mean"`` with it for c_u = 1 / (neighbours + 1).
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        The width of each block; their number is that of the aggregations.
+    outputs : int
+        C, the width of the readout.
+    layers : int
+        How many Dense layers, each with an activation, a block has.
+    pooling : "sum", "mean" or "root"
+        As the kind of :class:`GraphPool`.
+    jumping_knowledge : bool
+        Whether the readout sees the pooled values behind every block and the pooled features, side by side, and not
+        those behind the last block only. It is a sum of one readout for each, with weights of its own.
+    activation, weight_std, bias_std, readout_weight_std, parameterization
+        As for :func:`mlp`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a ``hidden`` that is not a sequence of whole numbers, or words that are not in the lists above.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> path = np.eye(4, k=1) + np.eye(4, k=-1)
+    >>> x = ntk.nn.graphs([np.ones((4, 2)), np.ones((3, 2))], [path, path[:3, :3]], self_loops=True)
+    >>> net = ntk.nn.gnn((16, 16), 3, layers=2)
+    >>> net(net.init(seed=0, like=x), x).shape, ntk.InfiniteNTK(net)(x).shape
+    ((2, 3), (2, 2))
+
+    References
+    ----------
+    Du et al. 2019, "Graph neural tangent kernel: fusing graph neural networks with graph kernels".
+    """
+    _check_widths("hidden", hidden)
+    layers, phi = count("layers", layers), activation_named(activation)
+    pool, readout = GraphPool(pooling), _readout(outputs, weight_std, bias_std, readout_weight_std, parameterization)
+    blocks: list[list[Layer]] = [
+        [Aggregate(), *[Dense(width, weight_std, bias_std, parameterization), phi] * layers] for width in hidden
+    ]
+    if not jumping_knowledge:
+        return GraphNetwork(*(layer for block in blocks for layer in block), pool, readout)
+    # From the last block to the first: a readout here, beside all that comes further on.
+    end: Layer = Sequential(pool, readout)
+    for block in reversed(blocks):
+        end = Sum(Sequential(pool, readout), Sequential(*block, end))
+    return GraphNetwork(end)
 
 
 def _check_widths(name: str, widths: Any) -> None:

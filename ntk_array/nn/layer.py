@@ -121,6 +121,11 @@ class Layer(ABC):
         object.__setattr__(changed, "frozen", names)
         return changed
 
+    def on(self, graphs: Any) -> Layer:
+        """The layer for the nodes of these graphs, where it reads them as :class:`Aggregate` does."""
+        del graphs
+        return self
+
     @property
     def factor_count(self) -> int:
         """How many entries backward adds to the factors; a layer without parameters adds none."""
@@ -164,10 +169,14 @@ class Layer(ABC):
     """Whether the limit needs the variance of a difference beyond what covariances say of it; see Covariance."""
     reads_within: bool = False
     """Whether the limit needs the covariances between all positions of each input by itself, as attention does."""
+    reads_inputs: bool = False
+    """Whether the limit reads the inputs themselves, as the graphs that they are."""
     entrywise: bool = True
     """Whether the limit acts on each pair of positions by itself."""
     window: Window | None = None
     """Of a layer whose values are independent sums over windows of positions, as those of a convolution."""
+    pools: Window | None = None
+    """Of a layer whose values are sums over windows of values that depend on one another, as those of pooling."""
     averages: str | None = None
     """"every" for a mean over all pairs of positions, "each" for one over each position with itself, and else None."""
     nonnegative: bool = False
@@ -198,6 +207,15 @@ class Layer(ABC):
         """The sine of the angle behind the layer, where ``limit`` gives none and its result has its variances."""
         del states
         return after.sine
+
+    def versines(self, h: Array, g: Array, size: int) -> tuple[Array, Array, Array] | None:
+        """1 - cos and 1 + cos of the angle behind the layer and the slope of its dual, all without loss of digits, from
+        1 - cos = h and 1 + cos = g before it; None where a layer does not know. For numbers of ``size`` bytes.
+
+        For layers whose dual keeps ratios of norms; it is another, quicker way to :meth:`limit`.
+        """
+        del h, g, size
+        return None
 
     def limit_turn(
         self, states: Sequence[Covariance], changes: Sequence[Covariance], after: Covariance, change: Covariance

@@ -49,6 +49,8 @@ class MaxPool(Windows, Layer):
     array([ 3., -1.])
     """
 
+    entrywise = False
+
     def signal(self, before: Signal) -> Signal:
         obstacle = before.obstacle or (
             f"{self!r} has no infinite-width limit in closed form: the covariances of maxima of more than two Gaussian "

@@ -123,6 +123,10 @@ class _Pool(Windows, LinearMap):
     def weights(self, like: Array, positions: tuple[int, ...]) -> Array | float:
         """The factor of each sum: one number, or (*output positions)."""
 
+    @property
+    def pools(self) -> Window:  # type: ignore[override]
+        return self.reach
+
     def needs_every_pair(self, after: bool) -> bool:
         """Positions are mixed, unless each window has one."""
         return after or self.reach.count > 1

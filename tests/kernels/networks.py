@@ -4,7 +4,7 @@ from typing import Any
 
 from ntk_array import nn
 
-BRANCHED = (nn.Sum, nn.Product, nn.Concatenate)
+BRANCHED = (nn.Sum, nn.Product, nn.Concatenate, nn.GraphNetwork)
 
 
 def network(layers: list[Any]) -> nn.Sequential:

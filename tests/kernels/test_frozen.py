@@ -1,4 +1,4 @@
-"""Networks on images against the values of another library, and one against its closed form written out."""
+"""Networks on images and graphs against the values of another library, and one against its closed form written out."""
 
 import json
 from pathlib import Path
@@ -23,6 +23,9 @@ def test_kernels_are_those_of_neural_tangents(backend, given):
     if backend.name in ("numpy-compiled", "jax") and given["name"] not in COMPILED:
         pytest.skip("compiling every network takes long; three of them show that compiled ones agree")
     x = np.random.default_rng(given["seed"]).standard_normal((5, *given["shape"]))
+    if given["layers"][0][0] == "GraphNetwork":
+        nodes, width = given["shape"]
+        x[..., width - nodes - 1] = 1.0  # marks
     net = network(given["layers"])
     for name, kind in (("ntk", ntk.InfiniteNTK), ("nngp", ntk.InfiniteNNGP)):
         wanted = np.asarray(given[name])

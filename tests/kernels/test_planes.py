@@ -40,6 +40,32 @@ NETS = {
         (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU()),
     ),
     "flattened": ((9, 2), (conv(3), nn.ReLU(), conv(4), nn.ReLU(), nn.Flatten())),
+    "strides": (
+        (5, 6, 2),
+        (
+            conv(2, 3, stride=2),
+            nn.Residual(nn.Sequential(nn.ReLU(), conv(3, 3, stride=(1, 2), bias_std=0.2)), conv(1, 1, stride=(1, 2))),
+            nn.ReLU(),
+            conv(2, 2, padding="valid"),
+            nn.ReLU(),
+            nn.GlobalAvgPool(),
+        ),
+    ),
+    "pooling in between": (
+        (7, 6, 2),
+        (
+            nn.SumPool((2, 1), stride=1),
+            conv(3, 3),
+            nn.ReLU(),
+            nn.AvgPool((3, 2), stride=2, padding="same", normalize_edges=True),
+            conv(2, 2, padding="circular", stride=(1, 2)),
+            nn.ReLU(),
+            nn.AvgPool((2, 1)),
+            conv(1, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+        ),
+    ),
 }
 
 
@@ -57,6 +83,8 @@ def at_any_size(monkeypatch):
         ("residual", np.float32, ntk.InfiniteNTK),
         ("circular", np.float64, ntk.InfiniteNNGP),
         ("flattened", np.float64, ntk.InfiniteNTK),
+        ("strides", np.float32, ntk.InfiniteNTK),
+        ("pooling in between", np.float32, ntk.InfiniteNTK),
     ],
 )
 def test_planes_are_exact_in_the_hard_cases(name, dtype, kind):
@@ -84,8 +112,16 @@ def test_where_there_are_planes():
         return isinstance(ntk.InfiniteNTK(nn.Sequential(*layers, nn.Dense(1))).specialized(x, None), PlanesKernel)
 
     assert in_planes(conv(3, 3), nn.ReLU(), nn.GlobalAvgPool())
-    assert not in_planes(conv(3, 3, stride=2), nn.ReLU(), nn.GlobalAvgPool())
-    assert not in_planes(conv(3, 3, padding="valid"), nn.ReLU(), nn.GlobalAvgPool())
+    assert in_planes(conv(3, 3, stride=2), nn.ReLU(), nn.GlobalAvgPool())
+    assert in_planes(conv(3, 3, padding="valid"), nn.ReLU(), nn.AvgPool((2, 2)), nn.Flatten())
+    # branches that meet have gone to smaller images at different times
+    branches = (
+        nn.Sequential(conv(3, 3), conv(1, 1, stride=2)),
+        nn.Sequential(conv(3, 3, stride=2), conv(1, 1, stride=1)),
+    )
+    assert in_planes(nn.Sum(*branches), nn.ReLU(), nn.GlobalAvgPool())
+    branches = nn.Sequential(conv(2, 2, padding="valid"), conv(2, 2, padding="valid")), conv(3, 3, padding="valid")
+    assert not in_planes(nn.Sum(*branches), nn.ReLU(), nn.GlobalAvgPool())
     assert not in_planes(conv(3, 3), nn.Tanh(), nn.GlobalAvgPool())  # tabulated
     # a kink behind flattening asks for the angle of a sum over positions
     assert not in_planes(conv(3, 3), nn.ReLU(), nn.Flatten(), nn.Dense(1), nn.ReLU())

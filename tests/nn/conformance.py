@@ -21,6 +21,7 @@ from ntk_array.infinite.signal import Signal
 from ntk_array.nn.activations import NAMED
 from ntk_array.nn.activations.base import Activation
 from ntk_array.nn.composite import Composite
+from ntk_array.nn.graph_batch import Graphs
 from ntk_array.nn.parameters import flatten, tree_map
 
 from .strangers.difference import Difference
@@ -51,6 +52,11 @@ class Case:
     rescaled: bool = True  # False: many kernels, each with other hyper-parameters, would take half a minute
     first: bool = False  # True: its limit is that of the start of a network, not of a branch
     width: int = 2048  # at which its kernels are drawn
+    graphs: bool = False  # True: its inputs are graphs
+
+    def inputs(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """Random inputs."""
+        return some_graphs(rng, n, self.shape) if self.graphs else some_inputs(rng, n, self.shape)
 
     @property
     def everywhere(self) -> bool:
@@ -502,9 +508,53 @@ OTHERS = (
 )
 """Layers without parameters."""
 
+
+def _graphs(*layers: Callable[[int], nn.Layer], pool: str) -> Callable[[int, int], nn.Layer]:
+    return lambda width, outputs: nn.GraphNetwork(
+        *(layer(width) for layer in layers), nn.GraphPool(pool), nn.Dense(outputs, 1.1, 0.2 if pool == "mean" else 0.0)
+    )
+
+
+GRAPHS = (
+    Case(
+        "graphs, mean",
+        _graphs(
+            lambda w: nn.Dense(w, 1.2, 0.3),
+            _just(nn.Erf()),
+            _just(nn.Aggregate()),
+            lambda w: nn.Dense(w, 1.1, 0.2),
+            lambda w: nn.Residual(nn.Sequential(nn.Sin(), nn.Aggregate(), nn.Dense(w, 0.8, 0.1))),
+            _just(nn.Erf()),
+            pool="mean",
+        ),
+        shape=(3, 6),
+        width=128,
+        graphs=True,
+    ),
+    Case(
+        "graphs, sum of branches, root",
+        _graphs(
+            lambda w: nn.Sum(
+                nn.Sequential(nn.Dense(w, 1.2), nn.ReLU(), nn.Aggregate()),
+                nn.Sequential(nn.Aggregate(), nn.Dense(w, 1.1), nn.ReLU()),
+            ),
+            lambda w: nn.Dense(w, 1.2),
+            _just(nn.ReLU()),
+            _just(nn.Aggregate()),
+            pool="root",
+        ),
+        shape=(3, 6),
+        smooth=False,
+        width=256,
+        graphs=True,
+    ),
+)
+"""Networks on graphs."""
+
 CASES = (
     *IMAGES,
     *ATTENTION,
+    *GRAPHS,
     *NORMALIZED,
     *OTHERS,
     *(
@@ -585,7 +635,7 @@ def problem(case: Case) -> Problem:
     net = case.net
     params = net.init(rng, input_shape=case.shape)
     direction = tree_map(lambda leaf: rng.normal(size=leaf.shape), params)
-    x = some_inputs(rng, 7 if case.smooth else 2000, case.shape)
+    x = case.inputs(rng, 7 if case.smooth else 2000)
     if not case.smooth:
         x = _clear_of_kinks(net, params, direction, x)[:7]
         assert len(x) == 7, "no inputs are clear of the kinks: take a narrower network"
@@ -604,6 +654,14 @@ def some_inputs(rng: np.random.Generator, n: int, shape: tuple[int, ...]) -> np.
     return x / np.sqrt(np.mean(x**2, axis=tuple(range(1, x.ndim)), keepdims=True))
 
 
+def some_graphs(rng: np.random.Generator, n: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Random directions and weights of edges; every second graph has a node less, and padding."""
+    nodes, width = shape
+    features = some_inputs(rng, n, (nodes, width - nodes - 1))
+    sizes = [nodes - i % 2 for i in range(n)]
+    return nn.graphs(features, rng.uniform(-0.5, 1.0, size=(n, nodes, nodes)), sizes=sizes)
+
+
 def _moved(params, direction, t):
     return tree_map(lambda p, d: p + t * d, params, direction)
 
@@ -619,7 +677,11 @@ def _richardson(f: Callable[[float], np.ndarray], levels: int = 5) -> np.ndarray
 
 def above_kinks(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
     """The signs of what each activation of a network acts on, less each of its breakpoints."""
-    if isinstance(net, Composite):
+    if isinstance(net, nn.GraphNetwork):
+        graphs = Graphs.of(x)
+        bound = nn.Sequential(*(layer.on(graphs) for layer in net.layers))
+        yield from above_kinks(bound, params, graphs.features)
+    elif isinstance(net, Composite):
         for layer, own in zip(net.layers, params, strict=True):
             yield from above_kinks(layer, own, x)
             x = layer.forward(own, x)[0] if isinstance(net, nn.Sequential) else x
@@ -829,7 +891,7 @@ def check_limit(case: Case, which: str) -> None:
 
     Wide networks have a bias of O(1 / width), which is below that at the widths of the table. Fixed seeds.
     """
-    x = some_inputs(np.random.default_rng(3), 4, case.shape)
+    x = case.inputs(np.random.default_rng(3), 4)
     x[2:] *= 0.95
     x[3] = -0.95 * x[0]
     if which == "ntk":
@@ -936,7 +998,7 @@ def check_gradient(case: Case, which: type[InfiniteNTK] | type[InfiniteNNGP]) ->
 
 def check_angles(case: Case) -> None:
     """At every place the angle that travels is that of the covariances, or there is none."""
-    x = some_inputs(np.random.default_rng(5), 6, case.shape)
+    x = case.inputs(np.random.default_rng(5), 6)
     one, two = Inputs.of(x[:3]), Inputs.of(1.7 * x[3:])
     program = case.kernel(case.net).program(case.shape).fitted(Inputs.of(np.concatenate([x, 1.7 * x])), {})
     walks = [program.walk(batch, ntk=case.ntk).rows for batch in (one, two)]
@@ -947,13 +1009,16 @@ def check_angles(case: Case) -> None:
             count = len(program.signals[place].shape) - 1
             frame = Frame(count, count > 0 and sine.ndim == 2 * count + 2)
             row, column = frame.row(walks[0][place].variance), frame.column(walks[1][place].variance)
-            np.testing.assert_allclose(sine**2 + k12**2 / row / column, 1.0, rtol=0, atol=1e-10)
+            # A zero row, such as padding, has no angle.
+            known = row * column > 0
+            squares = sine**2 + k12**2 / np.where(known, row * column, 1.0)
+            np.testing.assert_allclose(squares[known], 1.0, rtol=0, atol=1e-10)
 
 
 def check_tables(case: Case) -> None:
     """Unequal norms, and parts of a batch, whose tables have other ranges: the same kernel."""
     kernel = case.kernel(case.net)
-    x = some_inputs(np.random.default_rng(6), 5, case.shape)
+    x = case.inputs(np.random.default_rng(6), 5)
     x = x * np.geomspace(0.8, 1.25, 5).reshape(-1, *[1] * len(case.shape))
     whole, error = kernel(x), kernel.quadrature_error(x)
     assert error < 1e-9

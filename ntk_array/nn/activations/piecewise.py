@@ -11,6 +11,7 @@ from typing import Any
 from ..._array.namespace import Array, home
 from ..._array.validate import number
 from ...infinite.angle import over_root, ratio_or_zero, versine
+from ...infinite.arc import versines_of_size
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import Dual
 from ...infinite.signal import Signal
@@ -103,6 +104,15 @@ class _PiecewiseLinear(ClosedForm):
             m2 + (2 / math.pi) * d2 * toward,
             None if state.sine is None else self._sine(xp, m2 / (m2 + d2), d2 / (m2 + d2), cosine, sine),
         )
+
+    def versines(self, h: Array, g: Array, size: int) -> tuple[Array, Array, Array]:
+        """From those of |x|: phi = m x + d |x|."""
+        below, above = self._slopes()
+        m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
+        near, far, toward = versines_of_size(h, g, size)
+        gain = m2 + d2
+        m, d = m2 / gain, d2 / gain
+        return m * h + d * near, m * g + d * far, m2 + (2 / math.pi) * d2 * toward
 
     def mean(self, k: Array) -> tuple[Array, Array]:
         """d E|u| = d sqrt(2 k / pi) for phi = m x + d |x|."""

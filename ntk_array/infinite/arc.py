@@ -1,0 +1,75 @@
+"""The angle t and what the arc-cosine kernels make of it, as functions of m = 1 - cos t for 0 <= t <= pi / 2.
+
+    t = sqrt(2 m) Q(m)   and   sin t - t cos t = m sqrt(2 m) P(m)
+
+with functions P and Q that are smooth up to m = 2. So no digit of a small angle is lost, and there is neither a
+division nor an inverse function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._array.namespace import Array, home
+
+__all__ = ["arc", "versines_of_size"]
+
+TERMS = {4: (9, 10), 8: (17, 19)}
+"""The number of terms of P and of Q, by the size of a number in bytes."""
+
+
+def _coefficients(terms: tuple[int, int]) -> tuple[tuple[float, ...], ...]:
+    """Those of P and Q in powers of u = 2 m - 1, from Chebyshev series that are made in extended precision."""
+    n = 64
+    theta = np.arccos(np.longdouble(-1)) * (np.arange(n) + 0.5) / n
+    m = (1 + np.cos(theta)) / 2
+    angle = 2 * np.arcsin(np.sqrt(m / 2))
+    q = angle / np.sqrt(2 * m)
+    # Near m = 0 the difference cancels, and sin t - t cos t = sum over k of (-1)^(k + 1) t^(2 k + 1) 2 k / (2 k + 1)!.
+    share, term = np.zeros_like(m), angle.copy()
+    for k in range(1, 16):
+        term = -term * angle * angle / (2 * k * (2 * k + 1))
+        share = share - 2 * k * term
+    p = share / (m * np.sqrt(2 * m))
+    found = []
+    for values, count in zip((p, q), terms, strict=True):
+        series = 2 * np.cos(np.outer(np.arange(count), theta)) @ values / n
+        series[0] /= 2
+        found.append(tuple(np.polynomial.chebyshev.cheb2poly(series).astype(float).tolist()))
+    return tuple(found)
+
+
+def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
+    *rest, total = coefficients
+    for c in reversed(rest):
+        total = total * x + c
+    return total
+
+
+def arc(m: Array, size: int) -> tuple[Array, Array]:
+    """t and sin t - t cos t, for numbers of ``size`` bytes."""
+    xp = home(m).xp
+    root, u = xp.sqrt(2.0 * m), 2.0 * m - 1.0
+    square, shares = u * u, []
+    for coefficients in _coefficients(TERMS[size]):
+        # Even and odd powers by themselves: two short chains of operations run side by side, a long one does not.
+        even, odd = (_horner(part, square) for part in (coefficients[::2], coefficients[1::2]))
+        shares.append(even + u * odd)
+    p, q = shares
+    return root * q, m * (root * p)
+
+
+def versines_of_size(h: Array, g: Array, size: int) -> tuple[Array, Array, Array]:
+    """Of |u| for u with 1 - cos t = h and 1 + cos t = g: the same, and pi / 2 - t, which is asin of the correlation.
+
+    E |u| |v| = (2 / pi) (sin t + (pi / 2 - t) cos t) for unit variances (Cho and Saul 2009, eq. 6).
+    """
+    xp = home(h).xp
+    near = h <= g
+    m: Any = xp.where(near, h, g)
+    angle, share = arc(m, size)
+    toward = np.pi / 2 - angle
+    after = xp.clip(m - (2 / np.pi) * share, min=0.0)
+    return after, 2.0 - after, xp.where(near, toward, -toward)

@@ -1,0 +1,164 @@
+"""What a stage does to each pair of positions, recorded from the layers.
+
+Kept of each pair are the deficits d = s1 s2 - k12 and s1 s2 + k12 in place of the covariance k12, because angles come
+from them without loss of digits. Over the terms of a window with A = sum s1^2 and B = sum s2^2
+
+    1 - cos T = sum d / sqrt(A B) + (1/2) sum (s1 / sqrt(A) - s2 / sqrt(B))^2,
+
+positive terms only (see :func:`.angle.sine_of_sum`). Pooling adds up values that depend on one another, of which no
+such sum is known: angles behind it come from the cosine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._formula.formula import COLUMN, ENTRY, ROW, Formula, trace
+from ..angle import over_root, side_of
+from ..covariance import Covariance
+from .layout import Key, Layout, StagePlan
+
+__all__ = ["StageFormula"]
+
+
+class Pair(NamedTuple):
+    """A state, and 1 - cos and 1 + cos of its angle where they are known without loss of digits."""
+
+    state: Covariance
+    near: Any = None
+    far: Any = None
+
+
+@dataclass(frozen=True)
+class StageFormula:
+    """The formula of one stage of a network.
+
+    Attributes
+    ----------
+    layout : Layout
+    plan : StagePlan
+    """
+
+    layout: Layout
+    plan: StagePlan
+
+    @property
+    def gathered(self) -> tuple[int, ...]:
+        """The places that are independent sums over windows: first those over this grid, then those over the other."""
+        return (*self.plan.windows, *(p for p in self.plan.arrivals if not self.layout.pools(p)))
+
+    @property
+    def pooled(self) -> tuple[int, ...]:
+        """The places that are pooled from the other grid."""
+        return tuple(p for p in self.plan.arrivals if self.layout.pools(p))
+
+    @cached_property
+    def entries(self) -> list[Key]:
+        """The inputs that depend on both images, each named by the place that reads it."""
+        layout, plan = self.layout, self.plan
+        found = [(p, name) for p in plan.windows for _, name in layout.deficits(layout.sources(p)[0])]
+        found += [(p, name) for p in plan.arrivals for _, name in layout.crossing(p)]
+        found += [(p, "apart") for p in self.gathered]
+        return found + [key for p in plan.points for key in layout.deficits(p)]
+
+    @cached_property
+    def rows(self) -> list[Key]:
+        """The inputs that depend on one image: sums of variances over windows, factors of pooling, and variances."""
+        own = [(p, "total") for p in self.gathered] + [(p, "factor") for p in self.pooled]
+        return own + [(p, "variance") for p in (*self.plan.points, *self.plan.places)]
+
+    def traced(self, dtype: np.dtype) -> Formula:
+        """The formula. NotElementwise where a layer has none."""
+        axes = [ENTRY] * len(self.entries) + [ROW] * len(self.rows) + [COLUMN] * len(self.rows)
+        return trace(lambda *symbols: self._of(dtype.itemsize, *symbols), axes, dtype)
+
+    def _of(self, itemsize: int, *symbols: Any) -> list[Any]:
+        count = len(self.rows)
+        entry = dict(zip(self.entries, symbols, strict=False))
+        first = dict(zip(self.rows, symbols[-2 * count : -count], strict=True))
+        second = dict(zip(self.rows, symbols[-count:], strict=True))
+        variances = {p: (first[p, "variance"], second[p, "variance"]) for p in (*self.plan.points, *self.plan.places)}
+        states = {p: self._state(entry, p, *variances[p]) for p in self.plan.points}
+        for place in self.plan.places:
+            step, (k11, k22) = self.layout.steps[place - 1], variances[place]
+            layer: Any = step.layer
+            if place in self.gathered:
+                total = self._state(
+                    entry, place, first[place, "total"], second[place, "total"], 0.5 * entry[place, "apart"]
+                )
+                after = replace(layer.weighted(total.state, step.signals[0]), k11=k11, k22=k22)
+                # Weights keep angles; biases do not.
+                same = after.sine is total.state.sine
+                states[place] = total._replace(state=after) if same else Pair(after)
+            elif place in self.pooled:
+                factor = first[place, "factor"] * second[place, "factor"]
+                states[place] = Pair(self._mean(entry, place, factor, k11, k22))
+            else:
+                here = [states[source] for source in step.sources]
+                quick = self._by_versines(layer, here[0], k11, k22, itemsize)
+                if quick is None:
+                    before = [pair.state for pair in here]
+                    after = replace(layer.limit(before, step.signals), k11=k11, k22=k22)
+                    quick = Pair(step.with_sine(after, before))
+                states[place] = quick
+        return [self._arrays(states[place])[name] for place, name in self.plan.results]
+
+    @staticmethod
+    def _by_versines(layer: Any, pair: Pair, k11: Any, k22: Any, itemsize: int) -> Pair | None:
+        """The limit of a layer that knows what becomes of 1 - cos and 1 + cos; None for others."""
+        found = None if pair.near is None else layer.versines(pair.near, pair.far, itemsize)
+        if found is None:
+            return None
+        near, far, slope = found
+        xp = near.__array_namespace__()
+        size = xp.sqrt(k11) * xp.sqrt(k22)
+        ntk = None if pair.state.ntk is None else pair.state.ntk * slope
+        return Pair(Covariance(size * (0.5 * (far - near)), k11, k22, ntk, xp.sqrt(near * far)), near, far)
+
+    def _state(self, entry: dict[Key, Any], place: int, k11: Any, k22: Any, apart: Any = 0.0) -> Pair:
+        """The state at a place, or the sum over a window, from its deficits."""
+        xp = k11.__array_namespace__()
+        below, above = entry[place, "below"], entry.get((place, "above"))
+        size, over = xp.sqrt(k11) * xp.sqrt(k22), over_root(k11) * over_root(k22)
+        h = xp.clip(below * over + apart, min=0.0)
+        if above is None:
+            g = xp.clip(2.0 - h, min=0.0)
+            k12 = size * xp.clip(1.0 - h, min=0.0)
+        else:
+            g, k12 = xp.clip(above * over + apart, min=0.0), 0.5 * (above - below)
+        # A zero row is orthogonal to everything.
+        sine = xp.where(k11 > 0, xp.where(k22 > 0, xp.sqrt(h * g), 1.0), 1.0)
+        k12 = xp.where(k11 > 0, xp.where(k22 > 0, k12, 0.0), 0.0)
+        return Pair(Covariance(k12, k11, k22, self._ntk(entry, place, k12), sine), h, g)
+
+    def _mean(self, entry: dict[Key, Any], place: int, factor: Any, k11: Any, k22: Any) -> Covariance:
+        """The state of pooled values, from sums over windows."""
+        k12 = entry.get((place, "k12"))
+        if k12 is None:
+            k12 = 0.5 * (entry[place, "above"] - entry[place, "below"])
+        ntk = self._ntk(entry, place, k12)
+        return Covariance(factor * k12, k11, k22, None if ntk is None else factor * ntk)
+
+    def _ntk(self, entry: dict[Key, Any], place: int, k12: Any) -> Any:
+        """That of a place; inputs have none, which is 0."""
+        return entry.get((place, "ntk"), k12.__array_namespace__().zeros_like(k12)) if self.layout.ntk else None
+
+    @staticmethod
+    def _arrays(pair: Pair) -> dict[str, Any]:
+        """The numbers of a pair of positions, by name."""
+        state, near, far = pair
+        xp = state.k12.__array_namespace__()
+        size = xp.sqrt(state.k11) * xp.sqrt(state.k22)
+        if near is None and state.sine is not None:
+            small, _ = state.versine()
+            side = side_of(state.k12)
+            near, far = xp.where(side > 0, small, 2.0 - small), xp.where(side > 0, 2.0 - small, small)
+        if near is None:
+            below, above = size - state.k12, size + state.k12
+        else:
+            below, above = size * near, size * far
+        return {"below": below, "above": above, "k12": state.k12, "ntk": state.ntk}

@@ -1,0 +1,290 @@
+"""Pairs of images through the planes of a network, a few at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._formula.formula import COLUMN, ROW, Formula
+from ..._formula.numba_planes import LANES, Course, Stage, compiled_course, sides_kept, without_constants
+from ..angle import over_root
+from ..covariance import Covariance
+from ..inputs import Inputs
+from ..positions import Frame
+from ..program import Program, refuse_overflow
+from .crossings import Route, route
+from .formulas import StageFormula
+from .layout import Key, Layout, StagePlan
+from .sides import Batch, factor, sides
+
+__all__ = ["Planes"]
+
+CHUNK = 8
+"""How many runs share what is computed of each image by itself."""
+LINE = 64
+"""Bytes of a line of the cache."""
+MANY = 64
+"""With so many planes a pair of images takes longer than to lay out what the images have."""
+
+Pairs = tuple[np.ndarray, np.ndarray]
+"""The numbers of images in two batches."""
+
+
+class Room(NamedTuple):
+    """Arrays to work in on one grid: those of planes, what is added up in the end, and what is left for the next grid,
+    whose planes have ``across`` offsets along the second axis."""
+
+    work: list[np.ndarray]
+    sums: np.ndarray
+    target: np.ndarray
+    across: int
+
+    @property
+    def nbytes(self) -> int:
+        """All of them."""
+        return sum(a.nbytes for a in (*self.work, self.sums, self.target))
+
+
+class Code(NamedTuple):
+    """What runs on one grid: all stages, the formula of each, and the compiled loop."""
+
+    course: Course
+    formulas: list[Formula]
+    loop: Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Planes:
+    """The steps of a network up to the mean over positions, run plane by plane in one dtype.
+
+    Attributes
+    ----------
+    layout : Layout
+    dtype : numpy.dtype
+    """
+
+    layout: Layout
+    dtype: np.dtype
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def lanes(self) -> int:
+        """How many pairs run together; always as many, because another number would be compiled anew."""
+        return LANES[self.dtype.char]
+
+    @property
+    def least(self) -> int:
+        """The number of pairs that are worth a block of their own."""
+        return self.lanes if self._many else 2**12
+
+    @property
+    def room_bytes(self) -> int:
+        """What a few pairs take on their way."""
+        return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.layout.segments)))
+
+    def check(self) -> None:
+        """NotElementwise where the network has no code for planes."""
+        for k in range(len(self.layout.segments)):
+            self._code(k)
+
+    def batch(self, inputs: Inputs, program: Program) -> Batch:
+        """What is needed of images. ValueError where variances overflow."""
+        layout, same = self.layout, program.upto(self.layout.end - 1, same=True)
+        pixels = np.asarray(inputs.scaled * over_root(inputs.variance), self.dtype)
+        states: list[Any] = [same.start(inputs, False), *[None] * (layout.end - 1)]
+        order = sorted(range(1, layout.end), key=lambda place: layout.numbers[place])
+        for place in order:
+            if not layout.pools(place):
+                states[place] = same.paired_step(place, states)
+            elif states[place] is None:
+                # Variances behind pooling are means over pairs of positions of one image.
+                known = Batch(pixels, [None if state is None else np.asarray(state.k11) for state in states])
+                for pooled, k in self._pooled(known, layout.numbers[place]).items():
+                    k = k.reshape(len(pixels), *layout.signals[pooled].shape[:-1])
+                    frame = Frame(k.ndim - 1, blocks=False)
+                    states[pooled] = Covariance.of_pairs(k, None, np.zeros_like(k), frame=frame)
+        refuse_overflow([states[0], *(states[place] for place in order)])
+        return Batch(pixels, [np.asarray(state.k11) for state in states])
+
+    def _pooled(self, batch: Batch, number: int) -> dict[int, np.ndarray]:
+        """The variances (N, height, width) at the places that are pooled from the grid before that of this number."""
+        layout, n = self.layout, len(batch.pixels)
+        leaving = layout.segments[number - 1].leaving
+        keys = [(place, name) for place in leaving for _, name in layout.crossing(place)]
+        found = {p: np.zeros((n, *layout.segments[number].grid), self.dtype) for p in leaving if layout.pools(p)}
+        images = np.arange(n)
+        for start, _, target in self._runs(batch, batch, (images, images), route(layout, number, every=False)):
+            # The plane number 0 has the pairs of each position with itself.
+            same = target[:, 0].reshape(len(keys), *layout.segments[number].grid, self.lanes)
+            values = {key: np.moveaxis(a, -1, 0)[: n - start] for key, a in zip(keys, same, strict=True)}
+            for place, variances in found.items():
+                k = values.get((place, "k12"))
+                k = 0.5 * (values[place, "above"] - values[place, "below"]) if k is None else k
+                variances[start : start + self.lanes] = k * factor(layout, place) ** 2
+        return found
+
+    def of_pairs(self, one: Batch, two: Batch, pairs: Pairs) -> dict[str, np.ndarray]:
+        """The means over positions of "k12" and "ntk", for pairs of images given by their numbers in both batches."""
+        count = len(pairs[0])
+        result = np.zeros((1 + self.layout.ntk, count))
+        for start, sums, _ in self._runs(one, two, pairs, self._whole_route):
+            result[:, start : start + self.lanes] = self._over_positions(sums)[0, :, : count - start]
+        return self._means(result)
+
+    def of_block(self, one: Batch, two: Batch, symmetric: bool) -> dict[str, np.ndarray]:
+        """The same for all pairs of two batches, (N1, N2); where ``symmetric``, only what is above the diagonal."""
+        n1, n2 = len(one.pixels), len(two.pixels)
+        result = np.zeros((1 + self.layout.ntk, n1, n2))
+        if not self._many:
+            self._fill(result, one, two, symmetric)
+            return self._means(result)
+        pairs = np.triu_indices(n1, 1) if symmetric else np.divmod(np.arange(n1 * n2), n2)
+        result[:, pairs[0], pairs[1]] = list(self.of_pairs(one, two, pairs).values())
+        return dict(zip(("k12", "ntk"), result, strict=False))
+
+    def _fill(self, result: np.ndarray, one: Batch, two: Batch, symmetric: bool) -> None:
+        """Sums over positions where there are few planes: to lay out the images of each pair would take as long."""
+        n1, n2, count = len(one.pixels), len(two.pixels), len(self.layout.segments)
+        formulas, together = [self._code(k).formulas for k in range(count)], n1 if count == 1 else 1
+        rows = sides(self.layout, formulas, one, ROW)
+        rooms = [self._room(k, self._whole_route, together) for k in range(count)]
+        for start in range(0, n2, self.lanes):
+            chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
+            columns = [_beside(a) for a in sides(self.layout, formulas, two.taken(chosen), COLUMN)]
+            for i in range(0, min(n1, stop) if symmetric else n1, together):
+                own = [a[i : i + together] for a in rows]
+                sums, _ = self._pass(self._whole_route, rooms, own, columns, laned=False)
+                found = np.moveaxis(self._over_positions(sums), 0, 1)
+                result[:, i : i + together, start:stop] = found[..., : stop - start]
+
+    def _over_positions(self, sums: np.ndarray) -> np.ndarray:
+        """(inputs, outputs, lanes) of (inputs, outputs, width lanes)."""
+        return np.asarray(sums.reshape(*sums.shape[:2], -1, self.lanes).sum(axis=2))
+
+    def _means(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        height, width = self.layout.segments[-1].grid
+        means = sums / (height * width) ** (2 if self.layout.every else 1)
+        return dict(zip(("k12", "ntk"), means, strict=False))
+
+    def _runs(self, one: Batch, two: Batch, pairs: Pairs, way: Route) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Pairs on a route, a few at a time: the number of the first pair, the sums over the last grid and what it
+        leaves for the next."""
+        count, rooms = len(pairs[0]), [self._room(k, way) for k in range(len(way.ways))]
+        formulas = [self._code(k).formulas for k in range(len(rooms))]
+        for first in range(0, count, CHUNK * self.lanes):
+            part, both = slice(first, min(first + CHUNK * self.lanes, count)), []
+            for batch, numbers, axes in ((one, pairs[0][part], ROW), (two, pairs[1][part], COLUMN)):
+                images, where = np.unique(numbers, return_inverse=True)
+                both.append((sides(self.layout, formulas, batch.taken(images), axes), where))
+            for start in range(part.start, part.stop, self.lanes):
+                chosen = np.minimum(np.arange(start, start + self.lanes), part.stop - 1) - part.start
+                rows, columns = ([_beside(a[where[chosen]]) for a in arrays] for arrays, where in both)
+                yield start, *self._pass(way, rooms, [a[None] for a in rows], columns, laned=True)
+
+    def _pass(
+        self, way: Route, rooms: Sequence[Room], rows: list[np.ndarray], columns: list[np.ndarray], laned: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A few pairs on a route, from what both sides have, in the order of :func:`sides`: the sums over the last grid
+        and what it leaves for the next. The rows are ``laned`` where each lane has its own."""
+        one, two = iter(rows), iter(columns)
+        images = next(one), next(two)
+        left = np.zeros((1, 1, 1, 1), self.dtype)
+        for k, room in enumerate(rooms):
+            segment, (_, formulas, loop) = self.layout.segments[k], self._code(k)
+            arguments: list[Any] = []
+            for plan, formula in zip(segment.stages, formulas, strict=True):
+                arguments += [np.asarray(formula.constants or (0.0,), self.dtype), next(one), next(two)]
+                for place in plan.windows:
+                    arguments += [*self._reach(place), next(one), next(two)]
+            room.sums[...] = 0.0
+            room.target[...] = 0.0
+            results = (room.sums, left, room.target, room.across)
+            loop(*segment.grid, *way.offsets[k], *room.work, *results, laned, *way.ways[k], *images, *arguments)
+            left = room.target
+        return rooms[-1].sums, left
+
+    @property
+    def _whole_route(self) -> Route:
+        """To the end."""
+        if "route" not in self.kept:
+            self.kept["route"] = route(self.layout, len(self.layout.segments), self.layout.every)
+        whole: Route = self.kept["route"]
+        return whole
+
+    @property
+    def _many(self) -> bool:
+        return self._whole_route.planes(0) >= MANY
+
+    def _room(self, k: int, way: Route, inputs: int = 1) -> Room:
+        """Arrays to work in on one grid."""
+        segment, lanes, course = self.layout.segments[k], self.lanes, self._code(k).course
+        height, width = segment.grid
+        slots = [*segment.kept.values(), *(slot for stage in segment.slots for slot in stage.values())]
+        arrays = 1 + max(slots, default=0)
+        summed = max([1, *(sum(map(len, stage.windows)) for stage in course.stages)])
+        apart = max([1, *(len(stage.windows) + len(stage.distant) for stage in course.stages)])
+        own = [sides_kept(s.formula) + len(s.windows) + sum(s.distant) for s in course.stages]
+        own.append(0 if k else 1 + self.layout.signals[0].width)
+        windows = [self.layout.window(place) for plan in segment.stages for place in plan.windows]
+        y, x = (max([0, *(sum(w.margins(segment.grid)[axis]) for w in windows)]) for axis in (0, 1))
+        shapes: list[tuple[int, ...]] = [(arrays * height, width), (summed * (height + 1), width), (summed, width)]
+        shapes += [(apart, width), (max(own), height, width), (apart, height + y, width + x)]
+        work = [_aligned((*shape[:-1], shape[-1] * lanes), self.dtype) for shape in shapes]
+        work.insert(2, np.zeros(max([1, *(w.size[0] for w in windows)]), np.int64))
+        sums = np.zeros((inputs, max(len(course.outputs), 1), width * lanes))
+        if not segment.leaving:
+            return Room(work, sums, np.zeros((1, 1, 1, 1), self.dtype), 1)
+        after, size = self.layout.segments[k + 1].grid
+        shape = (sum(map(len, course.leaving)), way.planes(k + 1), after, size * lanes)
+        return Room(work, sums, _aligned(shape, self.dtype), len(way.offsets[k + 1][1]))
+
+    def _reach(self, place: int) -> tuple[np.ndarray, np.ndarray, bool]:
+        """The offsets of the elements of a window along both axes, and whether it is circular."""
+        window = self.layout.window(place)
+        axes = zip(window.size, window.dilation, window.margins(self.layout.grid(place)), strict=True)
+        y, x = (np.arange(size) * dilation - before for size, dilation, (before, _) in axes)
+        return y, x, window.padding == "circular"
+
+    def _code(self, k: int) -> Code:
+        """What runs on one grid. NotElementwise where there is no code."""
+        if k not in self.kept:
+            layout, segment = self.layout, self.layout.segments[k]
+            formulas = [StageFormula(layout, plan).traced(self.dtype) for plan in segment.stages]
+            parts = zip(segment.stages, segment.slots, formulas, strict=True)
+            stages = tuple(without_constants(self._stage(*part)) for part in parts)
+            outputs = () if segment.leaving else tuple(segment.kept[key] for key in layout.values(layout.last))
+            leaving = tuple(tuple(segment.kept[key] for key in layout.crossing(place)) for place in segment.leaving)
+            course = Course(stages, not k, outputs, leaving, self.lanes)
+            self.kept[k] = Code(course, formulas, compiled_course(course, self.dtype))
+        code: Code = self.kept[k]
+        return code
+
+    def _stage(self, plan: StagePlan, slots: dict[Key, int], formula: Formula) -> Stage:
+        """A stage as its code knows it."""
+        layout = self.layout
+        windows = tuple(tuple(slots[key] for key in layout.deficits(layout.sources(p)[0])) for p in plan.windows)
+        sizes: Any = tuple(layout.window(p).size for p in plan.windows)
+        left = sum(len(layout.crossing(p)) for p in plan.arrivals)
+        distant = tuple(layout.window(p).count for p in plan.arrivals if not layout.pools(p))
+        points = tuple(slots[key] for p in plan.points for key in layout.deficits(p))
+        return Stage(formula, windows, sizes, left, distant, points, tuple(slots[key] for key in plan.results))
+
+
+def _aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """Zeros that start at a line of the cache, so that no vector that is read reaches over two of them."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.zeros(size + LINE, np.uint8)
+    first = -room.ctypes.data % LINE
+    return room[first : first + size].view(dtype).reshape(shape)
+
+
+def _beside(a: np.ndarray) -> np.ndarray:
+    """Of several inputs (N, ..., width) as (..., width N): the inputs are lanes."""
+    n, *shape = a.shape
+    lanes = _aligned((*shape, n), a.dtype)
+    lanes[...] = np.moveaxis(a, 0, -1)
+    return lanes.reshape(*shape[:-1], -1)
