@@ -6,7 +6,7 @@ training dynamics that the kernels predict, on NumPy, CuPy, PyTorch and JAX arra
 
 from types import ModuleType
 
-from . import function_space, gram, nn
+from . import function_space, gram, nn, operators
 from .kernels import (
     EmpiricalNNGP,
     EmpiricalNTK,
@@ -34,6 +34,7 @@ __all__ = [
     "function_space",
     "gram",
     "nn",
+    "operators",
     "study",
 ]
 

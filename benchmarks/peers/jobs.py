@@ -97,14 +97,19 @@ def _empirical() -> list[Job]:
 
 
 def _images() -> list[Job]:
-    """Convolutional kernels of few images, and of more where only equal positions meet; a finite network."""
+    """Convolutional kernels of few images, and of more where only equal positions meet; a finite network.
+
+    Where every pair of positions meets a peer takes minutes. It is given few images, and times are compared per entry:
+    its own do not depend on their number.
+    """
     table, nt, ways, jobs = "Images", "neural_tangents", ("K(x)", "assemble"), []
-    for readout, n in (("average", 8), ("flatten", 200)):
+    for readout, n, few in (("average", 32, 8), ("flatten", 200, 200)):
         for dtype in ("float32", "float64"):
             case = replace(IMAGES, n=n, readout=readout, dtype=dtype)
+            against = replace(case, n=few)
             name = f"convolutional kernel, {readout}"
             jobs += [
-                Job(table, name, case, nt, environment=nt, repeats=3, ways=ways),
+                Job(table, name, case, nt, other_case=against, environment=nt, repeats=3, ways=ways),
                 Job("Floor of the machine", name, case, "floor", repeats=3, ways=ways),
             ]
     name = f"empirical NTK of a CNN, {len(CNN.widths)} convolutions of {CNN.widths[0]}"

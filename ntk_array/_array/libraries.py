@@ -67,6 +67,9 @@ class Library:
         are not writable this is another array, and the old one is used up.
     recorded : callable
         Whether automatic differentiation records what is done with an array.
+    with_gradients : callable
+        (function, pullback, arrays) to function(*arrays), for arrays of which one is recorded: automatic
+        differentiation takes pullback(cotangent, *arrays) for the gradients in all of them.
     without_values : callable
         For an array that stands for values which are not there yet: what it is, and what the user should do. For all
         other arrays the empty string.
@@ -89,6 +92,7 @@ class Library:
     writable: bool = True
     write: Callable[[Array, Array, int, int], Array] = _write_in_place
     recorded: Callable[[Array], bool] = lambda x: False
+    with_gradients: Callable[[Callable[..., Array], Callable[..., Any], Any], Array] = lambda f, pullback, x: f(*x)
     without_values: Callable[[Array], str] = _standard_without_values
     on_accelerator: Callable[[Any], bool] = _named_like_an_accelerator
     free_memory: Callable[[Any], int | None] = lambda device: None
@@ -113,6 +117,28 @@ def _torch_recorded(x: Array) -> bool:
     import torch
 
     return bool(x.requires_grad) and torch.is_grad_enabled()
+
+
+def _torch_with_gradients(function: Callable[..., Array], pullback: Callable[..., Any], arrays: Any) -> Array:
+    import torch
+
+    class Function(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, *inputs: Array) -> Array:
+            ctx.save_for_backward(*inputs)
+            return function(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Array) -> Any:
+            # Gradients are recorded here only where second derivatives are meant to be taken of them.
+            if torch.is_grad_enabled():
+                raise TypeError(
+                    "kernels give first derivatives to autograd, not second ones: call it without create_graph=True; "
+                    "kernels of second derivatives are in ntk_array.operators"
+                )
+            return pullback(cotangent, *ctx.saved_tensors)
+
+    return Function.apply(*arrays)
 
 
 def _torch_write(result: Array, tile: Array, row: int, column: int) -> Array:
@@ -192,6 +218,7 @@ LIBRARIES = {
         erf=_torch_erf,
         write=_torch_write,
         recorded=_torch_recorded,
+        with_gradients=_torch_with_gradients,
         free_memory=_torch_free_memory,
     ),
     "jax": Library(

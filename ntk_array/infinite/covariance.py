@@ -24,11 +24,14 @@ class Direction(NamedTuple):
     """A direction in which hyper-parameters change: factors common to the weight_std and the bias_std of all layers.
 
     A derivative along it is d/de where every weight_std is multiplied by exp(e * log_weight_std), every bias_std by
-    exp(e * log_bias_std).
+    exp(e * log_bias_std). Or one in which the inputs of the first batch do: their norms, which are multiplied by
+    exp(e * log_norm), and their angles to those of the second, to which e * angle is added.
     """
 
     log_weight_std: float = 0.0
     log_bias_std: float = 0.0
+    log_norm: float = 0.0
+    angle: float = 0.0
 
 
 class Rows(NamedTuple):
@@ -325,14 +328,19 @@ class Covariance:
         """Covariances and the NTK only, for linear maps of them whose variances are left to :meth:`facing`."""
         return Covariance(self.k12, self.k12, self.k12, self.ntk, frame=self.frame)
 
-    def unchanging(self) -> Covariance:
-        """The derivative of a state that depends on nothing: zeros."""
-        zeros = home(self.k12).xp.zeros_like
+    def moving(self, direction: Direction) -> Covariance:
+        """The change of the state at the inputs along a direction: zeros, unless the inputs move."""
+        xp = home(self.k12).xp
         names = ("ntk", "mean1", "mean2", "within1", "within2")
-        others = {name: None if getattr(self, name) is None else zeros(getattr(self, name)) for name in names}
-        k12 = zeros(self.k12)
-        k11, k22 = (k12, k12) if self.paired else (zeros(self.k11), zeros(self.k22))
-        return Covariance(k12, k11, k22, turn=k12, frame=self.frame, **others)
+        others = {name: None if getattr(self, name) is None else xp.zeros_like(getattr(self, name)) for name in names}
+        if self.paired:
+            k = 2.0 * direction.log_norm * self.k12
+            return Covariance(k, k, k, turn=xp.zeros_like(k), frame=self.frame, **others)
+        k12 = direction.log_norm * self.k12
+        if direction.angle:
+            k12 = k12 - direction.angle * (xp.sqrt(self.k11) * xp.sqrt(self.k22) * self.cosine_and_sine()[1])
+        k11, turn = 2.0 * direction.log_norm * self.k11, xp.full_like(k12, direction.angle)
+        return Covariance(k12, k11, xp.zeros_like(self.k22), turn=turn, frame=self.frame, **others)
 
     def term(self) -> Term:
         """What :func:`.angle.sine_of_sum` needs of a term."""

@@ -281,7 +281,7 @@ class Program:
         return Covariance.of_pairs(k, after.ntk, zeros, mean, after.frame)
 
     def _paired_changes(self, states: Sequence[Covariance], direction: Direction) -> list[Covariance]:
-        changes = [states[0].unchanging()]
+        changes = [states[0].moving(direction)]
         for place, step in enumerate(self.steps, start=1):
             here, moved = self._sources(place, states), self._sources(place, changes)
             after, mean = step.layer.limit_change(here, moved, step.signals, direction), None
@@ -319,7 +319,7 @@ class Program:
                 last = place + stretch.count - 1
                 stretch.run(place, states, one, two)
             for done in range(place, last + 1):
-                for source in self._finished[done]:
+                for source in self.finished[done]:
                     states[source] = None  # its arrays are as large as the block
             place = last + 1
         return getattr(states[-1], read)
@@ -327,7 +327,7 @@ class Program:
     def run_change(self, start: Covariance, one: Walk, two: Walk, direction: Direction, read: Read) -> Array:
         """The change of the same along a direction, from walks along it."""
         states: list[Any] = [start.facing(one.rows[0], two.rows[0])]
-        changes: list[Any] = [states[0].unchanging()]
+        changes: list[Any] = [states[0].moving(direction)]
         for place, step in enumerate(self.steps, start=1):
             here, moved = self._sources(place, states), self._sources(place, changes)
             change = step.layer.limit_change(here, moved, step.signals, direction)
@@ -335,12 +335,12 @@ class Program:
             states.append(step.with_sine(after, here))
             change = change.facing(one.changes[place], two.changes[place])
             changes.append(step.with_turn(change, states[-1], here, moved))
-            for source in self._finished[place]:
+            for source in self.finished[place]:
                 states[source] = changes[source] = None
         return getattr(changes[-1], read)
 
     @cached_property
-    def _finished(self) -> dict[int, list[int]]:
+    def finished(self) -> dict[int, list[int]]:
         """The places whose states no step after this one needs."""
         # Later steps overwrite earlier ones, so that the last reader of each place remains.
         last = {source: place for place, step in enumerate(self.steps, start=1) for source in step.sources}
@@ -352,7 +352,7 @@ class Program:
     @cached_property
     def _alive(self) -> list[list[int]]:
         """Before each place, the earlier ones whose states steps from there on act on."""
-        last = {source: place for place, finished in self._finished.items() for source in finished}
+        last = {source: place for place, finished in self.finished.items() for source in finished}
         return [[s for s in range(place) if last.get(s, 0) >= place] for place in range(len(self.steps) + 1)]
 
     def _stretch(self, place: int, states: Sequence[Any], compiler: Compiler, read: Read) -> Stretch | None:

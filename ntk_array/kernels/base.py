@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .._array.kinds import Kind, numbers, product
-from .._array.namespace import Array, home, itemsize
+from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
+from ..gram.memory import available, readable
 from ..gram.tiled import Costs
+from ..infinite.taylor import Taylor
 
 __all__ = ["Kernel"]
 
@@ -87,11 +89,31 @@ class Kernel(ABC):
         Raises
         ------
         TypeError, ValueError
-            If the inputs are not batches of finite numbers of one library, dtype and shape.
+            If the inputs are not batches of finite numbers of one library, dtype and shape. TypeError for tensors of
+            PyTorch that require a gradient, unless the kernel is an infinite-width one, or made of such, and the inputs
+            have no positions: autograd then gets its first derivatives, those of ``gradient(wrt="x1")``.
         MemoryError
             If the result is more than the memory that is available, before work starts.
         """
+        given = (x1,) if x2 is None else (x1, x2)
+        recording = next((x for x in given if is_array(x) and home(x).library.recorded(x)), None)
+        if recording is not None and self.differentiates(recording):
+            return home(recording).library.with_gradients(self, self._pullback, given)
         return self.values(*self.validated(x1, x2))
+
+    def _pullback(self, u: Array, x1: Array, x2: Array | None = None) -> tuple[Array, ...]:
+        """The gradients of sum_ij u_ij K(x1_i, x2_j) in the inputs."""
+
+        def pulled(u: Array, one: Array, two: Array | None) -> Array:
+            return home(u).xp.sum(u[..., None] * self.input_gradient(one, two), axis=1)
+
+        # A kernel is symmetric: its derivative in the second input is that in the first of the batches exchanged.
+        return (pulled(u + u.T, x1, None),) if x2 is None else (pulled(u, x1, x2), pulled(u.T, x2, x1))
+
+    def differentiates(self, x: Array) -> bool:
+        """Whether automatic differentiation gets gradients in inputs like x from :meth:`input_gradient`."""
+        del x
+        return False
 
     def diag(self, x: Array) -> Array:
         """Kernel values of each input with itself: (N,), (C, N) or (N, C, C)."""
@@ -133,7 +155,7 @@ class Kernel(ABC):
     def gradient(
         self, x1: Array, x2: Array | None = None, wrt: str | Sequence[str] = ("log_weight_std", "log_bias_std")
     ) -> dict[str, Array]:
-        """Derivatives of the kernel with respect to hyper-parameters of its network.
+        """Derivatives of the kernel with respect to hyper-parameters of its network, or to the first input.
 
         Parameters
         ----------
@@ -142,18 +164,25 @@ class Kernel(ABC):
         wrt : str or sequence of str
             "log_weight_std" and "log_bias_std": the logarithms of factors common to the weight_std, or to the bias_std,
             of all layers, so that d K / d log_weight_std = sum_l sigma_w^l dK / d sigma_w^l.
+            "x1": dK(x, x') / dx at x = x1_i and x' = x2_j, of scalar kernels. ``x2=None`` means here too that x2 is x1;
+            x' is held fixed. Where a network has kinks and x = x', the mean of the derivatives from both sides.
 
         Returns
         -------
         dict
-            One array for each name, of the shape of the kernel's values.
+            One array for each name, of the shape of the kernel's values; for "x1" (N1, N2, *shape of an input).
 
         Raises
         ------
         TypeError
-            If the kernel does not depend on hyper-parameters: an empirical or a precomputed one.
+            If the kernel does not depend on hyper-parameters: an empirical or a precomputed one. For "x1" if its
+            gradient is not known: infinite-width kernels, ``EmpiricalNNGP``, scalar ``EmpiricalNTK`` of Dense layers
+            and activations, and their sums, products and multiples have one.
         ValueError
-            If a derivative does not exist: no layer has a bias, so that log bias_std is -inf.
+            If a derivative does not exist: no layer has a bias, so that log bias_std is -inf. For "x1" if inputs of
+            infinite-width kernels have positions, as images do, or there is no gradient at an input that is 0.
+        MemoryError
+            If the gradient in "x1" is more than the memory that is available, before work starts.
 
         Examples
         --------
@@ -162,22 +191,41 @@ class Kernel(ABC):
         >>> x = np.asarray([[1.0, 2.0], [0.5, -1.0]])
         >>> {name: value.shape for name, value in K.gradient(x).items()}
         {'log_weight_std': (2, 2), 'log_bias_std': (2, 2)}
+        >>> K.gradient(x, x[:1], wrt="x1")["x1"].shape
+        (2, 1, 2)
         """
         x1, x2 = self.validated(x1, x2)
         names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         for name in names:
-            one_of("wrt", name, ("log_weight_std", "log_bias_std"))
-            if self.hyperparameters and name not in self.hyperparameters:
+            one_of("wrt", name, ("log_weight_std", "log_bias_std", "x1"))
+            if name != "x1" and self.hyperparameters and name not in self.hyperparameters:
                 raise ValueError(
                     f"the kernel has no derivative with respect to {name}: no layer has a bias (bias_std = 0); ask for "
                     f"wrt={sorted(self.hyperparameters)}"
                 )
         # The derivative is a kernel of its own, so that large ones come in tiles like the kernel.
-        return {name: self.derivative(name).values(x1, x2) for name in names}
+        if "x1" in names:
+            _check_room(x1, x2)
+        return {
+            name: self.input_gradient(x1, x2) if name == "x1" else self.derivative(name).values(x1, x2)
+            for name in names
+        }
+
+    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
+        """dK(x, x') / dx for validated inputs, (N1, N2, *shape of an input)."""
+        raise TypeError(f"the gradient of {type(self).__name__} in its inputs is not known here")
 
     def derivative(self, name: str) -> "Kernel":
         """The derivative with respect to one of ``hyperparameters``, which is computed in tiles like the kernel."""
         raise TypeError(f"{type(self).__name__} does not depend on hyper-parameters: it has no gradient")
+
+    def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
+        """The kernel of validated inputs (N, d) as a polynomial in their inner products, for so many derivatives in x
+        and in x': around each pair (x_i, x'_j), or (x_i, x'_i) if they are ``paired``."""
+        raise TypeError(
+            f"{type(self).__name__} is not known as a function of the inner products of inputs, which operators need: "
+            "take InfiniteNTK, InfiniteNNGP, or sums, products and multiples of them"
+        )
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Kernel":
         """The kernel of the network with every weight_std and every bias_std multiplied by these factors."""
@@ -218,6 +266,18 @@ def _hint(one: tuple[int, ...], two: tuple[int, ...]) -> str:
     if not len(one) == len(two) == 3 or one[2] - one[1] != two[2] - two[1]:
         return ""
     return f"; for graphs, give both as many nodes: graphs(..., nodes={max(one[1], two[1])})"
+
+
+def _check_room(x1: Array, x2: Array | None) -> None:
+    """MemoryError where there is no room for a gradient in the inputs x1 and what it is added up from."""
+    here, rows = home(x1), (x1 if x2 is None else x2).shape[0]
+    shape = (x1.shape[0], rows, *x1.shape[1:])
+    needed, free = 2 * itemsize(here) * math.prod(shape), available(here)
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"the gradient in the inputs, of the shape {shape}, takes {readable(needed)}, and {readable(free)} are "
+            "free: give fewer inputs x1 at a time"
+        )
 
 
 def _combine(operation: Literal["add", "multiply"], left: Kernel, right: Any) -> "Combined":
@@ -285,6 +345,21 @@ class Combined(Kernel):
     def _apply(self, left: Array, right: Array) -> Array:
         return left + right if self.operation == "add" else left * right
 
+    def differentiates(self, x: Array) -> bool:
+        return self.left.differentiates(x) and self.right.differentiates(x)
+
+    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
+        """The rules for sums and products."""
+        one, two = (kernel.input_gradient(x1, x2) for kernel in (self.left, self.right))
+        if self.operation == "multiply":
+            axes = (..., *[None] * (x1.ndim - 1))
+            one, two = one * self.right.values(x1, x2)[axes], two * self.left.values(x1, x2)[axes]
+        return one + two
+
+    def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
+        left, right = (kernel.taylor(x1, x2, orders, paired) for kernel in (self.left, self.right))
+        return left + right if self.operation == "add" else left * right
+
     @property
     def hyperparameters(self) -> frozenset[str]:
         """Those of either, taken to be common to both."""
@@ -350,6 +425,15 @@ class Scaled(Kernel):
 
     def block_diagonal(self, x: Array) -> Array:
         return self.factor * self.kernel.block_diagonal(x)
+
+    def differentiates(self, x: Array) -> bool:
+        return self.kernel.differentiates(x)
+
+    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
+        return self.factor * self.kernel.input_gradient(x1, x2)
+
+    def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
+        return self.kernel.taylor(x1, x2, orders, paired) * self.factor
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """The kernel's own product, scaled."""

@@ -17,6 +17,7 @@ from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, flatten, select, tree_map
 from .base import Kernel
+from .empirical_gradient import empirical_gradient
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
 
@@ -148,6 +149,17 @@ class EmpiricalNTK(_Empirical):
         self.net.gram(factors1, factors2, contraction, self._trained)
         return contraction.block
 
+    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
+        """Of scalar kernels of Dense layers and activations, by the tangents of both passes."""
+        if self.kind != "scalar":
+            raise TypeError(
+                f"the gradient of EmpiricalNTK in its inputs is known for scalar kernels, not for {self.kind} ones: "
+                'take outputs="trace" or "sum_of_logits"'
+            )
+        factors = self.prepare(x1 if x2 is None else x2)
+        sum_of_logits = self.outputs == "sum_of_logits"
+        return empirical_gradient(self.net, self.params, self._trained, x1, factors, sum_of_logits)
+
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """J(x1) J(x2)^T v: one backward pass over x2 and one tangent pass over x1 a column, no matrix."""
         xp = home(x1).xp
@@ -210,3 +222,12 @@ class EmpiricalNNGP(_Empirical):
         """Mean squares of the outputs."""
         f = self.prepare(x)
         return home(f).xp.sum(f * f, axis=1) / f.shape[1]
+
+    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
+        """(1/C) sum_c df_c(x)/dx f_c(x')."""
+        xp, f = home(x1).xp, self.prepare(x1 if x2 is None else x2)
+        slopes = self.net.input_jacobian(self.params, x1)
+        rows = xp.reshape(slopes, (*slopes.shape[:2], -1))
+        # (N1, M, C) times (C, N2), for M numbers of an input.
+        products = xp.permute_dims(rows, (0, 2, 1)) @ (f.T / f.shape[1])
+        return xp.reshape(xp.permute_dims(products, (0, 2, 1)), (x1.shape[0], f.shape[0], *x1.shape[1:]))

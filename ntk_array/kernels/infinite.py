@@ -18,9 +18,11 @@ from ..infinite.covariance import Direction, Rows
 from ..infinite.inputs import Inputs
 from ..infinite.program import Program, Read, Walk
 from ..infinite.signal import Signal
+from ..infinite.taylor import Taylor, expansion
 from ..nn.layer import Layer
 from ..nn.parameters import select, selection
 from .base import Kernel
+from .input_gradient import input_gradient
 from .planes import in_planes
 from .zonal import Zonal, ZonalSeries, zonal_series
 
@@ -154,6 +156,16 @@ class _Infinite(Kernel):
         arrays = 24 if x1.ndim == 2 else 64
         entry = arrays * itemsize(here) * program.largest_block
         return Costs(here, 1, entry, itemsize(here) * (math.prod(x1.shape[1:]) + kept + 2))
+
+    def differentiates(self, x: Array) -> bool:
+        """For inputs without positions, where the kernel of an input with itself is that with its copy."""
+        return bool(x.ndim == 2) and not self.net.noisy
+
+    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
+        return input_gradient(lambda *x: self.fitted(*map(Inputs.of, x), margin=MARGIN), x1, x2, self.read)
+
+    def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
+        return expansion(self.program(x1.shape[1:]), Inputs.of(x1), Inputs.of(x2), orders, self.read, paired)
 
     def derivative(self, name: str) -> Kernel:
         return InfiniteDerivative(self, name)

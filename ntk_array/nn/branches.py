@@ -87,6 +87,10 @@ class Branches(Composite):
         ends = [layer.unroll(steps, place) for layer in self.layers]
         return steps.add(self, ends, self._joined([steps.signals[end] for end in ends]))
 
+    def limit_taylor(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
+        """Sums and products of covariances."""
+        return self.limit(states, signals)
+
     def _same_shape(self, signals: Sequence[Signal]) -> tuple[int, ...]:
         shapes = [signal.shape for signal in signals]
         if len(set(shapes)) > 1:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._array.validate import count, one_of
 from .._array.window import Window
@@ -15,6 +17,8 @@ from .linear import Linear
 __all__ = ["Conv", "each_axis"]
 
 PADDINGS = ("same", "valid", "circular")
+CACHED = 2**20
+"""The numbers of windows that are laid out at once on a processor."""
 
 
 def each_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, ...]:
@@ -140,6 +144,27 @@ class Conv(Linear):
         """The windows, (N, *P', k channels)."""
         parts = list(self.reach.gathered(x, range(1, x.ndim - 1)))
         return parts[0] if len(parts) == 1 else home(x).xp.concat(parts, axis=-1)
+
+    @property
+    def _turns_around(self) -> bool:
+        """Whether windows of cotangents are those of inputs turned around."""
+        odd = all(size % 2 for size in self.kernel_size)
+        return self.window is not None and self.padding != "valid" and set(self.reach.stride) == {1} and odd
+
+    def _pulled_back(self, weight: Array, delta: Array, positions: tuple[int, ...]) -> Array:
+        """By one product with windows of the cotangents where that can be: less is written than where each element of a
+        window is added to the positions that it saw."""
+        if not self._turns_around or self.groups > 1:
+            return super()._pulled_back(weight, delta, positions)
+        xp, axes = home(weight).xp, tuple(range(1, weight.ndim - 1))
+        turned = xp.permute_dims(xp.flip(weight, axis=axes), (*axes, 0, weight.ndim - 1))
+        matrix, count = xp.reshape(turned, (-1, weight.shape[-1])), delta.shape[0]
+        # Windows of a few rows at a time stay in the cache of a processor.
+        size = max(1, CACHED // math.prod(delta.shape[1:]) // self.reach.count) if is_numpy(delta) else count
+        parts = [
+            self._multiplied(self.gathered(delta[i : min(i + size, count), ...]), matrix) for i in range(0, count, size)
+        ]
+        return parts[0] if len(parts) == 1 else xp.concat(parts)
 
     def scattered(self, seen: Array, positions: tuple[int, ...]) -> Array:
         return self.reach.scattered(self._elements(seen), range(1, seen.ndim - 1), positions)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._array.namespace import Array
 from ..infinite.covariance import Covariance
+from ..infinite.signal import Signal
 from .linear import Linear
 
 __all__ = ["Dense"]
@@ -58,3 +60,6 @@ class Dense(Linear):
 
     def terms(self, state: Covariance) -> list[Covariance]:
         return [state]
+
+    def limit_taylor(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
+        return self.limit(states, signals)

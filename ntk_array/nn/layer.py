@@ -234,6 +234,17 @@ class Layer(ABC):
         """:meth:`propagate_tangent` for the one state that a layer acts on."""
         return self.propagate_tangent(states[0], changes[0], signals[0], direction)
 
+    def limit_taylor(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
+        """:meth:`limit` of covariances that are polynomials, see :mod:`ntk_array.infinite.taylor`.
+
+        Layers whose limit consists of sums and products of covariances take it as it is.
+        """
+        del states, signals
+        raise ValueError(
+            f"second derivatives of kernels in the inputs are not known through {self!r}: use Dense layers, smooth "
+            "activations, and Sum, Residual, Product or Concatenate of these"
+        )
+
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
         """The mean over features (N,) at states of pairs, of values that are not centred."""
         raise TypeError(f"{self!r} does not give the mean of its values at infinite width, which a sum asks for")
@@ -333,6 +344,26 @@ class Layer(ABC):
         x = self.checked(params, x)
         f, tape = self.forward(params, x)
         return self.expand(self.backward(params, tape, output_cotangents(f), False)[1])
+
+    def input_jacobian(self, params: Params, x: Array) -> Array:
+        """The derivatives of the outputs in the inputs, (N, C, *shape of an input): d f_c(x_i) / d x_i.
+
+        From one forward and one backward pass written by hand, layer by layer; at a kink of an activation, with its
+        derivative from the left.
+
+        Examples
+        --------
+        >>> import numpy as np, ntk_array as ntk
+        >>> net = ntk.nn.mlp((16,), 2, activation="tanh")
+        >>> x = np.ones((5, 3))
+        >>> net.input_jacobian(net.init(0, like=x), x).shape
+        (5, 2, 3)
+        """
+        x = self.checked(params, x)
+        f, tape = self.forward(params, x)
+        slopes, _ = self.backward(params, tape, output_cotangents(f))
+        # Of a network that is linear they are the same for all inputs, and have length 1 along N.
+        return home(x).xp.broadcast_to(slopes, (x.shape[0], *slopes.shape[1:]))
 
     def jvp(self, params: Params, dparams: Params, x: Array) -> Array:
         """J dparams (N, C): the change of the output for a small change of the parameters, per unit."""

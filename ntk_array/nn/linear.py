@@ -202,11 +202,14 @@ class Linear(Layer):
         xp = home(delta).xp
         weight_scale, _ = self._scales(self._fan_in(tape.shape[-1]))
         # Inputs and outputs (N, C) as one axis.
-        groups = self._groups_of_outputs(xp.reshape(delta, (-1, *delta.shape[2:])))
-        pairs = zip(groups, self._matrices(params), strict=True)
-        seen = self._joined_inputs([self._multiplied(part, weight_scale * matrix) for part, matrix in pairs])
-        back = self.scattered(seen, tuple(tape.shape[1:-1]))
+        rows = xp.reshape(delta, (-1, *delta.shape[2:]))
+        back = self._pulled_back(weight_scale * params["weight"], rows, tuple(tape.shape[1:-1]))
         return xp.reshape(back, (*delta.shape[:2], *tape.shape[1:])), factors
+
+    def _pulled_back(self, weight: Array, delta: Array, positions: tuple[int, ...]) -> Array:
+        """Cotangents (M, *P', width) of the outputs as those of inputs with these positions."""
+        pairs = zip(self._groups_of_outputs(delta), self._matrices({"weight": weight}), strict=True)
+        return self.scattered(self._joined_inputs([self._multiplied(*pair) for pair in pairs]), positions)
 
     def tangent(self, params: Params, tape: Array, dx: Array, dparams: Params) -> Array:
         """scale (W dh + dW h) + bias_scale db."""
@@ -246,10 +249,8 @@ class Linear(Layer):
             if own.ndim == 3:
                 product = own[..., None] * h[:, None, None, :]
             else:
-                # (N, C n_out, P) times (N, P, fan_in): one product for each input.
-                turned = xp.permute_dims(own, (0, 1, 3, 2))
-                turned = xp.reshape(turned, (own.shape[0], -1, own.shape[2]))
-                product = turned @ h
+                # (n_out, P) times (P, fan_in), for each input and output.
+                product = xp.matrix_transpose(own) @ h[:, None, :, :]
             parts.append(xp.reshape(product, (x.shape[0], delta.shape[1], -1)))
         bias = xp.sum(delta, axis=tuple(range(2, delta.ndim - 1))) if delta.ndim > 3 else delta
         bias = xp.broadcast_to(bias, (x.shape[0], *bias.shape[1:]))

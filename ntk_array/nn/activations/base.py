@@ -17,6 +17,7 @@ from ..._array.validate import number
 from ...infinite.coincidence import sine_behind, turn_behind
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import DirectDual, Dual, DualTable, std_range
+from ...infinite.hermite import expanded_dual
 from ...infinite.paired import PairedDual
 from ...infinite.quadrature import ScalarFunction, gaussian_mean
 from ...infinite.signal import Signal
@@ -136,6 +137,19 @@ class Activation(Layer):
         # (Theta slope)' = Theta' slope + Theta slope'.
         ntk = None if state.ntk is None else change.ntk * self.dual(state).slope + state.ntk * dslope
         return change.to(k12=k12, ntk=ntk, turn=turn)
+
+    def limit_taylor(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
+        """The dual activation of polynomials, by a Hermite series, whatever closed form there is for numbers."""
+        (state,) = states
+        if self.breakpoints:
+            raise ValueError(
+                f"{self!r} has a kink, so that the kernel has no second derivatives where inputs coincide (first ones "
+                'are in Kernel.gradient(wrt="x1")); take a smooth activation such as Erf, GELU, SiLU, Tanh or Softplus'
+            )
+        k12, slope = expanded_dual(repr(self), self._on_host(), state, state.ntk is not None)
+        if state.paired:
+            return Covariance.of_pairs(k12, None, None)
+        return Covariance(k12, k12, k12, None if state.ntk is None else state.ntk * slope)
 
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
         """E[phi(u)]."""

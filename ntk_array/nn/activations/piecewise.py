@@ -54,6 +54,10 @@ class Identity(ClosedForm):
         """Nothing changes."""
         return change
 
+    def limit_taylor(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
+        """Nothing changes."""
+        return states[0]
+
     def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
         """That of what comes in."""
         return states[0].rows().mean

@@ -1,0 +1,297 @@
+"""Linear differential operators, and kernels between what they make of a function: observations of derivatives."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._array.linalg import mirror, with_diagonal
+from ._array.namespace import Array, home, itemsize, to_host
+from ._array.validate import number, real_array, same_home
+from .gram.tiled import Costs
+from .infinite.inputs import Inputs
+from .infinite.taylor import Along, derivative
+from .kernels.base import Kernel
+
+__all__ = ["Derivative", "Laplacian", "Operator", "OperatorKernel", "Value"]
+
+Term = tuple[tuple[int, ...] | None, float]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A linear differential operator of order 2 at most, with constant coefficients.
+
+    Made of :class:`Value`, :class:`Derivative` and :class:`Laplacian` by sums, differences and multiples, such as
+    ``Derivative(0) - 0.1 * Laplacian((1,))`` for the heat equation in time and one dimension of space.
+    """
+
+    terms: tuple[Term, ...]
+    """Axes of derivatives and coefficients; no axis for the value, None for the Laplacian over all axes."""
+
+    @property
+    def order(self) -> int:
+        """The number of derivatives that are taken at most."""
+        return max((2 if axes is None else len(axes) for axes, _ in self.terms), default=0)
+
+    def along(self, d: int) -> list[tuple[float, Along]]:
+        """The same on functions of d variables as a sum of multiples of derivatives along directions.
+
+        ValueError if there is no such axis.
+        """
+        value, gradient, hessian = 0.0, np.zeros(d), np.zeros((d, d))
+        for axes, factor in self.terms:
+            if axes is None:
+                hessian += factor * np.eye(d)
+                continue
+            if any(axis >= d for axis in axes):
+                raise ValueError(f"{self!r} differentiates along axis {max(axes)}; inputs have the axes 0 to {d - 1}")
+            if not axes:
+                value += factor
+            elif len(axes) == 1:
+                gradient[axes[0]] += factor
+            else:
+                # Both orders of a mixed derivative have half of it.
+                hessian[axes] += 0.5 * factor
+                hessian[axes[::-1]] += 0.5 * factor
+        parts = [(value, Along(0))] if value else []
+        parts += [(1.0, Along(1, gradient))] if gradient.any() else []
+        # sum_ij H_ij d_i d_j is a sum of second derivatives along the eigenvectors of H.
+        sizes, directions = np.linalg.eigh(hessian)
+        return parts + [(float(s), Along(2, v)) for s, v in zip(sizes, directions.T, strict=True) if s]
+
+    def __add__(self, other: Operator) -> Operator:
+        if not isinstance(other, Operator):
+            raise TypeError(f"an operator can be added to another operator, not to {other!r}; c u is c * Value()")
+        total = dict(self.terms)
+        for axes, factor in other.terms:
+            total[axes] = total.get(axes, 0.0) + factor
+        return Operator(tuple(total.items()))
+
+    def __mul__(self, factor: float) -> Operator:
+        factor = number("the factor of an operator", factor)
+        return Operator(tuple((axes, factor * own) for axes, own in self.terms))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Operator:
+        return self * -1.0
+
+    def __sub__(self, other: Operator) -> Operator:
+        return self + -other
+
+    def __repr__(self) -> str:
+        def named(axes: tuple[int, ...] | None) -> str:
+            if not axes:
+                return "Laplacian()" if axes is None else "Value()"
+            return f"Derivative({', '.join(map(str, axes))})"
+
+        return " + ".join(f"{factor:g} * {named(axes)}" for axes, factor in self.terms) or "0 * Value()"
+
+
+class Value(Operator):
+    """u itself.
+
+    Examples
+    --------
+    >>> from ntk_array.operators import Laplacian, Value
+    >>> Laplacian() + 4.0 * Value()  # the Helmholtz operator
+    1 * Laplacian() + 4 * Value()
+    """
+
+    def __init__(self) -> None:
+        super().__init__((((), 1.0),))
+
+
+class Derivative(Operator):
+    """du/dx_i, or d^2 u / dx_i dx_j.
+
+    Parameters
+    ----------
+    *axes : int
+        One or two, which may be equal: ``Derivative(0)``, ``Derivative(0, 0)``, ``Derivative(0, 1)``.
+    """
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__(((tuple(sorted(_axes(axes))), 1.0),))
+        if len(axes) not in (1, 2):
+            raise ValueError(f"a derivative is along one axis or two, got {axes}")
+
+
+class Laplacian(Operator):
+    """The sum of the second derivatives d^2 u / dx_i^2.
+
+    Parameters
+    ----------
+    axes : sequence of int, optional
+        Only these, such as those of space in a problem in time and space; all of them by default.
+    """
+
+    def __init__(self, axes: Sequence[int] | None = None) -> None:
+        super().__init__(((None, 1.0),) if axes is None else tuple(((axis, axis), 1.0) for axis in _axes(axes)))
+
+
+def _axes(axes: Sequence[int]) -> tuple[int, ...]:
+    for axis in axes:
+        if isinstance(axis, bool) or not isinstance(axis, numbers.Integral) or axis < 0:
+            raise ValueError(f"an axis must be a whole number from 0 on, got {axis!r}")
+    return tuple(map(int, axes))
+
+
+@dataclass(frozen=True)
+class OperatorKernel(Kernel):
+    """The kernel of observations L_i u (x): k((i, x), (j, x')) = L_i^x L_j^x' K(x, x').
+
+    For a Gaussian process u with the covariance K it is the covariance of these observations, and regression on it
+    finds the u of least norm with the observed derivatives (Wendland 2005, chapter 16: symmetric collocation). It takes
+    part in ``ntk.dynamics`` like any kernel. Its inputs are rows (i, x) that :meth:`rows` makes.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        ``InfiniteNTK`` or ``InfiniteNNGP`` of a network of Dense layers and smooth activations, with
+        ``Sum``, ``Residual``, ``Product`` or ``Concatenate``; or sums, products and multiples of such kernels.
+    operators : Operator or sequence of Operator
+        What is observed: ``Value()``, ``Derivative(axis)``, ``Laplacian()`` and sums of their multiples.
+
+    Raises
+    ------
+    TypeError
+        For other kernels, when values are asked for: finite networks among them.
+    ValueError
+        If an activation has kinks, or a layer no second derivatives that are known, or inputs have positions.
+
+    Examples
+    --------
+    -u'' = f on an interval, with u = 0 at both ends:
+
+    >>> import numpy as np, ntk_array as ntk
+    >>> from ntk_array.operators import Laplacian, OperatorKernel, Value
+    >>> net = ntk.nn.mlp((1,), 1, activation="sin", weight_std=2.0, bias_std=1.0)
+    >>> K = OperatorKernel(ntk.InfiniteNTK(net), (Value(), -Laplacian()))
+    >>> ends, inside = np.asarray([[-1.0], [1.0]]), np.linspace(-0.9, 0.9, 10)[:, None]
+    >>> f = np.pi**2 * np.sin(np.pi * inside[:, 0])
+    >>> u = ntk.dynamics.GaussianProcess(K, K.rows(ends, inside), np.concatenate([[0.0, 0.0], f]), noise=1e-8)
+    >>> float(abs(u.predict(K.rows(inside)).mean - np.sin(np.pi * inside[:, 0])).max()) < 1e-3
+    True
+    """
+
+    kernel: Kernel
+    operators: tuple[Operator, ...]
+
+    def __init__(self, kernel: Kernel, operators: Operator | Sequence[Operator]) -> None:
+        operators = (operators,) if isinstance(operators, Operator) else tuple(operators)
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"kernel must be a kernel such as InfiniteNTK(net), got {kernel!r}")
+        for operator in operators:
+            if not isinstance(operator, Operator):
+                raise TypeError(f"operators must be made of Value(), Derivative(...) and Laplacian(), got {operator!r}")
+        if not operators:
+            raise ValueError("operators is empty; give at least one, such as Value()")
+        object.__setattr__(self, "kernel", kernel)
+        object.__setattr__(self, "operators", operators)
+
+    def rows(self, *batches: Array | None) -> Array:
+        """The inputs of this kernel for points where operators are observed.
+
+        Parameters
+        ----------
+        *batches : array (N_i, d) or None
+            Points for each operator in order; None, or an end that is left out, for no points.
+
+        Returns
+        -------
+        array (sum N_i, 1 + d)
+            The number of the operator and the point, in the order of the batches.
+        """
+        if len(batches) > len(self.operators):
+            raise ValueError(f"rows got {len(batches)} batches of points for {len(self.operators)} operators")
+        given = {i: real_array(f"batch {i}", x) for i, x in enumerate(batches) if x is not None}
+        if not given:
+            raise ValueError("rows got no points")
+        same_home(**{f"batch {i}": x for i, x in given.items()})
+        for i, x in given.items():
+            if x.ndim != 2 or x.shape[1] != next(iter(given.values())).shape[1]:
+                raise ValueError(f"batch {i} has shape {tuple(x.shape)}; points are (N, d), with one d for all batches")
+        xp = home(*given.values()).xp
+        return xp.concat([xp.concat([xp.full_like(x[:, :1], float(i)), x], axis=1) for i, x in given.items()])
+
+    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
+        """Rows, whose first number is that of an operator."""
+        x1, x2 = super().validated(x1, x2)
+        for name, x in (("x1", x1), ("x2", x2)):
+            if x is None:
+                continue
+            if x.ndim != 2 or x.shape[1] < 2:
+                raise ValueError(f"{name} has shape {tuple(x.shape)}; inputs of this kernel are made by its rows()")
+            found = to_host(x[:, 0])
+            if not np.isin(found, np.arange(len(self.operators))).all():
+                raise ValueError(
+                    f"the first column of {name} must hold numbers of operators, from 0 to {len(self.operators) - 1}: "
+                    "make inputs of this kernel by its rows()"
+                )
+        return x1, x2
+
+    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> OperatorKernel:
+        return OperatorKernel(self.kernel.rescaled(weight_std, bias_std), self.operators)
+
+    def net_with_other_outputs(self, x: Array) -> Any:
+        return self.kernel.net_with_other_outputs(x[:, 1:])
+
+    def costs(self, x1: Array, x2: Array | None) -> Costs:
+        """A polynomial has 27 coefficients for two derivatives in each input, and some ten exist at once."""
+        highest = max(operator.order for operator in self.operators)
+        size = itemsize(home(x1))
+        return Costs(home(x1), 1, (24, 90, 300)[highest] * size, size * math.prod(x1.shape[1:]))
+
+    def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
+        """A block for each pair of operators."""
+        ones = self._groups(prepared1)
+        twos = ones if prepared2 is None else self._groups(prepared2)
+        xp, blocks = home(prepared1).xp, dict[tuple[int, int], Array]()
+        for i, (one, _, x1) in enumerate(ones):
+            for j, (two, _, x2) in enumerate(twos):
+                # A kernel is symmetric: the blocks below the diagonal are those above it.
+                mirrored = prepared2 is None and j < i
+                blocks[i, j] = blocks[j, i].T if mirrored else self._values(one, two, x1, x2, paired=False)
+        block = xp.concat([xp.concat([blocks[i, j] for j in range(len(twos))], axis=1) for i in range(len(ones))])
+        block = xp.take(block, _places(prepared1, ones), axis=0)
+        block = xp.take(block, _places(prepared1, twos), axis=1)
+        return with_diagonal(mirror(block), self.block_diagonal(prepared1)) if prepared2 is None else block
+
+    def block_diagonal(self, x: Array) -> Array:
+        groups, xp = self._groups(x), home(x).xp
+        values = xp.concat([self._values(one, one, own, own, paired=True) for one, _, own in groups])
+        return xp.take(values, _places(x, groups), axis=0)
+
+    def _groups(self, rows: Array) -> list[tuple[Operator, np.ndarray, Array]]:
+        """The operators that occur, the numbers of their rows, and their points."""
+        here, found, groups = home(rows), to_host(rows[:, 0]), []
+        for i, operator in enumerate(self.operators):
+            at = np.flatnonzero(found == i)
+            if len(at):
+                index = here.xp.asarray(at, dtype=here.xp.int64, device=here.device)
+                groups.append((operator, at, here.xp.take(rows[:, 1:], index, axis=0)))
+        return groups
+
+    def _values(self, first: Operator, second: Operator, x1: Array, x2: Array, paired: bool) -> Array:
+        """L^x L'^x' K between two batches, or for the pairs (x_i, x'_i)."""
+        expansion = self.kernel.taylor(x1, x2, (first.order, second.order), paired)
+        one, two, d = Inputs.of(x1), Inputs.of(x2), x1.shape[1]
+        total = home(x1).xp.zeros_like(expansion.constant)
+        for factor1, along1 in first.along(d):
+            for factor2, along2 in second.along(d):
+                total = total + factor1 * factor2 * derivative(expansion, one, two, along1, along2, paired)
+        return total
+
+
+def _places(rows: Array, groups: Sequence[tuple[Operator, np.ndarray, Array]]) -> Array:
+    """Where each row is found behind the groups one after another."""
+    here = home(rows)
+    places = np.argsort(np.concatenate([at for _, at, _ in groups]), kind="stable")
+    return here.xp.asarray(places, dtype=here.xp.int64, device=here.device)
