@@ -19,6 +19,8 @@ from ntk_array.experiments.scaling import scaling_of_training
 from ntk_array.experiments.stability import KernelStability
 from ntk_array.study import load_dataset
 
+from . import sections
+
 ROOT = Path(__file__).parent.parent
 MEASURES = (KernelStability, LinearizationGap, RegressionGap)
 ACTIVATIONS = ("relu", "erf")
@@ -119,7 +121,8 @@ def table(results: dict[str, ScalingResult]) -> str:
 
 def exponent(law: ntk.experiments.PowerLaw) -> str:
     """Exponent and interval as two cells."""
-    return f"{law.exponent:.2f} | {law.low:.2f} to {law.high:.2f}"
+    found = "none" if np.isnan(law.exponent) else f"{law.exponent:.2f}"
+    return f"{found} | " + ("none" if np.isnan(law.low) else f"{law.low:.2f} to {law.high:.2f}")
 
 
 def ends(result: ScalingResult, name: str) -> str:
@@ -248,7 +251,7 @@ def main(folder: str | None = None) -> None:
     panels += [(relu["regression_gap"], name) for name in ("empirical", "infinite")]
     figure = scaling_picture([(r.widths, r.arrays[name], r.laws[name], r.meaning[name]) for r, name in panels])
     (ROOT / "benchmarks/results/experiments.json").write_text(json.dumps(found, indent=1) + "\n")
-    (ROOT / "docs/experiments.md").write_text(page(concentration, trained, remaining, spread(ensemble)))
+    sections.rewrite(ROOT / "docs/experiments.md", page(concentration, trained, remaining, spread(ensemble)))
     figure.savefig(ROOT / "docs/images/scaling.svg", metadata={"Date": None})
     ensemble.plot().savefig(ROOT / "docs/images/ensemble.svg", metadata={"Date": None})
 

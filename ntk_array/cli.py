@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "train": "training rows; None: 200 (100 images), or two thirds of small data",
         "test": "held-out rows; None: 400 (200 images), or all that are left",
         "networks": "networks trained for each width",
-        "steps": "gradient-descent steps",
+        "steps": "gradient-descent steps; None: as many as the infinite-width kernel needs, 500 to 3000",
         "step_fraction": "step as a share of the largest stable one",
         "draws": "networks a width for the concentration of the kernel",
         "ensemble": "networks trained on few inputs for the mean and spread over initializations",
@@ -112,7 +112,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 
 
 def _study(options: argparse.Namespace) -> int:
-    from .study.report import table, write
+    from .study.report import summary, table, write
 
     # Asked before the study: the pictures are drawn after all networks are trained.
     if util.find_spec("matplotlib") is None:
@@ -124,11 +124,7 @@ def _study(options: argparse.Namespace) -> int:
     study = run_study(settings, dataset, folder=Path(options.out) / "runs", progress=not options.quiet)
     report = write(study, options.out)
     print(table(study))
-    print(
-        f"\nas width^p: concentration of the kernel p = {study.exponents['concentration']:.2f}, distance from the "
-        f"linearized network p = {study.exponents['gap_linearized']:.2f}, movement of the kernel p = "
-        f"{study.exponents['movement']:.2f}\n{report} written in {study.seconds['total']:.0f} s"
-    )
+    print(f"\n{summary(study)}\n{report} written in {study.seconds['total']:.0f} s")
     return 0
 
 

@@ -34,12 +34,12 @@ NUMPY_SECONDS = 0.075
 PUBLIC = {
     "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
         Precomputed dynamics experiments function_space gram nn operators study""",
-    "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm Concatenate Conv ConvLocal
-        ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
+    "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm ChannelsLast Concatenate
+        Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
         GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
         LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial
-        Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink
-        Softsign Sum SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
+        Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum
+        SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient

@@ -1,6 +1,7 @@
 """The distribution of trained networks over their initializations, in the infinite-width limit."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from .._array.namespace import Array, home
@@ -31,7 +32,7 @@ class Ensemble:
     convention of :class:`~ntk_array.function_space.SquaredError`, c times that, has c t in place of t.
 
     ``Ensemble(nngp, nngp, cost)`` trains the last layer only, whose kernel is K: at t = inf its distribution is the
-    posterior of :class:`GaussianProcess` without noise.
+    posterior of :class:`GaussianProcess` without noise. ``Ensemble.of(net, cost, trainable=...)`` trains any layers.
 
     Parameters
     ----------
@@ -91,12 +92,13 @@ class Ensemble:
         self._prior_coordinates = self._eigenvectors.T @ self._prior @ self._eigenvectors
 
     @classmethod
-    def of(cls, net: Layer, cost: Cost, ridge: float = 0.0) -> "Ensemble":
-        """The ensemble of a network with all its layers trained: its InfiniteNTK and InfiniteNNGP.
+    def of(cls, net: Layer, cost: Cost, ridge: float = 0.0, trainable: str | Sequence[str] | None = None) -> "Ensemble":
+        """The ensemble of a network, with its InfiniteNTK and InfiniteNNGP.
 
-        ValueError if the network does not end in a dense layer: its outputs are then not Gaussian.
+        All layers are trained, or those parameters that ``trainable`` of :class:`InfiniteNTK` names. ValueError if the
+        network does not end in a dense layer: its outputs are then not Gaussian.
         """
-        return cls(InfiniteNTK(net), InfiniteNNGP(net), cost, ridge)
+        return cls(InfiniteNTK(net, trainable), InfiniteNNGP(net), cost, ridge)
 
     def predict(self, x_new: Array | None = None, t: Any = math.inf) -> Gaussian:
         """The distribution of f_t at new inputs.

@@ -75,7 +75,14 @@ class ScalingResult:
 
     def __repr__(self) -> str:
         lines = [f"{self.name} over widths {', '.join(map(str, self.widths))}"]
-        return "\n".join(lines + [f"  {name}: {law}" for name, law in self.laws.items()])
+        lines += [f"  {name}: {law}" for name, law in self.laws.items()]
+        fitted = self.arrays.get("fitted")
+        if fitted is not None and not fitted.all():
+            lines.append(
+                f"  the cost of {fitted.size - fitted.sum()} of {fitted.size} runs did not fall below "
+                f"{100 * FITTED:g} % of its start: take more steps"
+            )
+        return "\n".join(lines)
 
 
 def scaling_of_training(

@@ -1,18 +1,17 @@
-"""The state that travels through the layers of an infinitely wide network, and the linear maps of it."""
+"""The state that travels through the layers of an infinitely wide network, and what all layers do to it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
-from .._array.window import Window
 from .angle import Move, Term, cosine_of, ratio_or_zero, sine_of_sum, turn_of_sum, versine
 from .positions import PAIRS, PLAIN, Frame
 
-__all__ = ["COLUMNS", "ENTRIES", "ROWS", "Covariance", "Direction", "Rows"]
+__all__ = ["COLUMNS", "ENTRIES", "ROWS", "Covariance", "Direction", "Rows", "sum_of"]
 
 
 STALE = dict.fromkeys(("sine", "gap", "turn", "within1", "within2"))
@@ -147,7 +146,7 @@ class Covariance:
             gap = self.gap + 4.0 * home(k12).xp.clip(-self.k12, min=0.0, max=other)
         return Covariance(k12, k11, k22, self.ntk, sine, gap, frame=self.frame)
 
-    def learned(self, share: Array) -> Covariance:
+    def learned(self, share: Array | float) -> Covariance:
         """With the share of parameters that are trained added to the NTK, where there is one."""
         # The angle stays: only the NTK changes.
         return self if self.ntk is None else replace(self, ntk=self.ntk + share)
@@ -159,14 +158,14 @@ class Covariance:
         K = sum_b K_b + sum_{b != c} m_b m_c' for means m over features; the NTKs add up.
         """
         frame = states[0].frame
-        k12 = _sum([state.k12 for state in states])
-        ntk = None if states[0].ntk is None else _sum([state.ntk for state in states])
+        k12 = sum_of([state.k12 for state in states])
+        ntk = None if states[0].ntk is None else sum_of([state.ntk for state in states])
         means = [(state.mean1, state.mean2) for state in states if state.mean1 is not None] if correlated else []
         if means:
             k12 = k12 + _cross(means)
         if states[0].paired:
             return Covariance.of_pairs(k12, ntk, states[0].sine, frame=frame)
-        k11, k22 = _sum([state.k11 for state in states]), _sum([state.k22 for state in states])
+        k11, k22 = sum_of([state.k11 for state in states]), sum_of([state.k22 for state in states])
         if means:
             k11 = k11 + _cross([(m, m) for m, _ in means])
             k22 = k22 + _cross([(m, m) for _, m in means])
@@ -180,124 +179,6 @@ class Covariance:
         if not means and all(state.gap is not None for state in states):
             gap = _gap_of_sum([(state.k12, state.gap) for state in states])
         return Covariance(k12, k11, k22, ntk, sine, gap, frame=frame)
-
-    def gathered(self, window: Window) -> list[Covariance]:
-        """What each element of a window of positions sees: the terms that a convolution adds up.
-
-        Positions outside of the inputs hold zeros, whose terms count for nothing in a sum.
-        """
-        return self._moved(lambda array, sides: self._seen(window, array, sides))
-
-    def scattered(self, window: Window, positions: Sequence[int]) -> list[Covariance]:
-        """What each element of a window gives back to these positions: the terms that a transposed convolution adds up.
-
-        Positions that an element gives nothing to hold zeros.
-        """
-
-        def placed(array: Array | None, sides: Sequence[tuple[int, ...]]) -> list[Array | None]:
-            found = []
-            for element in window.elements:
-                part = array
-                for axes in sides if array is not None else ():
-                    part = window.placed(part, element, axes, positions)
-                found.append(part)
-            return found
-
-        return self._moved(placed)
-
-    def _moved(
-        self, move: Callable[[Array | None, tuple[tuple[int, ...], ...]], list[Array | None]]
-    ) -> list[Covariance]:
-        """The states that a map of arrays, given the axes of positions of each, makes of this one."""
-        if self.paired:
-            parts = [move(array, self._sides("k12")) for array in (self.k12, self.ntk, self.sine)]
-            return [Covariance.of_pairs(k, ntk, sine, frame=self.frame) for k, ntk, sine in zip(*parts, strict=True)]
-        names = (*ENTRIES, "k11", "k22")
-        parts = [move(getattr(self, name), self._sides(name)) for name in names]
-        terms = [Covariance(**dict(zip(names, own, strict=True)), frame=self.frame) for own in zip(*parts, strict=True)]
-        return terms if self.gap is None else [term.with_gap_to_zeros() for term in terms]
-
-    def with_gap_to_zeros(self) -> Covariance:
-        """With the variance of one value as its gap to another that is zero, as values outside of the inputs are."""
-        where = home(self.k12).xp.where
-        gap = where(self.k11 > 0, where(self.k22 > 0, self.gap, self.k11), self.k22)
-        return replace(self, gap=gap)
-
-    def _sides(self, name: str) -> tuple[tuple[int, ...], ...]:
-        """The axes of positions of one of the arrays, for each input that it depends on."""
-        rows, columns = self.frame.rows, self.frame.columns
-        if name in ROWS or rows == columns:
-            return (rows,)
-        return (columns,) if name in COLUMNS else (rows, columns)
-
-    @staticmethod
-    def _seen(window: Window, array: Array | None, sides: Sequence[tuple[int, ...]]) -> list[Array | None]:
-        """What each element of the window sees of an array, moved along both inputs together."""
-        if array is None:
-            return [None] * window.count
-        outputs = [window.outputs([array.shape[axis] for axis in axes]) for axes in sides]
-        for axes in sides:
-            array = window.padded(array, axes)
-        found = []
-        for element in window.elements:
-            part = array
-            for axes, own in zip(sides, outputs, strict=True):
-                part = window.at(part, axes, element, own)
-            found.append(part)
-        return found
-
-    def pooled(self, window: Window, weights: Array | float) -> Covariance:
-        """The state of sums over windows of positions, times a number or weights (*P), of a state with every pair.
-
-        Values at different positions depend on one another: entries are summed over pairs of elements. Variances of the
-        result are left to :meth:`facing`.
-        """
-
-        def summed(array: Array | None) -> Array | None:
-            if array is None:
-                return None
-            for axes in (self.frame.rows, self.frame.columns):
-                array = _sum(list(window.gathered(array, axes)))
-                factors = weights
-                if not isinstance(weights, float):
-                    shape = [1] * array.ndim
-                    for axis, n in zip(axes, weights.shape, strict=True):
-                        shape[axis] = n
-                    factors = home(array).xp.reshape(weights, tuple(shape))
-                array = factors * array
-            return array
-
-        k12 = summed(self.k12)
-        return Covariance(k12, k12, k12, summed(self.ntk), frame=self.frame)
-
-    def averaged(self) -> Covariance:
-        """The state of means over all positions, without positions."""
-        xp, axes = home(self.k12).xp, (*self.frame.rows, *self.frame.columns)
-        frame = Frame(blocks=self.frame.blocks)
-        k12 = xp.mean(self.k12, axis=axes)
-        ntk = None if self.ntk is None else xp.mean(self.ntk, axis=axes)
-        return Covariance(k12, k12, k12, ntk, frame=frame)
-
-    def flattened(self) -> Covariance:
-        """The state of all positions as features of one input: the mean over positions, each paired with itself."""
-        terms = self.each_position()
-        return Covariance.total(terms).scaled(1.0 / len(terms))
-
-    def each_position(self) -> list[Covariance]:
-        """The states of each position by itself, without positions; for turns of sums too."""
-        frame, xp = Frame(blocks=self.frame.blocks), home(self.k12).xp
-        if self.paired:
-            # One term that stands for all, their mean: inputs with themselves are at an angle of 0 at every position.
-            arrays = (self.k12, self.ntk, self.sine)
-            k12, ntk, sine = (None if a is None else xp.mean(a, axis=self.frame.rows) for a in arrays)
-            return [Covariance.of_pairs(k12, ntk, sine, frame=frame)]
-        names = (*ENTRIES, "k11", "k22")
-        stacks = [getattr(self, name) for name in names]
-        stacks = [None if a is None else xp.reshape(a, (-1, *a.shape[self.frame.count :])) for a in stacks]
-        return [
-            Covariance(**{name: None if a is None else a[p, ...] for name, a in zip(names, stacks, strict=True)})  # type: ignore[arg-type]
-            for p in range(stacks[0].shape[0])
-        ]
 
     def matrices(self) -> list[Covariance]:
         """A state with positions as states without, one for each matrix of the stack that its entries are."""
@@ -480,7 +361,7 @@ class Covariance:
             return None
         terms = [state.term() for state in states]
         moves = [Move(*state.angle_change(change)) for state, change in zip(states, changes, strict=True)]
-        return turn_of_sum(terms, moves, *(_sum([getattr(s, k) for s in states]) for k in ("k12", "k11", "k22")))
+        return turn_of_sum(terms, moves, *(sum_of([getattr(s, k) for s in states]) for k in ("k12", "k11", "k22")))
 
 
 def _gap_of_sum(terms: Sequence[tuple[Array, Array]]) -> Array:
@@ -490,16 +371,16 @@ def _gap_of_sum(terms: Sequence[tuple[Array, Array]]) -> Array:
     takes the smaller of the two totals. No difference of large numbers is taken.
     """
     xp = home(terms[0][0]).xp
-    below = _sum([xp.clip(-k, min=0.0) for k, _ in terms])
-    above = _sum([xp.clip(k, min=0.0) for k, _ in terms])
-    return _sum([gap for _, gap in terms]) + 4.0 * xp.minimum(below, above)
+    below = sum_of([xp.clip(-k, min=0.0) for k, _ in terms])
+    above = sum_of([xp.clip(k, min=0.0) for k, _ in terms])
+    return sum_of([gap for _, gap in terms]) + 4.0 * xp.minimum(below, above)
 
 
-def _sum(arrays: Sequence[Array]) -> Array:
+def sum_of(arrays: Sequence[Array]) -> Array:
     """The sum of a few arrays."""
     return sum(arrays[1:], arrays[0])
 
 
 def _cross(means: Sequence[tuple[Array, Array]]) -> Array:
     """sum_{b != c} m_b m_c'."""
-    return _sum([m for m, _ in means]) * _sum([m for _, m in means]) - _sum([one * two for one, two in means])
+    return sum_of([m for m, _ in means]) * sum_of([m for _, m in means]) - sum_of([one * two for one, two in means])

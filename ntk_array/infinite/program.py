@@ -507,12 +507,17 @@ def refuse_overflow(states: Sequence[Covariance]) -> None:
         )
 
 
-def _contents(layer: Limit) -> tuple[Any, ...]:
-    """The class of a layer and all that it holds.
+def _contents(value: Any) -> Any:
+    """The class of a layer and all that it holds, of the layers in it too; other values as they are.
 
-    Not its own ``==``: that of a dataclass leaves out what a subclass of a user holds beside the fields.
+    Not its own ``==``: that of a dataclass leaves out what a layer holds beside the fields, as one with frozen
+    parameters and a subclass of a user do.
     """
-    return type(layer), *sorted(vars(layer).items())
+    if isinstance(value, tuple):
+        return tuple(map(_contents, value))
+    if not hasattr(value, "unroll"):
+        return value
+    return type(value), *((name, _contents(held)) for name, held in sorted(vars(value).items()))
 
 
 def _table_key(layer: Limit) -> Any:

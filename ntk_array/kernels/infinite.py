@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,8 +17,10 @@ from ..gram.tiled import Costs
 from ..infinite.covariance import Direction, Rows
 from ..infinite.inputs import Inputs
 from ..infinite.program import Program, Read, Walk
+from ..infinite.signal import Signal
 from ..infinite.taylor import Taylor, expansion
 from ..nn.layer import Layer
+from ..nn.parameters import select, selection
 from .base import Kernel
 from .input_gradient import input_gradient
 from .planes import in_planes
@@ -60,25 +63,42 @@ class _Infinite(Kernel):
         return Kept({}, {}, {})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"net": self.net}  # compiled programs cannot be pickled, and are made again when they are asked for
+        # Compiled programs cannot be pickled, and are made again when they are asked for.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def inputs_of(self, *batches: Array | None) -> list[Inputs]:
+        """Batches as the network takes them; None is no batch."""
+        first = self.net.arrangement()[0]
+        arranged = [x if first is None or x is None else first.forward({}, x)[0] for x in batches]
+        return [Inputs.of(x) for x in arranged if x is not None]
+
+    def program_for(self, x: Array) -> Program:
+        """The network as steps, for inputs like x."""
+        first, shape = self.net.arrangement()[0], tuple(x.shape[1:])
+        return self.program(shape if first is None else first.signal(Signal(shape)).shape)
 
     def program(self, shape: tuple[int, ...]) -> Program:
-        """The network as steps, for inputs of this shape."""
+        """The network as steps, for inputs of this shape, behind the layer that arranges them."""
         programs = self.kept.programs
         shape = tuple(shape)
         if shape not in programs:
-            programs[shape] = Program.of(self.net, shape)
+            programs[shape] = Program.of(self.learning(shape), shape)
         return programs[shape]
 
+    def learning(self, shape: tuple[int, ...]) -> Layer:
+        """The network for arranged inputs of this shape, which knows which of its parameters are trained."""
+        del shape
+        return self.net.arrangement()[1]
+
     def net_with_other_outputs(self, x: Array) -> Layer | None:
-        return None if self.program(x.shape[1:]).signals[-1].gaussian else self.net
+        return None if self.program_for(x).signals[-1].gaussian else self.net
 
     def quadrature_error(self, x: Array) -> float:
         """A bound for the error of the kernel at these inputs that comes from duals without a closed form.
 
         It is relative to sqrt(K(x, x) K(x', x')), and 0.0 where all duals are closed forms. Rounding is not in it.
         """
-        one = Inputs.of(inputs("x", x))
+        (one,) = self.inputs_of(inputs("x", x))
         return self.fitted(one).quadrature_error(one, self.is_ntk)
 
     def fitted(self, *batches: Inputs, margin: float = 0.0) -> Program:
@@ -95,7 +115,7 @@ class _Infinite(Kernel):
 
     def specialized(self, x1: Array, x2: Array | None) -> Kernel:
         """One series in the angle, where the kernel is a function of it; else the kernel with its tables."""
-        program, kept = self.program(x1.shape[1:]), self.kept
+        program, kept = self.program_for(x1), self.kept
         series = zonal_series(program, x1, x2, self.is_ntk, kept.series, kept.tables)
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
@@ -106,13 +126,12 @@ class _Infinite(Kernel):
         if not program.numerical:
             return self
         other = copy(self)
-        batches = [Inputs.of(x) for x in (x1, x2) if x is not None]
-        object.__setattr__(other, "_specialized", self.fitted(*batches))
+        object.__setattr__(other, "_specialized", self.fitted(*self.inputs_of(x1, x2)))
         return other
 
     def prepare(self, x: Array) -> Prepared:
         """The batch walked through all layers."""
-        one = Inputs.of(x)
+        (one,) = self.inputs_of(x)
         walk = self.fitted(one).walk(one, self.is_ntk)
         return Prepared(one, walk.rows, walk.diagonal)
 
@@ -127,7 +146,7 @@ class _Infinite(Kernel):
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The inputs, and a few numbers for each at every layer."""
-        here, program = home(x1), self.program(x1.shape[1:])
+        here, program = home(x1), self.program_for(x1)
         # A prepared batch keeps a variance for each position at every place, and a mean where sums ask for one.
         kept = sum(math.prod(signal.shape[:-1]) for signal in program.signals) * (2 if program.means else 1)
         # Attention keeps the covariances between all positions of each input.
@@ -158,15 +177,15 @@ class _Infinite(Kernel):
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> _Infinite:
         """The kernel of the rescaled network. It shares the tables of activations, which do not depend on weights."""
-        other = type(self)(self.net.rescaled(weight_std, bias_std))
+        other = replace(self, net=self.net.rescaled(weight_std, bias_std))
         other.kept.tables.update(self.kept.tables)
         return other
 
     def block_diagonal(self, x: Array) -> Array:
-        planes = in_planes(self, self.program(x.shape[1:]), x, None)
+        planes = in_planes(self, self.program_for(x), x, None)
         if planes is not None:
             return planes.block_diagonal(x)
-        one = Inputs.of(x)
+        (one,) = self.inputs_of(x)
         return self.fitted(one).walk(one, self.is_ntk).diagonal
 
     @property
@@ -180,6 +199,7 @@ class _Infinite(Kernel):
         return self.read == "ntk"
 
 
+@dataclass(frozen=True)
 class InfiniteNTK(_Infinite):
     """The neural tangent kernel in the infinite-width limit, Theta(x, x') (N1, N2), the same for every output.
 
@@ -191,6 +211,15 @@ class InfiniteNTK(_Infinite):
     ----------
     net : Layer
         The network; its widths do not matter in the NTK parameterization.
+    trainable : str or sequence of str, optional
+        Only these parameters are trained, as in :class:`EmpiricalNTK`: "last" for the last layer with parameters, or
+        names such as "0.weight" or "2". Then Theta is the sum of their shares: a frozen layer multiplies Theta by its
+        slope and adds nothing. Names are compared with those of the network when the kernel is first computed.
+
+    Raises
+    ------
+    ValueError
+        If the network has no limit, or ``trainable`` names no parameter.
 
     Examples
     --------
@@ -199,7 +228,22 @@ class InfiniteNTK(_Infinite):
     >>> K(np.asarray([[1.0, 1.0], [1.0, -1.0]])).round(3)
     array([[6.   , 1.371],
            [1.371, 6.   ]])
+    >>> K = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1, activation="relu"), trainable="last")
+    >>> K.diag(np.asarray([[1.0, 1.0]])).round(12)
+    array([2.])
     """
+
+    trainable: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "trainable", selection(self.trainable))
+
+    def learning(self, shape: tuple[int, ...]) -> Layer:
+        net = super().learning(shape)
+        if self.trainable is None:
+            return net
+        return net.training(select(net.parameters(Signal(shape)), self.trainable))
 
     @property
     def read(self) -> Read:
@@ -242,8 +286,7 @@ class InfiniteDerivative(Kernel):
 
     def specialized(self, x1: Array, x2: Array | None) -> InfiniteDerivative:
         # The tables reach a little beyond the norms of the inputs: series differentiate badly at their ends.
-        batches = [Inputs.of(x) for x in (x1, x2) if x is not None]
-        return replace(self, program=self.kernel.fitted(*batches, margin=MARGIN))
+        return replace(self, program=self.kernel.fitted(*self.kernel.inputs_of(x1, x2), margin=MARGIN))
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """Of the kernel and of its change."""
@@ -251,7 +294,7 @@ class InfiniteDerivative(Kernel):
         return replace(costs, entry=2 * costs.entry, input=2 * costs.input)
 
     def prepare(self, x: Array) -> tuple[Inputs, Walk]:
-        one = Inputs.of(x)
+        (one,) = self.kernel.inputs_of(x)
         return one, self._program(one).walk(one, self.kernel.is_ntk, self._direction)
 
     def prepared_block(self, prepared1: tuple[Inputs, Walk], prepared2: tuple[Inputs, Walk] | None) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from .._support.progress import progress_bar
 from ..gram.tiled import Costs
 from ..infinite.signal import Signal
 from ..nn.layer import Layer
-from ..nn.parameters import Params
+from ..nn.parameters import Params, selection
 from .base import Kernel
 from .empirical import EmpiricalNNGP, EmpiricalNTK
 
@@ -109,6 +109,7 @@ class _MonteCarlo(Kernel):
         """The kernel of a network with these parameters."""
 
 
+@dataclass(frozen=True)
 class MonteCarloNTK(_MonteCarlo):
     """The mean empirical NTK (trace over outputs) of ``draws`` networks at initialization, (N1, N2).
 
@@ -122,6 +123,8 @@ class MonteCarloNTK(_MonteCarlo):
     draws : int
         Number of networks, at least 2.
     seed : int or numpy.random.Generator
+    trainable : str or sequence of str, optional
+        Only these parameters, as for :class:`EmpiricalNTK`.
 
     Examples
     --------
@@ -133,8 +136,14 @@ class MonteCarloNTK(_MonteCarlo):
     True
     """
 
+    trainable: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "trainable", selection(self.trainable))
+
     def _kernel(self, net: Layer, params: Params) -> Kernel:
-        return EmpiricalNTK(net, params, outputs="trace")
+        return EmpiricalNTK(net, params, outputs="trace", trainable=self.trainable)
 
 
 class MonteCarloNNGP(_MonteCarlo):

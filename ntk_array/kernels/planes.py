@@ -15,7 +15,6 @@ from .._formula import numba_loops
 from .._formula.formula import NotElementwise
 from ..gram.tiled import Costs
 from ..infinite.covariance import Covariance, Rows
-from ..infinite.inputs import Inputs
 from ..infinite.planes import Batch, Planes, layout_of
 from ..infinite.program import Program
 from .base import Kernel
@@ -57,7 +56,8 @@ class PlanesKernel(Kernel):
         return Costs(here, 1, entry, size * (2 * math.prod(x1.shape[1:]) + 3 * kept), least)
 
     def prepare(self, x: Array) -> Prepared:
-        one, end, is_ntk = Inputs.of(np.asarray(x, self.planes.dtype)), self.planes.layout.end, self.kernel.is_ntk
+        (one,) = self.kernel.inputs_of(np.asarray(x, self.planes.dtype))
+        end, is_ntk = self.planes.layout.end, self.kernel.is_ntk
         batch, images = self.planes.batch(one, self.program), np.arange(len(x))
         start = self._averaged(self.planes.of_pairs(batch, batch, (images, images)))
         zeros = np.zeros_like(start.k12)

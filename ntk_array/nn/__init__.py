@@ -43,6 +43,7 @@ from .attention import SelfAttention
 from .batch_norm import BatchNorm
 from .branches import Concatenate, Product, Residual, Sum
 from .builders import cnn, gnn, mlp, myrtle, resnet, transformer
+from .channels_last import ChannelsLast
 from .convolution import Conv
 from .convolution_local import ConvLocal
 from .convolution_transposed import ConvTranspose
@@ -72,6 +73,7 @@ __all__ = [
     "Aggregate",
     "AvgPool",
     "BatchNorm",
+    "ChannelsLast",
     "Concatenate",
     "Conv",
     "ConvLocal",

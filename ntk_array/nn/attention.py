@@ -175,11 +175,15 @@ class SelfAttention(AttentionLimit):
         key_std = (self.query_std * self.key_std) ** 0.5 if self.tied else self.key_std
         keys, values = self.heads * self.key_width, self.heads * self.value_width  # type: ignore[operator]
         parts = {} if self.tied else {"query": Dense(keys, self.query_std, 0.0, self.parameterization)}
-        return parts | {
+        parts |= {
             "key": Dense(keys, key_std, 0.0, self.parameterization),
             "value": Dense(values, self.value_std, 0.0, self.parameterization),
             "output": Dense(self.width, self.output_std, self.bias_std, self.parameterization),
         }
+        if not self.frozen:
+            return parts
+        kept = {name: {own: f"{name}.{own}" not in self.frozen for own in ("weight", "bias")} for name in parts}
+        return {name: part.training(kept[name]) for name, part in parts.items()}
 
     @property
     def embedding(self) -> PositionEmbedding | None:
@@ -188,7 +192,12 @@ class SelfAttention(AttentionLimit):
             return None
         standard = self.parameterization == "standard"
         return PositionEmbedding(
-            self.position_embedding, self.position_width, self.position_std, self.position_length, standard
+            self.position_embedding,
+            self.position_width,
+            self.position_std,
+            self.position_length,
+            standard,
+            trained="position" not in self.frozen,
         )
 
     def facts(self, before: Signal) -> dict[str, Signal]:

@@ -50,6 +50,7 @@ class AttentionLimit(Layer):
         """The facts of what comes into each part."""
 
     entrywise = False
+    can_freeze = True
 
     @property
     def reads_within(self) -> bool:  # type: ignore[override]

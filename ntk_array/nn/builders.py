@@ -13,6 +13,7 @@ from .convolution import Conv
 from .dense import Dense
 from .graph_network import GraphNetwork
 from .layer import Layer
+from .layer_norm import LayerNorm
 from .pooling import AvgPool, Flatten, GlobalAvgPool
 from .sequential import Sequential
 
@@ -274,11 +275,12 @@ def transformer(
     position_embedding: str | None = None,
     position_length: float | None = None,
     activation: str | Activation = "gelu",
+    normalization: str | None = None,
     weight_std: float = 1.0,
     bias_std: float = 0.0,
     parameterization: str = "ntk",
 ) -> Sequential:
-    """A transformer encoder without normalization, for inputs (N, *positions, channels).
+    """A transformer encoder, for inputs (N, *positions, channels).
 
     A Dense layer to ``width``, then ``depth`` blocks, the mean over all positions and a Dense readout. A block is a
     residual :class:`SelfAttention` and a residual perceptron of one hidden layer, which acts at each position.
@@ -296,6 +298,10 @@ def transformer(
         output does not depend on the order of positions.
     activation : str or Activation
         Of the perceptrons.
+    normalization : "pre" or "post", optional
+        Where each position is normalized over its channels, by :class:`LayerNorm`: "pre" at the start of each residual
+        branch and behind the last block (Xiong et al. 2020), "post" behind each sum (Vaswani et al. 2017). By default
+        nowhere. Both have an infinite-width limit.
     weight_std, bias_std : float
         For every layer: all four maps of attention have this weight_std.
     parameterization : "ntk" or "standard"
@@ -316,13 +322,17 @@ def transformer(
     options |= {"bias_std": bias_std, "parameterization": parameterization}
     positions: dict[str, Any] = {"position_embedding": position_embedding, "position_length": position_length}
     positions["position_in_values"] = position_embedding is not None
+    if normalization is not None:
+        one_of("normalization", normalization, ("pre", "post"))
+    before, after = ([LayerNorm()] if normalization == where else [] for where in ("pre", "post"))
     layers: list[Layer] = [Dense(width, *how)]
     for _ in range(count("depth", depth)):
         attention = SelfAttention(width, heads, key_width, value_width, mechanism, scaling, **options, **positions)
         positions = {}
-        perceptron = Sequential(Dense(hidden, *how), activation_named(activation), Dense(width, *how))
-        layers += [Residual(attention), Residual(perceptron)]
-    return Sequential(*layers, GlobalAvgPool(), Dense(outputs, *how))
+        perceptron = (Dense(hidden, *how), activation_named(activation), Dense(width, *how))
+        branch = Sequential(*before, attention) if before else attention
+        layers += [Residual(branch), *after, Residual(Sequential(*before, *perceptron)), *after]
+    return Sequential(*layers, *before, GlobalAvgPool(), Dense(outputs, *how))
 
 
 def gnn(

@@ -68,6 +68,10 @@ class Composite(Layer):
         """Every part rescaled."""
         return self.with_layers([layer.rescaled(weight_std, bias_std) for layer in self.layers])
 
+    def training(self: Self, trained: Params) -> Self:
+        """Every part with its own."""
+        return self.with_layers([layer.training(own) for layer, own in self._each(trained)])
+
     def sampled(self: Self, rng: Seed) -> Self:
         """Every part with random numbers of its own."""
         if isinstance(rng, np.random.Generator):

@@ -10,6 +10,7 @@ from .._array.namespace import Array, home
 from .._array.validate import count, one_of
 from .._array.window import Window
 from ..infinite.covariance import Covariance
+from ..infinite.position_maps import gathered
 from ..infinite.signal import Signal
 from .linear import Linear
 
@@ -174,4 +175,4 @@ class Conv(Linear):
         return [seen[..., i * channels : (i + 1) * channels] for i in range(self.reach.count)]
 
     def terms(self, state: Covariance) -> list[Covariance]:
-        return state.gathered(self.reach)
+        return gathered(state, self.reach)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .._array.namespace import Array, home
 from ..infinite.covariance import Covariance
+from ..infinite.position_maps import scattered
 from .convolution import Conv
 
 __all__ = ["ConvTranspose"]
@@ -64,4 +65,4 @@ class ConvTranspose(Conv):
 
     def terms(self, state: Covariance) -> list[Covariance]:
         positions = tuple(state.k12.shape[axis] for axis in state.frame.rows)
-        return state.scattered(self.reach, self.outputs(positions))
+        return scattered(state, self.reach, self.outputs(positions))

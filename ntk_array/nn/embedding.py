@@ -30,6 +30,8 @@ class PositionEmbedding:
     length : float, optional
     standard : bool
         The parameter has the standard deviation std, and std is no factor.
+    trained : bool
+        Whether the parameter contributes to Theta at infinite width.
     """
 
     joined: str
@@ -37,6 +39,7 @@ class PositionEmbedding:
     std: float
     length: float | None
     standard: bool
+    trained: bool = True
 
     @property
     def scale(self) -> float:
@@ -111,13 +114,14 @@ class PositionEmbedding:
         return own * k + home(k).asarray(share * self.std**2 * self.covariance(positions))
 
     def of_state(self, state: Covariance, positions: tuple[int, ...], inputs: int) -> Covariance:
-        """The state of inputs and E together, for every pair of positions; E is trained. Variances are left out."""
+        """The state of inputs and E together, for every pair of positions. Variances are left out."""
         (own, share), place, frame = self.shares(inputs), home(state.k12), state.frame
         shape = (1, *positions, 1, *positions) if frame.blocks else (1, *positions, *positions)
         r = place.xp.reshape(place.asarray(share * self.covariance(positions)), shape)
         k12 = own * state.k12 + self.std**2 * r
-        ntk = None if state.ntk is None else own * state.ntk + self.scale**2 * r
-        return Covariance(k12, k12, k12, ntk, frame=frame)
+        ntk = None if state.ntk is None else own * state.ntk
+        after = Covariance(k12, k12, k12, ntk, frame=frame)
+        return after.learned(self.scale**2 * r) if self.trained else after
 
     def of_change(self, change: Covariance, inputs: int) -> Covariance:
         """How that state changes with that of the inputs."""

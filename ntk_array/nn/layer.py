@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from ..infinite.covariance import Covariance, Direction
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
 from .contraction import Contraction
-from .parameters import Params, Tree, check_structure, draw, first_leaf, tree_map
+from .parameters import Params, Tree, check_structure, draw, first_leaf, flatten, tree_map
 
 __all__ = ["Factors", "Layer", "output_cotangents"]
 
+Self = TypeVar("Self", bound="Layer")
 Factors = list[Any]
 """All that a batch contributes to gradients and kernels: one entry for each layer that has parameters."""
 
@@ -100,6 +102,25 @@ class Layer(ABC):
         del rng
         return self
 
+    frozen: frozenset[str] = frozenset()
+    """The parameters of the layer that are not trained: the limit adds no share of theirs to Theta."""
+    can_freeze: bool = False
+    """Whether the limit leaves out the shares of ``frozen`` parameters, as that of a layer with parameters should."""
+
+    def training(self: Self, trained: Params) -> Self:
+        """The layer whose Theta at infinite width is that of these parameters only: True or False for each."""
+        names = frozenset(name for name, kept in flatten(trained).items() if not kept)
+        if not names:
+            return self
+        if not self.can_freeze:
+            raise TypeError(
+                f"{self!r} does not give the share of some of its parameters in Theta at infinite width: train all of "
+                "them, or let its limit leave out those in self.frozen and set can_freeze"
+            )
+        changed = copy(self)
+        object.__setattr__(changed, "frozen", names)
+        return changed
+
     def on(self, graphs: Any) -> Layer:
         """The layer for the nodes of these graphs, where it reads them as :class:`Aggregate` does."""
         del graphs
@@ -173,6 +194,10 @@ class Layer(ABC):
     def unroll(self, steps: Steps, place: int) -> int:
         """Append what the layer does to the values at a place; the place of its outputs."""
         return steps.add(self, [place], self.signal(steps.signals[place]))
+
+    def arrangement(self) -> tuple[Layer | None, Layer]:
+        """The layer that says how inputs are laid out, if the network starts with one, and the network behind it."""
+        return None, self
 
     def limit(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
         """:meth:`propagate` for the one state that a layer acts on."""

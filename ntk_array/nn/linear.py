@@ -52,6 +52,7 @@ class Linear(Layer):
     parameterization: str
     kernel_size: tuple[int, ...] = ()
     groups: int = 1
+    can_freeze = True
 
     def _validate(self, **others: object) -> None:
         """Put the fields that all such layers have, validated, and others."""
@@ -310,11 +311,22 @@ class Linear(Layer):
 
     def weighted(self, total: Covariance, before: Signal) -> Covariance:
         """The limit, from the sum over the elements of the kernel."""
-        after = total.scaled(self.weight_std**2 / math.prod(self.kernel_size)).plus(self.bias_std**2)
-        # In the NTK parameterization the trained layer adds its own output covariance, bias included.
-        if self.parameterization == "ntk" or total.ntk is None:
-            return after.learned(after.k12)
-        return after.learned(before.width / self.groups * total.k12 + (1.0 if self.bias_std else 0.0))
+        weights, bias = total.scaled(self.weight_std**2 / math.prod(self.kernel_size)), self.bias_std**2
+        after = weights.plus(bias)
+        if total.ntk is None:
+            return after
+        if self.parameterization == "ntk":
+            return self._learned(after, weights.k12, bias)
+        return self._learned(after, before.width / self.groups * total.k12, 1.0 if self.bias_std else 0.0)
+
+    def _learned(self, after: Covariance, weight: Array, bias: float) -> Covariance:
+        """With what the weight and the bias, or changes of them, add to Theta; less what is frozen."""
+        if not self.frozen:
+            # In the NTK parameterization the trained layer adds its own output covariance, bias included.
+            return after.learned(after.k12 if self.parameterization == "ntk" else weight + bias)
+        for name, share in (("weight", weight), ("bias", bias)):
+            after = after if name in self.frozen else after.learned(share)
+        return after
 
     def propagate_tangent(
         self, state: Covariance, change: Covariance, before: Signal, direction: Direction
@@ -327,12 +339,14 @@ class Linear(Layer):
         weights = Covariance.total(terms).scaled(w2)
         turn = changes[0].turn if len(terms) == 1 else Covariance.turn_of_total(terms, changes)
         # A factor changes no angle.
-        moved = mean.scaled(w2).plus(weights.scaled(2.0 * direction.log_weight_std)).to(turn=turn)
+        weights_moved = mean.scaled(w2).plus(weights.scaled(2.0 * direction.log_weight_std)).to(turn=turn)
+        moved, db2 = weights_moved, 2.0 * direction.log_bias_std * b2
         if b2:
-            bias, bias_moved = weights.constant(b2), weights.constant(2.0 * direction.log_bias_std * b2)
-            turn = Covariance.turn_of_total([weights, bias], [moved, bias_moved])
-            moved = moved.plus(2.0 * direction.log_bias_std * b2).to(turn=turn)
-        return moved.learned(moved.k12 if self.parameterization == "ntk" else before.width / self.groups * mean.k12)
+            turn = Covariance.turn_of_total([weights, weights.constant(b2)], [moved, weights.constant(db2)])
+            moved = moved.plus(db2).to(turn=turn)
+        if self.parameterization == "ntk":
+            return self._learned(moved, weights_moved.k12, db2)
+        return self._learned(moved, before.width / self.groups * mean.k12, 0.0)
 
     @property
     def hyperparameters(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "first_leaf",
     "flatten",
     "select",
+    "selection",
     "tree_map",
     "unflatten",
 ]
@@ -98,31 +99,41 @@ def check_structure(name: str, tree: Params, like: Params) -> None:
         )
 
 
+def selection(trainable: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+    """What ``trainable`` of a kernel may be, as a value."""
+    if trainable is None or isinstance(trainable, str):
+        return trainable
+    words = tuple(trainable) if isinstance(trainable, Iterable) else (None,)
+    if not all(isinstance(word, str) for word in words):
+        raise TypeError(f'trainable must be "last" or names of parameters such as "0.weight", got {trainable!r}')
+    if not words:
+        raise ValueError("trainable selects no parameter; use None for all of them")
+    return words
+
+
 def select(params: Params, trainable: str | Sequence[str] | None) -> Params:
     """True for each parameter that is trained: all for None, the last layer's for "last", else by name.
 
     A name such as "0" selects everything below it ("0.weight" and "0.bias").
     """
-    # The empirical NTK is a sum over parameters. Without any it is zero, which nobody asks for.
+    trainable = selection(trainable)
+    # The NTK is a sum over parameters. Without any it is zero, which nobody asks for.
     names = list(flatten(params))
     if not names:
-        raise ValueError("the network has no parameters: its empirical NTK is zero")
+        raise ValueError("the network has no parameters: its NTK is zero")
     if trainable is None:
         chosen = set(names)
     elif trainable == "last":
         last = names[-1].rpartition(".")[0]
         chosen = {name for name in names if name.rpartition(".")[0] == last}
     else:
-        wanted = [trainable] if isinstance(trainable, str) else list(trainable)
         chosen = set()
-        for word in wanted:
+        for word in [trainable] if isinstance(trainable, str) else trainable:
             # With the dot, so that "1" does not select "10.weight".
             found = {name for name in names if name == word or name.startswith(f"{word}.")}
             if not found:
                 raise ValueError(f"trainable names {word!r}; the network's parameters are {', '.join(names)}")
             chosen |= found
-    if not chosen:
-        raise ValueError("trainable selects no parameter; use None for all of them")
     return unflatten(params, {name: name in chosen for name in names})
 
 

@@ -11,6 +11,7 @@ from .._array.namespace import Array, home
 from .._array.validate import count, one_of
 from .._array.window import Window
 from ..infinite.covariance import Covariance, Direction
+from ..infinite.position_maps import averaged, each_position, flattened, gathered, pooled
 from ..infinite.signal import Signal
 from .convolution import PADDINGS, each_axis
 from .layer import Factors, Layer
@@ -146,9 +147,9 @@ class _Pool(Windows, LinearMap):
         positions = tuple(state.k12.shape[axis] for axis in state.frame.rows)
         weights = self.weights(state.k12, positions)
         if not state.frame.every:
-            (term,) = state.gathered(self.reach)
+            (term,) = gathered(state, self.reach)
             return term.scaled(weights**2)
-        return state.pooled(self.reach, weights)
+        return pooled(state, self.reach, weights)
 
 
 class SumPool(_Pool):
@@ -223,7 +224,7 @@ class _GlobalPool(LinearMap):
 
     def of_state(self, state: Covariance) -> Covariance:
         size = math.prod(state.k12.shape[axis] for axis in state.frame.rows)
-        return self.of_average(state.averaged(), size)
+        return self.of_average(averaged(state), size)
 
     def of_average(self, average: Covariance, count: int) -> Covariance:
         """The limit from the mean over all pairs of so many positions."""
@@ -276,7 +277,7 @@ class Flatten(LinearMap):
         return home(y).xp.reshape(y, (y.shape[0], *positions, -1))
 
     def of_state(self, state: Covariance) -> Covariance:
-        return state.flattened() if state.frame.count else state
+        return flattened(state) if state.frame.count else state
 
     def of_average(self, average: Covariance, count: int) -> Covariance:
         """The limit from the mean over positions, each with itself."""
@@ -287,7 +288,7 @@ class Flatten(LinearMap):
     ) -> Covariance:
         if not state.frame.count:
             return change
-        terms, changes = state.each_position(), change.each_position()
+        terms, changes = each_position(state), each_position(change)
         turn = Covariance.turn_of_total(terms, changes)
         return Covariance.total(changes).scaled(1.0 / len(terms)).to(turn=turn)
 

@@ -8,7 +8,7 @@ from .._array.namespace import Array
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
 from .composite import Composite
-from .layer import Factors
+from .layer import Factors, Layer
 from .parameters import Params
 
 __all__ = ["Sequential"]
@@ -64,6 +64,11 @@ class Sequential(Composite):
         for layer, own, own_tape, change in zip(self.layers, params, tape, dparams, strict=True):
             dx = layer.tangent(own, own_tape, dx, change)
         return dx
+
+    def arrangement(self) -> tuple[Layer | None, Layer]:
+        """Of the first layer. The layers keep their numbers."""
+        arranged, rest = self.layers[0].arrangement()
+        return arranged, self if arranged is None else self.with_layers((rest, *self.layers[1:]))
 
     def unroll(self, steps: Steps, place: int) -> int:
         """One after the other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import partial
 from importlib import import_module
 from itertools import pairwise
@@ -14,6 +15,7 @@ from .._array.namespace import Array, Home, default_dtype, standard_namespace, t
 from .._support.progress import progress_bar
 from ..dynamics import GradientDescent, GradientFlow, KernelSpectrum, max_step
 from ..experiments.runs import Measure, Start, recorded_steps, stable_step, train_and_measure
+from ..experiments.scaling import FITTED
 from ..experiments.stability import KernelStability
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..kernels import EmpiricalNTK, InfiniteNTK, Precomputed
@@ -26,6 +28,9 @@ __all__ = ["PROBE", "WATCHED", "Plan", "Sample", "compare", "infinite_errors", "
 
 WATCHED = 4  # held-out inputs whose prediction is followed in the report
 PROBE = 32  # training inputs on which kernels are compared
+STEPS = range(500, 3001, 100)  # how many there may be where they are not given
+LEARNED = FITTED / 2  # the share of the cost that these leave at infinite width
+LONGEST = 2**40  # no training takes more steps
 ALL_STEPS = 2**50  # of gradient descent, after which every direction is learned that rounding lets be learned
 
 
@@ -59,6 +64,21 @@ class Sample:
     def components(self, residual: Array) -> np.ndarray:
         """The square of a residual (N, C) along each principal component of the infinite-width kernel, (R,)."""
         return np.asarray(np.sum(to_host(self.spectrum.coefficients(residual)) ** 2, axis=1))
+
+    def steps_to(self, share: float, step: float) -> int | None:
+        """How many steps of gradient descent at infinite width, from f_0 = 0, take the cost below a share of its start.
+
+        None where no number does: the kernel cannot tell inputs apart that have different targets.
+        """
+        squares, y = self.components(self.y), to_host(self.y)
+        rates = np.abs(1.0 - 2.0 * step * to_host(self.spectrum.eigenvalues))
+        total = np.mean(np.sum(y * y, axis=1))
+
+        def below(steps: int) -> bool:
+            return bool(total - np.sum(squares * (1.0 - rates ** (2 * steps))) < share * total)
+
+        # The cost falls from step to step.
+        return 1 + bisect_left(range(1, LONGEST), True, key=below) if below(LONGEST) else None
 
     def in_bands(self, squares: np.ndarray) -> np.ndarray:
         """Squares along components (..., R) summed over bands of components, (..., B)."""
@@ -113,7 +133,11 @@ def plan_steps(
     for net, own in zip(progress_bar(nets, "largest stable step", "net", progress), seeds, strict=True):
         # The seed is only copied, so that compare() draws the same parameters from it again.
         stable = min(stable, stable_step(net, net.init(own, like=sample.x), sample.cost))
-    return Plan(settings.step_fraction * stable, recorded_steps(settings.steps))
+    step, steps = settings.step_fraction * stable, settings.steps
+    if steps is None:
+        needed = sample.steps_to(LEARNED, step) or STEPS[-1]
+        steps = next((n for n in STEPS if n >= needed), STEPS[-1])
+    return Plan(step, recorded_steps(steps))
 
 
 def infinite_errors(sample: Sample, plan: Plan) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import os
 import re
 from html import escape
@@ -14,7 +15,7 @@ from .._support.atomic import write_whole
 from .pictures import draw
 from .study import Study
 
-__all__ = ["table", "write"]
+__all__ = ["advice", "summary", "table", "write"]
 
 LAYERS = {
     "mlp": "hidden layers",
@@ -63,6 +64,39 @@ def table(study: Study) -> str:
         cells = [f"{v:12.4f}" for v in values] if len(values) > 1 else [f"{values[0]:12.4f}".rjust(12 * len(widths))]
         lines.append(f"{name:<34}" + "".join(cells))
     return "\n".join(lines)
+
+
+def summary(study: Study) -> str:
+    """The laws as lines of text, and what to do where runs are left out of them."""
+    names = {
+        "concentration": "distance of the kernel at initialization from its limit",
+        "gap_linearized": "distance from the linearized network",
+        "movement": "movement of the kernel",
+    }
+    lines = [f"{text}: {study.laws[name]}" for name, text in names.items()]
+    return "\n".join([*lines, *filter(None, [advice(study)])])
+
+
+def advice(study: Study) -> str:
+    """What to change where the laws of training leave runs out; empty where they do not."""
+    law, needed, steps = study.laws["movement"], study.data["steps_needed"], study.settings.steps
+    if not law.excluded:
+        return ""
+    found = (
+        f"The cost of {law.excluded} of {law.points + law.excluded} runs did not fall below 1 % of its start in "
+        f"{steps} steps; at infinite width "
+    )
+    if needed is None:
+        return found + "it never does, because the kernel is the same for inputs that have different targets."
+    if needed > (steps or 0):
+        return found + f"that takes {needed} steps: try --steps {_rounded(1.5 * needed)}."
+    return found + f"that takes {needed} steps: try more steps, or wider networks."
+
+
+def _rounded(steps: float) -> int:
+    """Up to a number with two digits."""
+    unit: int = 10 ** max(math.floor(math.log10(steps)) - 1, 0)
+    return math.ceil(steps / unit) * unit
 
 
 def _page(study: Study) -> str:
@@ -174,7 +208,7 @@ def _findings(study: Study) -> list[tuple[str, str, str]]:
             "regression all vanish as the width grows, at least as width^-1/2 (Lee et al. 2019, Theorem 2.1). "
             f"Here: the movement of the kernel as {laws['movement']}; the distance from the linearized network as "
             f"{laws['gap_linearized']}. Laws are fitted to runs whose cost fell below 1 % of its start; the largest "
-            f"remainder is {100 * cost.max():.2g} %.",
+            f"remainder is {100 * cost.max():.2g} %. {advice(study)}",
         ),
     ]
 

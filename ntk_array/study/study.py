@@ -44,7 +44,8 @@ class Study:
     ----------
     settings : StudySettings
     data : dict
-        Name, task, sizes and classes of the data.
+        Name, task, sizes and classes of the data; "step", and "steps_needed", after how many steps the cost at infinite
+        width is below 1 % of its start, None for never.
     arrays : dict of numpy.ndarray
         "steps", "times" (T,); "cost" (W, R, T) on the training set; "error_network", "error_linearized" (W, R, T) and
         "error_infinite" (T,) on held-out inputs; "gap_linearized", "gap_infinite" (W, R, T), the root mean square
@@ -175,6 +176,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
         seeds = network_seeds.spawn(len(nets))
         with _clock(seconds, "stable step"):
             plan = plan_steps(settings, sample, nets, seeds, progress)
+            settings = replace(settings, steps=int(plan.recorded[-1]))
         infinite = infinite_errors(sample, plan)
         measured = []
         with _clock(seconds, "networks"):
@@ -189,7 +191,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
                 sample.y[:ENSEMBLE_ROWS, ...],
                 sample.x_test[:WATCHED, ...],
                 networks=settings.ensemble,
-                steps=min(settings.steps, ENSEMBLE_STEPS),
+                steps=min(int(plan.recorded[-1]), ENSEMBLE_STEPS),
                 # A smaller step, because the prediction is that of gradient flow. Steps differ from it by the order
                 # of the step.
                 step_fraction=0.2 * settings.step_fraction,
@@ -220,6 +222,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
             "outputs": outputs,
             "classes": list(dataset.classes),
             "step": plan.step,
+            "steps_needed": sample.steps_to(FITTED, plan.step),
         },
         arrays,
         ensemble,

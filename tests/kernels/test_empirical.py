@@ -68,7 +68,7 @@ def test_bad_arguments():
         EmpiricalNTK(net, params, "mean")
     with pytest.raises(ValueError, match=r"^trainable names '1'; the network's parameters are 0\.weight, 2\.weight"):
         EmpiricalNTK(net, params, trainable="1")
-    with pytest.raises(ValueError, match=r"^the network has no parameters: its empirical NTK is zero"):
+    with pytest.raises(ValueError, match=r"^the network has no parameters: its NTK is zero"):
         EmpiricalNTK(nn.Tanh(), {})
 
 

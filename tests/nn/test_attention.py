@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, nn
+from ntk_array import EmpiricalNTK, InfiniteNNGP, InfiniteNTK, MonteCarloNNGP, MonteCarloNTK, nn
 from ntk_array.infinite.program import Program
 from ntk_array.infinite.signal import Signal
 from ntk_array.kernels import empirical
@@ -176,6 +176,50 @@ def test_one_position_leaves_two_dense_layers():
     around = nn.Sequential(attention, nn.Erf(), nn.Flatten(), nn.Dense(1))
     plain = nn.Sequential(nn.Dense(8, 1.3), nn.Dense(8, 0.8, 0.2), nn.Erf(), nn.Dense(1))
     np.testing.assert_allclose(InfiniteNTK(around)(x), InfiniteNTK(plain)(x[:, 0, :]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("normalization", ["pre", "post"])
+def test_transformers_with_normalization_by_hand(normalization):
+    """With one position attention is two linear maps: the covariance of a block is a sum of closed forms."""
+    x, w2, b2, eps = RNG.normal(size=(4, 1, 3)), 1.2**2, 0.3**2, 1e-5
+    net = nn.transformer(2, 8, 1, activation="relu", normalization=normalization, weight_std=1.2, bias_std=0.3)
+
+    def normalized(k, where):
+        scale = np.sqrt(np.diag(k) + eps) if where == normalization else np.ones(len(k))
+        return k / scale / scale[:, None]
+
+    def relu(k):
+        """Cho and Saul 2009."""
+        s = np.sqrt(np.outer(np.diag(k), np.diag(k)))
+        t = np.arccos(np.clip(k / s, -1, 1))
+        return s / (2 * np.pi) * (np.sin(t) + (np.pi - t) * np.cos(t))
+
+    k = w2 * x[:, 0] @ x[:, 0].T / 3 + b2
+    for _ in range(2):
+        k = normalized(k + w2 * w2 * normalized(k, "pre") + b2, "post")
+        k = normalized(k + w2 * relu(w2 * normalized(k, "pre") + b2) + b2, "post")
+    np.testing.assert_allclose(InfiniteNNGP(net)(x), w2 * normalized(k, "pre") + b2, rtol=1e-7)
+    assert net(net.init(0, like=x), x).shape == (4, 1)
+
+
+@pytest.mark.parametrize("normalization", ["pre", "post"])
+def test_normalized_transformers_tend_to_their_limit(normalization):
+    x = RNG.normal(size=(3, 3, 2))
+
+    def net(width):
+        return nn.transformer(
+            1, width, 1, position_embedding="sum", activation="erf", normalization=normalization, bias_std=0.2
+        )
+
+    limit = InfiniteNTK(net(1))(x)
+    for width, draws in ((16, 60), (64, 40)):
+        mean, error = MonteCarloNTK(net(width), draws, 0).estimate(x)
+        assert np.all(np.abs(mean - limit) < 5 * error + 2 * np.max(limit) / width)
+
+
+def test_another_normalization_is_refused():
+    with pytest.raises(ValueError, match="normalization must be one of 'pre', 'post', got 'none'"):
+        nn.transformer(1, 8, 1, normalization="none")
 
 
 def test_large_scores_do_not_overflow():

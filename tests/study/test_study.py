@@ -175,6 +175,9 @@ def test_command_line(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "infinite kernel regression" in printed.out
     assert "report.html written" in printed.out
+    assert "movement of the kernel: no law" in printed.out
+    assert re.search(r"The cost of 2 of 2 runs did not fall .* in 5 steps; .* try --steps \d+", printed.out)
+    assert "nan" not in printed.out
     assert printed.err == "", "--quiet shows no bars"
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 

@@ -12,6 +12,7 @@ class Gain(Layer):
     """z_i = g_i h_i with g_i ~ N(0, 1). At infinite width K stays and Theta -> Theta + K."""
 
     factor_count = 1
+    can_freeze = True
 
     def factor_size(self, before, outputs):
         return outputs * before.width
@@ -44,7 +45,8 @@ class Gain(Layer):
         return {"gain": home(factors[0]).xp.sum(factors[0][:, 0, :], axis=0)}
 
     def propagate(self, state, before):
-        return state.to(mean1=None, mean2=None).learned(state.k12)
+        after = state.to(mean1=None, mean2=None)
+        return after if self.frozen else after.learned(state.k12)
 
     def propagate_tangent(self, state, change, before, direction):
-        return change.to(mean1=None, mean2=None).learned(change.k12)
+        return self.propagate(change, before)
