@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -200,6 +199,8 @@ def _mapped(function: Callable[[int], Any], items: Iterable[int], parallel: bool
     """The results in order; from several threads where that is worth it: NumPy shares the processor in them."""
     if not parallel:
         return map(function, items)
+    from concurrent.futures import ThreadPoolExecutor  # loads slowly, and few kernels need it
+
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
         return list(pool.map(function, items))
 

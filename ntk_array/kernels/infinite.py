@@ -23,7 +23,6 @@ from ..nn.layer import Layer
 from ..nn.parameters import select, selection
 from .base import Kernel
 from .input_gradient import input_gradient
-from .planes import in_planes
 from .zonal import Zonal, ZonalSeries, zonal_series
 
 __all__ = ["InfiniteNNGP", "InfiniteNTK"]
@@ -120,7 +119,7 @@ class _Infinite(Kernel):
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
-        planes = in_planes(self, program, x1, x2)
+        planes = self._in_planes(program, x1, x2)
         if planes is not None:
             return planes
         if not program.numerical:
@@ -128,6 +127,14 @@ class _Infinite(Kernel):
         other = copy(self)
         object.__setattr__(other, "_specialized", self.fitted(*self.inputs_of(x1, x2)))
         return other
+
+    def _in_planes(self, program: Program, x1: Array, x2: Array | None) -> Kernel | None:
+        """The kernel of images plane by plane, where that can be."""
+        if x1.ndim == 2:
+            return None
+        from .planes import in_planes  # much that only images need
+
+        return in_planes(self, program, x1, x2)
 
     def prepare(self, x: Array) -> Prepared:
         """The batch walked through all layers."""
@@ -182,7 +189,7 @@ class _Infinite(Kernel):
         return other
 
     def block_diagonal(self, x: Array) -> Array:
-        planes = in_planes(self, self.program_for(x), x, None)
+        planes = self._in_planes(self.program_for(x), x, None)
         if planes is not None:
             return planes.block_diagonal(x)
         (one,) = self.inputs_of(x)
