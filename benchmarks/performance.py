@@ -139,9 +139,9 @@ def main() -> None:
         return
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"jobs": [], "memory": []}
     if not options.report:
-        found["machine"] = machine()
+        here = machine()
         for new in run(jobs, options.environments and options.environments.absolute()):
-            found["jobs"] = in_order([*found["jobs"], new])
+            found["jobs"] = in_order([*found["jobs"], new | {"machine": here}])
             write(found)
         if options.only in "Rates":
             found["rates"] = {str(threads): rates(threads) for threads in (1, 2)}

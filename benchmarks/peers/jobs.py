@@ -103,18 +103,18 @@ def _images() -> list[Job]:
     its own do not depend on their number.
     """
     table, nt, ways, jobs = "Images", "neural_tangents", ("K(x)", "assemble"), []
-    for readout, n, few in (("average", 32, 8), ("flatten", 200, 200)):
-        for dtype in ("float32", "float64"):
+    for readout, n, few, targets in (("average", 32, 8, (100.0, 15.0)), ("flatten", 200, 200, (3.0, 3.0))):
+        for dtype, target in zip(("float32", "float64"), targets, strict=True):
             case = replace(IMAGES, n=n, readout=readout, dtype=dtype)
             against = replace(case, n=few)
             name = f"convolutional kernel, {readout}"
             jobs += [
-                Job(table, name, case, nt, other_case=against, environment=nt, repeats=3, ways=ways),
-                Job("Floor of the machine", name, case, "floor", repeats=3, ways=ways),
+                Job(table, name, case, nt, target, against, environment=nt, repeats=3, ways=ways),
+                Job("Floor of the machine", name, case, "floor", 1 / 12 if few < n else None, repeats=3, ways=ways),
             ]
     name = f"empirical NTK of a CNN, {len(CNN.widths)} convolutions of {CNN.widths[0]}"
     peers = (("torch_func", "torch_func"), ("neural_tangents", "neural_tangents_empirical"))
-    return jobs + [Job(table, name, CNN, peer, environment=where, repeats=3, ways=ways) for peer, where in peers]
+    return jobs + [Job(table, name, CNN, peer, 3.0, environment=where, repeats=3, ways=ways) for peer, where in peers]
 
 
 def _floor() -> list[Job]:

@@ -5,7 +5,9 @@ from typing import Any
 HEAD = """# Performance
 
 Made by `python -m benchmarks.performance --environments DIR`; all figures are in `benchmarks/results/performance.json`.
-Processor: {processor}, {cores} cores; Python {python}; {date}. Versions: {versions}.
+Versions: {versions}.
+
+{machines}
 
 A job runs in two processes that take turns, after runs that are not counted: ours in each of its ways, then the other
 in its fastest. Runs of less than a fifth of a second are repeated for so long, and the turn counts as their median. A
@@ -38,7 +40,7 @@ WAYS = ("K(x)", "assemble", "assemble, out=")
 def page(found: dict[str, Any]) -> str:
     """The whole page."""
     versions = sorted({version for r in found["jobs"] for version in r["versions"]} - {"floor"})
-    parts = [HEAD.format(versions=", ".join(versions), **found["machine"])]
+    parts = [HEAD.format(versions=", ".join(versions), machines="\n".join(_machines(found["jobs"])))]
     for table, text in TABLES.items():
         rows = [r for r in found["jobs"] if r["table"] == table]
         if rows:
@@ -50,14 +52,27 @@ def page(found: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _shares(results: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
-    """Of the floor's rate, by name and N."""
-    return {(r["name"], r["n"][0]): r["ratio"][_fastest(r)] for r in results if r["other"] == "floor"}
+def _machines(results: list[dict[str, Any]]) -> list[str]:
+    """Where and when the rows of each commit were measured."""
+    found: dict[str, list[str]] = {}
+    for r in results:
+        where = "{processor}, {cores} cores; Python {python}; {date}".format(**r["machine"])
+        found.setdefault(where, []).append(r["commit"] or "no commit")
+    return [f"* {where}: rows of {', '.join(sorted(set(commits)))}" for where, commits in found.items()]
 
 
-def _table(rows: list[dict[str, Any]], shares: dict[tuple[str, int], float]) -> str:
+def _shares(results: list[dict[str, Any]]) -> dict[tuple[str, int, str], float]:
+    """Of the floor's rate, by name, N and dtype."""
+    return {_kind(r): r["ratio"][_fastest(r)] for r in results if r["other"] == "floor"}
+
+
+def _kind(r: dict[str, Any]) -> tuple[str, int, str]:
+    return r["name"], r["n"][0], r["dtype"]
+
+
+def _table(rows: list[dict[str, Any]], shares: dict[tuple[str, int, str], float]) -> str:
     peers = "difference" in rows[0]
-    bounds = {id(r): r["ratio"][_fastest(r)] / shares[r["name"], r["n"][0]] for r in rows if _has_floor(r, shares)}
+    bounds = {id(r): r["ratio"][_fastest(r)] / shares[_kind(r)] for r in rows if _has_floor(r, shares)}
     ways = [way for way in WAYS if any(way in r["ratio"] for r in rows)]
     head = ["job", "N", "dtype", *(["against"] if peers else []), "target", "met", *ways, "our s", "error"]
     head += ["its error", "difference"] if peers else []
@@ -67,7 +82,7 @@ def _table(rows: list[dict[str, Any]], shares: dict[tuple[str, int], float]) -> 
     for r in rows:
         n = " / ".join(map(str, dict.fromkeys(r["n"])))
         cells = [r["name"], n, r["dtype"], *([f"{r['other']}, {next(iter(r['other_seconds']))}"] if peers else [])]
-        cells += ["" if r["target"] is None else f"{r['target']:g}", met(r), *(_ratio(r, way) for way in ways)]
+        cells += ["" if r["target"] is None else f"{r['target']:.3g}", met(r), *(_ratio(r, way) for way in ways)]
         cells += [f"{r['seconds'][_fastest(r)]:.3g}", f"{r['error']:.1e}"]
         cells += [f"{r['other_error']:.1e}", f"{r['difference']:.1e}"] if peers else []
         cells += [f"{bounds[id(r)]:.3g}" if id(r) in bounds else ""] if bounds else []
@@ -76,8 +91,8 @@ def _table(rows: list[dict[str, Any]], shares: dict[tuple[str, int], float]) -> 
     return "\n".join(lines) + "\n"
 
 
-def _has_floor(result: dict[str, Any], shares: dict[tuple[str, int], float]) -> bool:
-    return "difference" in result and (result["name"], result["n"][0]) in shares
+def _has_floor(result: dict[str, Any], shares: dict[tuple[str, int, str], float]) -> bool:
+    return "difference" in result and _kind(result) in shares
 
 
 def met(result: dict[str, Any]) -> str:
