@@ -73,6 +73,7 @@ def measure(job: Job, python: Path | str) -> dict[str, Any]:
         "dtype": job.case.dtype,
         "threads": job.threads,
         "commit": commit(ROOT),
+        "machine": machine(),
         "seconds": {way: statistics.median(times) for way, times in mine.items()},
         "other_seconds": {way: statistics.median(times) for way, times in theirs.items()},
         "ratio": {way: statistics.median(r) for way, r in ratios.items()},
@@ -139,9 +140,8 @@ def main() -> None:
         return
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"jobs": [], "memory": []}
     if not options.report:
-        here = machine()
         for new in run(jobs, options.environments and options.environments.absolute()):
-            found["jobs"] = in_order([*found["jobs"], new | {"machine": here}])
+            found["jobs"] = in_order([*found["jobs"], new])
             write(found)
         if options.only in "Rates":
             found["rates"] = {str(threads): rates(threads) for threads in (1, 2)}
