@@ -47,7 +47,8 @@ def requested(config: pytest.Config) -> list[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ.setdefault("NTK_ARRAY_CACHE", str(config.rootpath / ".pytest_cache"))
+    # The folder is there before any test is: in a fresh checkout pytest makes it at the end of its first run.
+    os.makedirs(os.environ.setdefault("NTK_ARRAY_CACHE", str(config.rootpath / ".pytest_cache")), exist_ok=True)
     for name in requested(config):
         try:
             backend_named(name)
