@@ -1,7 +1,7 @@
 """Stages of a convolutional network as compiled loops over planes of pairs of positions, by Numba.
 
-A plane holds, for one input of a first batch and a few of a second, all pairs of positions p and q = p + o (mod the
-size of the image) with one offset o. Convolutions act within planes. So a plane goes through all layers while it is in
+A plane holds, for a few pairs of inputs, all pairs of positions p and q = p + o (mod the size of the image) with one
+offset o. Convolutions act within planes. So a plane goes through all layers while it is in
 the cache, and innermost loops run over a row of positions and over the inputs of the second batch together.
 
 A stage is what lies between two windows: it sums windows over arrays of planes, and computes the arrays of the next
@@ -29,7 +29,7 @@ from .plane_windows import along_x, along_y, apart, left_apart
 __all__ = ["LANES", "Course", "Stage", "compiled_course", "sides_kept", "values_of", "without_constants"]
 
 LANES = {"f": 8, "d": 4}
-"""Inputs of the second batch that are computed together, by the character of the dtype."""
+"""Pairs of inputs that are computed together, by the character of the dtype."""
 
 HEAD = """from math import *
 from numpy import empty, uint64 as index, {dtype} as number

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._array.namespace import Array, home
 
-__all__ = ["arc", "versines_of_size"]
+__all__ = ["arc", "versines_of_abs"]
 
 TERMS = {4: (9, 10), 8: (17, 19)}
 """The number of terms of P and of Q, by the size of a number in bytes."""
@@ -48,12 +48,12 @@ def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
     return total
 
 
-def arc(m: Array, size: int) -> tuple[Array, Array]:
-    """t and sin t - t cos t, for numbers of ``size`` bytes."""
+def arc(m: Array, itemsize: int) -> tuple[Array, Array]:
+    """t and sin t - t cos t, for numbers of ``itemsize`` bytes."""
     xp = home(m).xp
     root, u = xp.sqrt(2.0 * m), 2.0 * m - 1.0
     square, shares = u * u, []
-    for coefficients in _coefficients(TERMS[size]):
+    for coefficients in _coefficients(TERMS[itemsize]):
         # Even and odd powers by themselves: two short chains of operations run side by side, a long one does not.
         even, odd = (_horner(part, square) for part in (coefficients[::2], coefficients[1::2]))
         shares.append(even + u * odd)
@@ -61,7 +61,7 @@ def arc(m: Array, size: int) -> tuple[Array, Array]:
     return root * q, m * (root * p)
 
 
-def versines_of_size(h: Array, g: Array, size: int) -> tuple[Array, Array, Array]:
+def versines_of_abs(h: Array, g: Array, itemsize: int) -> tuple[Array, Array, Array]:
     """Of |u| for u with 1 - cos t = h and 1 + cos t = g: the same, and pi / 2 - t, which is asin of the correlation.
 
     E |u| |v| = (2 / pi) (sin t + (pi / 2 - t) cos t) for unit variances (Cho and Saul 2009, eq. 6).
@@ -69,7 +69,7 @@ def versines_of_size(h: Array, g: Array, size: int) -> tuple[Array, Array, Array
     xp = home(h).xp
     near = h <= g
     m: Any = xp.where(near, h, g)
-    angle, share = arc(m, size)
+    angle, share = arc(m, itemsize)
     toward = np.pi / 2 - angle
     after = xp.clip(m - (2 / np.pi) * share, min=0.0)
     return after, 2.0 - after, xp.where(near, toward, -toward)

@@ -38,8 +38,6 @@ OFF_DIAGONAL = 4.0
 """How many times as much as on the diagonal errors may grow between different inputs. There they also move the angle,
 to which kinks respond, and sin and cos of large values depend on it while their variance is a constant. The most that
 300 random networks needed is 3.1; see tests/kernels/test_random_duals.py."""
-
-
 ROUNDING = 2.0**9 * float(np.finfo(np.float64).eps)
 """The error of the quadrature sums in a table. For GELU at values that spread over 1e4 and 1e5, with inputs that nearly
 coincide, it is 300 roundings; see tests/kernels/test_raw_data.py."""

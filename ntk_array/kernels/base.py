@@ -262,8 +262,8 @@ class Kernel(ABC):
 
 
 def _hint(one: tuple[int, ...], two: tuple[int, ...]) -> str:
-    """What to do where inputs (N, P, width) may be graphs, whose width grows by one with each node."""
-    if not len(one) == len(two) == 3 or one[2] - one[1] != two[2] - two[1]:
+    """What to do where inputs (N, P, width) may be graphs, whose width is that of P, a mark and channels."""
+    if not len(one) == len(two) == 3 or one[2] - one[1] != two[2] - two[1] or one[2] - one[1] < 2:
         return ""
     return f"; for graphs, give both as many nodes: graphs(..., nodes={max(one[1], two[1])})"
 

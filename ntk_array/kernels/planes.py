@@ -81,9 +81,8 @@ class PlanesKernel(Kernel):
         # Rows are numbered from the first place of the network on.
         ahead: list[Any] = [None] * self.planes.layout.end
         rows = (ahead + one.rows, ahead + two.rows)
-        block = self.program.run(self._averaged(means), *rows, self.kernel.read, first=len(ahead)).astype(
-            self.dtype, copy=False
-        )
+        block = self.program.run(self._averaged(means), *rows, self.kernel.read, first=len(ahead))
+        block = block.astype(self.dtype, copy=False)
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:
@@ -111,7 +110,6 @@ def _planes(program: Program, ntk: bool, dtype: np.dtype) -> Planes | None:
         return None
     planes = Planes(layout, np.dtype(np.float64) if layout.pooled else dtype)
     try:
-        planes.check()
+        return planes if planes.codes else None
     except NotElementwise:
         return None
-    return planes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,6 @@ class Planes:
 
     layout: Layout
     dtype: np.dtype
-    kept: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def lanes(self) -> int:
@@ -81,15 +81,10 @@ class Planes:
         """The number of pairs that are worth a block of their own."""
         return self.lanes if self._many else 2**12
 
-    @property
+    @cached_property
     def room_bytes(self) -> int:
         """What a few pairs take on their way."""
-        return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.layout.segments)))
-
-    def check(self) -> None:
-        """NotElementwise where the network has no code for planes."""
-        for k in range(len(self.layout.segments)):
-            self._code(k)
+        return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
 
     def batch(self, inputs: Inputs, program: Program) -> Batch:
         """What is needed of images. ValueError where variances overflow."""
@@ -148,8 +143,8 @@ class Planes:
 
     def _fill(self, result: np.ndarray, one: Batch, two: Batch, symmetric: bool) -> None:
         """Sums over positions where there are few planes: to lay out the images of each pair would take as long."""
-        n1, n2, count = len(one.pixels), len(two.pixels), len(self.layout.segments)
-        formulas, together = [self._code(k).formulas for k in range(count)], n1 if count == 1 else 1
+        n1, n2, count = len(one.pixels), len(two.pixels), len(self.codes)
+        formulas, together = [code.formulas for code in self.codes], n1 if count == 1 else 1
         rows = sides(self.layout, formulas, one, ROW)
         rooms = [self._room(k, self._whole_route, together) for k in range(count)]
         for start in range(0, n2, self.lanes):
@@ -174,7 +169,7 @@ class Planes:
         """Pairs on a route, a few at a time: the number of the first pair, the sums over the last grid and what it
         leaves for the next."""
         count, rooms = len(pairs[0]), [self._room(k, way) for k in range(len(way.ways))]
-        formulas = [self._code(k).formulas for k in range(len(rooms))]
+        formulas = [code.formulas for code in self.codes[: len(rooms)]]
         for first in range(0, count, CHUNK * self.lanes):
             part, both = slice(first, min(first + CHUNK * self.lanes, count)), []
             for batch, numbers, axes in ((one, pairs[0][part], ROW), (two, pairs[1][part], COLUMN)):
@@ -194,7 +189,7 @@ class Planes:
         images = next(one), next(two)
         left = np.zeros((1, 1, 1, 1), self.dtype)
         for k, room in enumerate(rooms):
-            segment, (_, formulas, loop) = self.layout.segments[k], self._code(k)
+            segment, (_, formulas, loop) = self.layout.segments[k], self.codes[k]
             arguments: list[Any] = []
             for plan, formula in zip(segment.stages, formulas, strict=True):
                 arguments += [np.asarray(formula.constants or (0.0,), self.dtype), next(one), next(two)]
@@ -207,13 +202,10 @@ class Planes:
             left = room.target
         return rooms[-1].sums, left
 
-    @property
+    @cached_property
     def _whole_route(self) -> Route:
         """To the end."""
-        if "route" not in self.kept:
-            self.kept["route"] = route(self.layout, len(self.layout.segments), self.layout.every)
-        whole: Route = self.kept["route"]
-        return whole
+        return route(self.layout, len(self.layout.segments), self.layout.every)
 
     @property
     def _many(self) -> bool:
@@ -221,7 +213,7 @@ class Planes:
 
     def _room(self, k: int, way: Route, inputs: int = 1) -> Room:
         """Arrays to work in on one grid."""
-        segment, lanes, course = self.layout.segments[k], self.lanes, self._code(k).course
+        segment, lanes, course = self.layout.segments[k], self.lanes, self.codes[k].course
         height, width = segment.grid
         slots = [*segment.kept.values(), *(slot for stage in segment.slots for slot in stage.values())]
         arrays = 1 + max(slots, default=0)
@@ -249,19 +241,20 @@ class Planes:
         y, x = (np.arange(size) * dilation - before for size, dilation, (before, _) in axes)
         return y, x, window.padding == "circular"
 
+    @cached_property
+    def codes(self) -> list[Code]:
+        """What runs on each grid. NotElementwise where a layer has no code."""
+        return [self._code(k) for k in range(len(self.layout.segments))]
+
     def _code(self, k: int) -> Code:
-        """What runs on one grid. NotElementwise where there is no code."""
-        if k not in self.kept:
-            layout, segment = self.layout, self.layout.segments[k]
-            formulas = [StageFormula(layout, plan).traced(self.dtype) for plan in segment.stages]
-            parts = zip(segment.stages, segment.slots, formulas, strict=True)
-            stages = tuple(without_constants(self._stage(*part)) for part in parts)
-            outputs = () if segment.leaving else tuple(segment.kept[key] for key in layout.values(layout.last))
-            leaving = tuple(tuple(segment.kept[key] for key in layout.crossing(place)) for place in segment.leaving)
-            course = Course(stages, not k, outputs, leaving, self.lanes)
-            self.kept[k] = Code(course, formulas, compiled_course(course, self.dtype))
-        code: Code = self.kept[k]
-        return code
+        layout, segment = self.layout, self.layout.segments[k]
+        formulas = [StageFormula(layout, plan).traced(self.dtype) for plan in segment.stages]
+        parts = zip(segment.stages, segment.slots, formulas, strict=True)
+        stages = tuple(without_constants(self._stage(*part)) for part in parts)
+        outputs = () if segment.leaving else tuple(segment.kept[key] for key in layout.values(layout.last))
+        leaving = tuple(tuple(segment.kept[key] for key in layout.crossing(place)) for place in segment.leaving)
+        course = Course(stages, not k, outputs, leaving, self.lanes)
+        return Code(course, formulas, compiled_course(course, self.dtype))
 
     def _stage(self, plan: StagePlan, slots: dict[Key, int], formula: Formula) -> Stage:
         """A stage as its code knows it."""

@@ -11,7 +11,7 @@ from typing import Any
 from ..._array.namespace import Array, home
 from ..._array.validate import number
 from ...infinite.angle import over_root, ratio_or_zero, versine
-from ...infinite.arc import versines_of_size
+from ...infinite.arc import versines_of_abs
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import Dual
 from ...infinite.signal import Signal
@@ -79,6 +79,11 @@ class _PiecewiseLinear(ClosedForm):
     def _slopes(self) -> tuple[float, float]:
         """Those below and above 0."""
 
+    def _squares(self) -> tuple[float, float]:
+        """m^2 and d^2 for phi = m x + d |x|."""
+        below, above = self._slopes()
+        return ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
+
     @property
     def nonnegative(self) -> bool:  # type: ignore[override]
         below, above = self._slopes()
@@ -95,8 +100,7 @@ class _PiecewiseLinear(ClosedForm):
     def dual(self, state: Covariance) -> Dual:
         """From phi = m x + d |x|: the arc-cosine kernels of degree 0 and 1 (Cho and Saul 2009, eq. 6)."""
         xp = home(state.k12).xp
-        below, above = self._slopes()
-        m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
+        m2, d2 = self._squares()
         if state.paired:
             return Dual((m2 + d2) * state.k12, xp.full_like(state.k12, m2 + d2), state.sine)
         cosine, sine = state.cosine_and_sine()
@@ -109,11 +113,10 @@ class _PiecewiseLinear(ClosedForm):
             None if state.sine is None else self._sine(xp, m2 / (m2 + d2), d2 / (m2 + d2), cosine, sine),
         )
 
-    def versines(self, h: Array, g: Array, size: int) -> tuple[Array, Array, Array]:
-        """From those of |x|: phi = m x + d |x|."""
-        below, above = self._slopes()
-        m2, d2 = ((above + below) / 2) ** 2, ((above - below) / 2) ** 2
-        near, far, toward = versines_of_size(h, g, size)
+    def versines(self, h: Array, g: Array, itemsize: int) -> tuple[Array, Array, Array]:
+        """From those of |x|."""
+        m2, d2 = self._squares()
+        near, far, toward = versines_of_abs(h, g, itemsize)
         gain = m2 + d2
         m, d = m2 / gain, d2 / gain
         return m * h + d * near, m * g + d * far, m2 + (2 / math.pi) * d2 * toward
@@ -140,8 +143,8 @@ class _PiecewiseLinear(ClosedForm):
 
     def dual_tangent(self, state: Covariance, change: Covariance) -> Dual:
         xp = home(state.k12).xp
-        below, above = self._slopes()
-        d2 = (2 / math.pi) * ((above - below) / 2) ** 2
+        m2, d2 = self._squares()
+        gain, d2 = m2 + d2, (2 / math.pi) * d2
         _, sine = state.cosine_and_sine()
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
         _, slope, after = self.dual(state)
@@ -149,7 +152,6 @@ class _PiecewiseLinear(ClosedForm):
         # The cosine of the outputs is the value over scale * gain, and its derivative in t is -slope sin t / gain.
         turn = None
         if after is not None:
-            gain = ((above + below) / 2) ** 2 + ((above - below) / 2) ** 2
             turn = ratio_or_zero(slope * sine * dt, gain * after)
         return Dual(slope * change.k12 + d2 * scale * sine * (dlog_s1 + dlog_s2), -d2 * dt, turn)
 
