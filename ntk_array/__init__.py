@@ -35,6 +35,7 @@ __all__ = [
     "gram",
     "nn",
     "operators",
+    "solve",
     "study",
 ]
 
@@ -43,7 +44,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> ModuleType:
     """The floors above the kernels are loaded when they are first asked for: what needs a kernel only does not wait."""
-    if name in ("dynamics", "experiments", "operators", "study"):
+    if name in ("dynamics", "experiments", "operators", "solve", "study"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)
