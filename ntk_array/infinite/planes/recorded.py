@@ -10,7 +10,7 @@ import numpy as np
 
 from ..._array.namespace import Array, home
 from ..._formula.formula import Formula
-from ..._formula.numba_planes import Stage
+from ..._formula.plane_stages import Stage
 from ..angle import over_root
 from ..covariance import Covariance
 from ..inputs import Inputs

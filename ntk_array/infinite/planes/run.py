@@ -57,6 +57,11 @@ class Code(NamedTuple):
 class Planes(Recorded):
     """The steps of a network up to the mean over positions, run plane by plane by Numba in one dtype."""
 
+    def runs_on(self, device: Any) -> bool:
+        """Whether all stages have code. NotElementwise where a layer has none."""
+        del device
+        return bool(self.codes)
+
     @property
     def lanes(self) -> int:
         """How many pairs run together; always as many, because another number would be compiled anew."""

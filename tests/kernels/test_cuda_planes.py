@@ -1,0 +1,103 @@
+"""The CUDA kernel of planes: its source, run on the host, gives what the layers give, and NVIDIA's compiler takes it.
+
+There need not be a GPU. Where the backend "cupy" is asked for, the kernel runs on one.
+"""
+
+import sys
+
+import numpy as np
+import pytest
+
+import ntk_array as ntk
+from ntk_array import nn
+from ntk_array._formula import numba_loops
+from ntk_array.infinite.planes import CudaPlanes, layout_of
+from ntk_array.kernels import planes as in_planes
+from ntk_array.kernels.planes import PlanesKernel
+
+from .._formula import conformance, cuda_on_host
+
+
+def conv(*size, **options):
+    return nn.Conv(1, size, **({"weight_std": 1.4} | options))
+
+
+def images(shape, dtype="float64"):
+    """Equal, nearly equal, opposite and zero images, multiples, and flat regions of different brightness."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, *shape))
+    x[0, :2], x[1, :2] = 0.2, 0.7
+    x[2], x[3], x[4] = 0.0, -x[0], 2.0 * x[1]
+    x[5] = x[0] * (1.0 + 1e-6 * rng.normal(size=shape))
+    x[6, :2] = 0.0
+    return x.astype(dtype)
+
+
+vgg = (conv(3, 3), nn.ReLU(), conv(3, 3), nn.ReLU())
+biased = (conv(3, 3, bias_std=0.3), nn.ReLU(), conv(3, 3, bias_std=0.3), nn.ReLU())
+residual = (conv(3, 3), nn.Residual(nn.Sequential(nn.LeakyReLU(), conv(2, 3))), nn.Abs())
+NETS = {
+    "pooled": ((5, 4, 2), (*vgg, nn.GlobalAvgPool())),
+    "biases": ((5, 4, 2), (*biased, nn.GlobalAvgPool())),
+    "residual": ((4, 6, 3), (*residual, nn.GlobalSumPool())),
+    "flattened": ((6, 7, 2), (*vgg, nn.Flatten())),
+    "circular": ((3, 5, 1), (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool())),
+    "more positions than threads": ((4, 72, 1), (conv(1, 3), nn.ReLU(), nn.Flatten())),
+    "sequences": ((9, 2), (conv(3), nn.GELU(), conv(4), nn.GELU(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU())),
+}
+SINGLE = ("pooled", "biases", "residual")
+CASES = [(name, "float64") for name in NETS] + [(name, "float32") for name in SINGLE]
+
+
+def kernel_of(name, kind=ntk.InfiniteNTK):
+    return kind(nn.Sequential(*NETS[name][1], nn.Dense(1)))
+
+
+def error(kernel, x, found):
+    """Against the layers one by one in float64, relative to sqrt(K(x, x) K(x', x'))."""
+    wide = x.astype(np.float64)
+    expected = kernel.block(wide, wide.copy())
+    scale = np.sqrt(np.diag(expected))
+    scale[2] = 1.0  # the zero image
+    return np.max(np.abs(found - expected) / scale / scale[:, None])
+
+
+def code_of(name, dtype, kind=ntk.InfiniteNTK):
+    """The CUDA kernel of a network."""
+    program = kernel_of(name, kind).program(NETS[name][0])
+    return CudaPlanes(layout_of(program.steps, program.signals, kind is ntk.InfiniteNTK), np.dtype(dtype)).code
+
+
+TOLERANCE = {"float64": 1e-14, "float32": 1e-6}
+
+
+@pytest.fixture
+def on_host(monkeypatch):
+    """Arrays of NumPy take the way of those of CuPy."""
+    if missing := cuda_on_host.missing():
+        pytest.skip(missing)
+    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
+    monkeypatch.setitem(in_planes.KINDS, "numba", CudaPlanes)
+    monkeypatch.setitem(sys.modules, "cupy", cuda_on_host.CUPY)
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_planes_are_those_of_the_layers(name, dtype, on_host):
+    x, kernel = images(NETS[name][0], dtype), kernel_of(name)
+    planes = kernel.specialized(x, None)
+    assert isinstance(planes, PlanesKernel)
+    assert isinstance(planes.planes, CudaPlanes)
+    for found in (kernel(x), np.concatenate([kernel(x[:3], x), kernel(x[3:], x)])):
+        assert found.dtype == dtype
+        assert error(kernel, x, found) < TOLERANCE[dtype]
+    np.testing.assert_array_equal(kernel(x), kernel(x).T)
+    np.testing.assert_array_equal(np.diag(kernel(x)), kernel.diag(x))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_nvidias_compiler_takes_the_source(name, dtype):
+    if missing := conformance.installed("nvidia.cuda_nvrtc")():
+        pytest.skip(missing)
+    conformance.compile_cuda(code_of(name, dtype).source)
