@@ -11,7 +11,7 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array._formula import numba_loops
-from ntk_array.infinite.planes import CudaPlanes, layout_of
+from ntk_array.infinite.planes import CudaPlanes, cuda, layout_of
 from ntk_array.kernels import planes as in_planes
 from ntk_array.kernels.planes import PlanesKernel
 
@@ -33,7 +33,7 @@ def images(shape, dtype="float64"):
     return x.astype(dtype)
 
 
-vgg = (conv(3, 3), nn.ReLU(), conv(3, 3), nn.ReLU())
+vgg = (conv(3, 3), nn.ReLU()) * 4
 biased = (conv(3, 3, bias_std=0.3), nn.ReLU(), conv(3, 3, bias_std=0.3), nn.ReLU())
 residual = (conv(3, 3), nn.Residual(nn.Sequential(nn.LeakyReLU(), conv(2, 3))), nn.Abs())
 NETS = {
@@ -101,3 +101,30 @@ def test_nvidias_compiler_takes_the_source(name, dtype):
     if missing := conformance.installed("nvidia.cuda_nvrtc")():
         pytest.skip(missing)
     conformance.compile_cuda(code_of(name, dtype).source)
+
+
+@pytest.mark.host
+def test_a_block_takes_several_launches(on_host, monkeypatch):
+    """Squares of few images at a time, and those of the diagonal of the block."""
+    kernel, x = kernel_of("pooled"), images(NETS["pooled"][0])
+    whole, other = kernel(x), kernel(x[:3], x[1:])
+    monkeypatch.setattr(cuda, "ROOM", 2**16)
+    np.testing.assert_array_equal(kernel(x), whole)
+    np.testing.assert_array_equal(kernel(x[:3], x[1:]), other)
+    np.testing.assert_array_equal(kernel(x[:1]), whole[:1, :1])
+
+
+def test_planes_on_a_gpu(backend, monkeypatch):
+    """Every network, in blocks of several launches."""
+    if backend.name != "cupy":
+        pytest.skip("on CuPy only planes are a CUDA kernel")
+    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
+    monkeypatch.setattr(cuda, "ROOM", 2**20)
+    for name, dtype in CASES:
+        kernel, x = kernel_of(name), images(NETS[name][0], dtype)
+        on_card = backend.xp.asarray(x)
+        assert isinstance(kernel.specialized(on_card, None), PlanesKernel)
+        found = backend.host(kernel(on_card))
+        assert found.dtype == dtype
+        assert error(kernel, x, found) < TOLERANCE[dtype]
+        assert error(kernel, x, backend.host(kernel(on_card, on_card.copy()))) < TOLERANCE[dtype]
