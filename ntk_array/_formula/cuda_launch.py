@@ -1,4 +1,4 @@
-"""Planes on a GPU, by :class:`cupy.RawKernel`."""
+"""Kernels of planes on a GPU, by :class:`cupy.RawKernel`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home
-from .cuda_planes import PlaneCode
 
-__all__ = ["GIVEN_BYTES", "Launcher", "shared_memory"]
+__all__ = ["GIVEN_BYTES", "MOST_PAIRS", "Launcher", "integers", "shared_memory"]
 
 GIVEN_BYTES = 48 * 2**10
 """Shared memory that every block may have. A kernel has to ask for more, where the device has it."""
+MOST_PAIRS = 2**16 - 1
+"""The largest number of blocks along the second axis of a grid, where each pair of inputs has its own."""
 
 
 def shared_memory(device: Any) -> int:
@@ -24,30 +25,25 @@ def shared_memory(device: Any) -> int:
 
 
 class Launcher:
-    """The kernel of a network. CuPy compiles it at the first launch on each device, and keeps it in files."""
+    """A kernel from its source. CuPy compiles it at the first launch on each device, and keeps it in files."""
 
-    def __init__(self, code: PlaneCode) -> None:
+    def __init__(self, source: str, name: str, threads: int, shared_bytes: int = 0) -> None:
         import cupy
 
-        self.code, self.kernel = code, cupy.RawKernel(code.source, "run_planes")
+        self.kernel, self.threads, self.shared_bytes = cupy.RawKernel(source, name), threads, shared_bytes
 
-    def __call__(self, first: np.ndarray, second: np.ndarray, rows: Array, columns: Array) -> Array:
-        """Sums over positions (pairs, outputs), in float64, of the pairs of inputs with these numbers in both batches.
-
-        Rows and columns are (inputs, numbers), see :class:`PlaneCode`.
-        """
+    def __call__(self, blocks: tuple[int, int], *arrays: Array) -> None:
+        """Run it with so many blocks; the last array is written to."""
         import cupy
 
-        code, (xp, _, device) = self.code, home(rows)
-        pairs = len(first)
-        sums = xp.empty((pairs, code.planes, len(code.outputs)), dtype=xp.float64, device=device)
-        numbers = (xp.asarray(i, dtype=xp.int32, device=device) for i in (first, second))
-        # The kernel knows nothing of strides.
-        given = (xp.reshape(a, (-1,)) for a in (rows, columns))
         # A kernel is launched on the current device, which need not be that of its arrays.
-        with cupy.cuda.Device(device):
-            if code.shared_bytes > GIVEN_BYTES:
-                self.kernel.max_dynamic_shared_size_bytes = code.shared_bytes
-            grid, block = (pairs * code.planes,), (code.threads,)
-            self.kernel(grid, block, (*numbers, *given, sums), shared_mem=code.shared_bytes)
-        return xp.sum(sums, axis=1)
+        with cupy.cuda.Device(home(arrays[-1]).device):
+            if self.shared_bytes > GIVEN_BYTES:
+                self.kernel.max_dynamic_shared_size_bytes = self.shared_bytes
+            self.kernel(blocks, (self.threads,), arrays, shared_mem=self.shared_bytes)
+
+
+def integers(like: Array, numbers: np.ndarray) -> Array:
+    """int32 numbers of the host, beside an array."""
+    xp, _, device = home(like)
+    return xp.asarray(numbers, dtype=xp.int32, device=device)

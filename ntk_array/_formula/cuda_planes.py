@@ -1,10 +1,10 @@
 """Convolutional networks on planes of pairs of positions, as CUDA C++: see :mod:`.plane_stages` for the stages.
 
-A block of threads takes one plane of one pair of inputs through the whole network, and each thread some of its
-positions. Arrays of planes are in shared memory. A stage sums windows along x, and after a barrier along y; what
-comes of these sums stays in registers until the formula is done, and its results go back to shared memory. In the
-end each block adds up its plane in float64 and writes that to a place of its own, so that results do not depend on the
-order in which blocks and threads run.
+A block of threads takes one plane of one pair of inputs through all stages on one grid of positions, and each thread
+some of its positions. Arrays of planes are in shared memory. A stage sums windows along x, and after a barrier along y;
+what comes of these sums stays in registers until the formula is done, and its results go back to shared memory. In the
+end each block adds up its plane in float64, or leaves it for the next grid, at a place of its own. So results do not
+depend on the order in which blocks and threads run.
 """
 
 from __future__ import annotations
@@ -16,35 +16,43 @@ from itertools import groupby
 import numpy as np
 
 from .._array.window import Window
-from .cuda_windows import along_x, along_y, apart, roots
+from .cuda_windows import along_x, along_y, apart, left_apart, roots
 from .cupy_kernels import statements
 from .formula import COLUMN, ROW
 from .plane_stages import Stage, kept, sides_kept
 
-__all__ = ["MOST_THREADS", "PlaneCode"]
+__all__ = ["NUMBER", "PlaneCode"]
 
+NUMBER = {"f": "float", "d": "double"}
+"""The type of numbers, by the character of a dtype."""
 MOST_THREADS = 256
-"""Threads of a block: a plane of 32 x 32 positions has four for each, and eight blocks fill a multiprocessor."""
+"""Threads of a block: a plane of 32 x 32 positions has four for each."""
 WARP = 32
 
 HEAD = """typedef {number} T;
-constexpr int HEIGHT = {height}, WIDTH = {width}, SIZE = HEIGHT * WIDTH, PLANES = {planes}, THREADS = {threads};
+constexpr int HEIGHT = {height}, WIDTH = {width}, SIZE = HEIGHT * WIDTH, THREADS = {threads};
 """
 POSITIONS = "for (int p = threadIdx.x; p < SIZE; p += THREADS) {"
 PLACES = """        const int y = p / WIDTH, x = p % WIDTH;
         const int qy = y + dy < HEIGHT ? y + dy : y + dy - HEIGHT, qx = x + dx < WIDTH ? x + dx : x + dx - WIDTH;
+        const int q = qy * WIDTH + qx;
 """
 """Where a pair of positions is in the first input, and in the second."""
 
-KERNEL = """extern "C" __global__ void __launch_bounds__(THREADS)
-run_planes(const int* first, const int* second, const T* rows, const T* columns, double* sums) {{
+KERNEL = """extern "C" __global__ void __launch_bounds__(THREADS) run_planes(
+    const int* first, const int* second, const T* rows, const T* columns, const int* offsets, const T* left,
+    {result}* results
+) {{
     extern __shared__ double memory[];
     T *scratch = (T*)memory, *roots = scratch + {roots}, *planes = scratch + {arrays};
-    const int pair = blockIdx.x / PLANES, plane = blockIdx.x % PLANES, dy = plane / WIDTH, dx = plane % WIDTH;
+    const int planes_of_pair = gridDim.x, plane = blockIdx.x, pair = blockIdx.y;
+    const int dy = offsets[plane], dx = offsets[planes_of_pair + plane];
     const T *one = rows + (long long)first[pair] * {image}, *two = columns + (long long)second[pair] * {image};
-    {positions}
-{places}        const int q = qy * WIDTH + qx;
-        T below = 0, above = 0;
+    left += ((long long)pair * {left} * planes_of_pair + plane) * SIZE;
+{inputs}{stages}{outputs}}}
+"""
+INPUTS = """    {positions}
+{places}        T below = 0, above = 0;
         for (int c = 1; c <= {channels}; ++c) {{
             const T a = one[c * SIZE + p], b = two[c * SIZE + q];
             below += (a - b) * (a - b);
@@ -55,11 +63,11 @@ run_planes(const int* first, const int* second, const T* rows, const T* columns,
         planes[SIZE + p] = above * half;
     }}
     __syncthreads();
-{stages}{outputs}}}
 """
 CALL = """    #pragma unroll 1
     for (int k = 0; k < {count}; ++k) {{
-        stage{kind}(scratch, roots, planes, one + {start} + k * {step}, two + {start} + k * {step}, dy, dx);
+        const int start = {start} + k * {step};
+        stage{kind}(scratch, roots, planes, one + start, two + start, dy, dx, left, planes_of_pair);
     }}
 """
 """Equal stages one after the other are a loop, so that the instructions of deep networks stay in their cache."""
@@ -74,19 +82,25 @@ OUTPUT = """    {{
             if (threadIdx.x < n / 2) memory[threadIdx.x] += memory[threadIdx.x + (n + 1) / 2];
             __syncthreads();
         }}
-        if (threadIdx.x == 0) sums[(long long)blockIdx.x * {outputs} + {number}] = memory[0];
+        if (threadIdx.x == 0) results[((long long)pair * planes_of_pair + plane) * {count} + {number}] = memory[0];
         __syncthreads();
     }}
 """
+LEAVES = """    {positions}
+        const long long array = (long long)pair * {count} + {number};
+        results[(array * planes_of_pair + plane) * SIZE + p] = planes[{array} * SIZE + p];
+    }}
+"""
+LEFT = "        const T x{number} = left[{array} * planes_of_pair * SIZE + p];\n"
 STAGE = """__device__ void stage{kind}(
-    T* scratch, T* roots, T* planes, const T* one, const T* two, const int dy, const int dx
+    T* scratch, T* roots, T* planes, const T* one, const T* two, const int dy, const int dx, const T* left,
+    const int planes_of_pair
 ) {{
     {positions}
 {places}{along_x}    }}
 {roots}    __syncthreads();
     {positions}
-{places}        const int q = qy * WIDTH + qx;
-{inputs}{formula}{results}    }}
+{places}{inputs}{formula}{results}    }}
     __syncthreads();
 }}
 """
@@ -94,47 +108,44 @@ STAGE = """__device__ void stage{kind}(
 
 @dataclass(frozen=True)
 class PlaneCode:
-    """A network that stays on one grid of positions, from inputs to the sum over positions, as one CUDA kernel.
+    """All stages of a network on one grid of positions, as one CUDA kernel.
 
-    The kernel is ``run_planes(first, second, rows, columns, sums)``. Its blocks, :attr:`planes` for each pair of
-    inputs, have :attr:`threads` threads and :attr:`shared_bytes` of dynamic shared memory. The pair number i is of the
-    inputs ``first[i]`` and ``second[i]``, int32. In ``rows`` and ``columns`` each input of the first and of the second
-    batch has :attr:`image` numbers, one after the other: the arrays of :func:`.planes.sides.sides`. ``sums``
-    (pairs, planes, outputs) is float64.
+    The kernel is ``run_planes(first, second, rows, columns, offsets, left, results)``. It has a block for each plane of
+    each pair of inputs, (planes, pairs), with :attr:`threads` threads and :attr:`shared_bytes` of dynamic shared
+    memory. The pair number i is of the inputs ``first[i]`` and ``second[i]``, int32. In ``rows`` and ``columns`` each
+    input of the first and of the second batch has :attr:`image` numbers: the arrays of :func:`.planes.sides.sides` for
+    this grid, one after the other. ``offsets`` (2, planes), int32, are those of the planes along y and x. ``left``
+    (pairs, arrays, planes, height, width) are the sums that the grid before has left. Where planes leave for another
+    grid, ``results`` (pairs, arrays, planes, height, width) are these; else sums (pairs, planes, outputs), in float64.
 
     Attributes
     ----------
     stages : tuple of Stage
-        None of them reads sums that the grid before has left.
     windows : tuple of tuples of Window
         The windows of each stage, with stride 1 and as many outputs as inputs.
     outputs : tuple of int
-        The numbers of the plane arrays that are added up.
+        The numbers of the plane arrays that are added up, or that leave.
+    leave : bool
+        Whether they leave for another grid.
     grid : tuple of int
         Height and width.
-    channels : int
-    every : bool
-        Whether all planes are wanted, or that of each position with itself.
+    channels : int or None
+        Those of the inputs, where the planes start from them.
     dtype : numpy.dtype
     """
 
     stages: tuple[Stage, ...]
     windows: tuple[tuple[Window, ...], ...]
     outputs: tuple[int, ...]
+    leave: bool
     grid: tuple[int, int]
-    channels: int
-    every: bool
+    channels: int | None
     dtype: np.dtype
 
     @property
     def size(self) -> int:
         """The number of positions."""
         return self.grid[0] * self.grid[1]
-
-    @property
-    def planes(self) -> int:
-        """The number of planes of a pair of inputs."""
-        return self.size if self.every else 1
 
     @property
     def threads(self) -> int:
@@ -150,10 +161,10 @@ class PlaneCode:
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """Where the numbers of each stage begin among those of an input; last, how many there are."""
-        found = [(1 + self.channels) * self.size]
+        found = [0 if self.channels is None else (1 + self.channels) * self.size]
         for stage, windows in zip(self.stages, self.windows, strict=True):
-            own = (sides_kept(stage.formula) + len(windows)) * self.size + sum(map(self._margins, windows))
-            found.append(found[-1] + own)
+            arrays = sides_kept(stage.formula) + len(windows) + sum(stage.distant)
+            found.append(found[-1] + arrays * self.size + sum(map(self._margins, windows)))
         return tuple(found)
 
     @property
@@ -164,8 +175,8 @@ class PlaneCode:
     @cached_property
     def shared(self) -> tuple[int, int, int]:
         """Where roots of variances and arrays of planes begin in shared memory, behind sums along x; and its size."""
-        numbers = max(sum(map(len, stage.windows)) for stage in self.stages) * self.size
-        margins = max(2 * sum(map(self._margins, windows)) for windows in self.windows)
+        numbers = max([0, *(sum(map(len, stage.windows)) for stage in self.stages)]) * self.size
+        margins = max([0, *(2 * sum(map(self._margins, windows)) for windows in self.windows)])
         # In the end the sums of all threads, of eight bytes each, are where these two were.
         room = max(numbers + margins, self.threads * 8 // self.dtype.itemsize)
         arrays = 1 + max([1, *self.outputs, *(array for stage in self.stages for array in stage.results)])
@@ -181,44 +192,49 @@ class PlaneCode:
         """The kernel and what it calls. Stages that do the same share a function."""
         pairs = list(zip(self.stages, self.windows, strict=True))
         kinds = list(dict.fromkeys(pairs))
-        number = {"f": "float", "d": "double"}[self.dtype.char]
-        (height, width), (roots, arrays, _) = self.grid, self.shared
-        head = HEAD.format(number=number, height=height, width=width, planes=self.planes, threads=self.threads)
-        calls, done = "", 0
+        height, width = self.grid
+        head = HEAD.format(number=NUMBER[self.dtype.char], height=height, width=width, threads=self.threads)
+        inputs, calls, done = "", "", 0
+        if self.channels is not None:
+            inputs = INPUTS.format(positions=POSITIONS, places=PLACES, channels=self.channels)
         for kind, group in groupby(map(kinds.index, pairs)):
             count = len(list(group))
             start, step = self.starts[done], self.starts[done + 1] - self.starts[done]
             calls += CALL.format(kind=kind, count=count, start=start, step=step)
             done += count
         outputs = "".join(
-            OUTPUT.format(positions=POSITIONS, array=array, outputs=len(self.outputs), number=number)
-            for number, array in enumerate(self.outputs)
+            (LEAVES if self.leave else OUTPUT).format(
+                positions=POSITIONS, array=array, count=len(self.outputs), number=i
+            )
+            for i, array in enumerate(self.outputs)
         )
-        common = {"positions": POSITIONS, "places": PLACES, "image": self.image, "channels": self.channels}
-        kernel = KERNEL.format(roots=roots, arrays=arrays, stages=calls, outputs=outputs, **common)
+        kernel = KERNEL.format(
+            result="T" if self.leave else "double",
+            roots=self.shared[0],
+            arrays=self.shared[1],
+            image=self.image,
+            left=sum(stage.left for stage in self.stages),
+            inputs=inputs,
+            stages=calls,
+            outputs=outputs,
+        )
         return "\n".join([head, *(self._stage(kind, *pair) for kind, pair in enumerate(kinds)), kernel])
 
     def _stage(self, kind: int, stage: Stage, windows: tuple[Window, ...]) -> str:
         """The function of a stage."""
-        formula, more = stage.formula, sides_kept(stage.formula)
+        formula = stage.formula
         # Where the roots of each window begin: in shared memory those of the columns stand behind those of the rows.
         sizes = [self._margins(window) for window in windows]
-        given = (more + len(windows)) * self.size
+        given = (sides_kept(formula) + len(windows) + sum(stage.distant)) * self.size
         begin = [2 * sum(sizes[:w]) for w in range(len(windows))]
         loads = [roots(begin[w], given + sum(sizes[:w]), sizes[w]) for w in range(len(windows))]
         first = [sum(map(len, stage.windows[:w])) for w in range(len(windows))]
         sums = [along_x(first[w], arrays, windows[w], self.grid) for w, arrays in enumerate(stage.windows)]
-        inputs = [along_y(first[w], len(arrays), windows[w], self.grid) for w, arrays in enumerate(stage.windows)]
-        count = sum(map(len, stage.windows))
-        for w, window in enumerate(windows):
-            inputs.append(apart(count + w, more + w, begin[w], begin[w] + sizes[w], window, self.grid))
-        for number, array in enumerate(stage.points, start=count + len(windows)):
-            inputs.append(f"        const T x{number} = planes[{array} * SIZE + p];\n")
-        names = {}
+        names, loaded = {}, ""
         for axes, name, side, at in ((ROW, "r", "one", "p"), (COLUMN, "c", "two", "q")):
             for number, place in enumerate(kept(formula, axes)):
                 names[place] = f"{name}{number}"
-                inputs.append(f"        const T {name}{number} = {side}[{number} * SIZE + {at}];\n")
+                loaded += f"        const T {name}{number} = {side}[{number} * SIZE + {at}];\n"
         lines, names = statements(formula, formula.results, names)
         results = "".join(
             f"        planes[{array} * SIZE + p] = {names[place]};\n"
@@ -230,7 +246,26 @@ class PlaneCode:
             places=PLACES,
             along_x="".join(sums),
             roots="".join(loads),
-            inputs="".join(inputs),
+            inputs="".join(self._inputs(stage, windows, first, begin)) + loaded,
             formula="".join(f"        {line}\n" for line in lines),
             results=results,
         )
+
+    def _inputs(self, stage: Stage, windows: tuple[Window, ...], first: list[int], begin: list[int]) -> list[str]:
+        """Statements for the inputs x0, x1 ... of the formula of a stage, in the order that :class:`Stage` says.
+
+        ``first`` is the number of the first sum of each window, and ``begin`` where its roots begin.
+        """
+        found = [along_y(first[w], len(arrays), windows[w], self.grid) for w, arrays in enumerate(stage.windows)]
+        count = sum(map(len, stage.windows))
+        found += [LEFT.format(number=count + number, array=number) for number in range(stage.left)]
+        count, more = count + stage.left, sides_kept(stage.formula)
+        for w, window in enumerate(windows):
+            found.append(apart(count + w, more + w, begin[w], begin[w] + self._margins(window), window, self.grid))
+        count, more = count + len(windows), more + len(windows)
+        for number, terms in enumerate(stage.distant):
+            found.append(left_apart(count + number, more, terms))
+            more += terms
+        for number, array in enumerate(stage.points, start=count + len(stage.distant)):
+            found.append(f"        const T x{number} = planes[{array} * SIZE + p];\n")
+        return found

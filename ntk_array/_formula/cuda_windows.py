@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .._array.window import Window
 
-__all__ = ["along_x", "along_y", "apart", "roots"]
+__all__ = ["along_x", "along_y", "apart", "left_apart", "roots"]
 
 SUM = """        {{
             T {zeros};
@@ -40,6 +40,13 @@ APART = """        T x{number} = 0;
         }}
 """
 """sum (s1 / sqrt(A) - s2 / sqrt(B))^2 over a window."""
+LEFT_APART = """        T x{number} = 0;
+        for (int e = {first}; e < {last}; ++e) {{
+            const T d = one[e * SIZE + p] - two[e * SIZE + q];
+            x{number} += d * d;
+        }}
+"""
+"""The same for sums that the grid before has left."""
 
 
 def roots(begin: int, given: int, count: int) -> str:
@@ -98,3 +105,8 @@ def apart(number: int, over: int, rows: int, columns: int, window: Window, grid:
         step_x=step_x,
         across=across,
     )
+
+
+def left_apart(number: int, first: int, count: int) -> str:
+    """The same for so many terms of a sum that the grid before has left, from the array number ``first`` on."""
+    return LEFT_APART.format(number=number, first=first, last=first + count)

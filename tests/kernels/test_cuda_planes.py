@@ -44,9 +44,37 @@ NETS = {
     "circular": ((3, 5, 1), (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool())),
     "more positions than threads": ((4, 72, 1), (conv(1, 3), nn.ReLU(), nn.Flatten())),
     "sequences": ((9, 2), (conv(3), nn.GELU(), conv(4), nn.GELU(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU())),
+    "strides": (
+        (5, 6, 2),
+        (
+            conv(2, 3, stride=2),
+            nn.Residual(nn.Sequential(nn.ReLU(), conv(3, 3, stride=(1, 2), bias_std=0.2)), conv(1, 1, stride=(1, 2))),
+            nn.ReLU(),
+            conv(2, 2, padding="valid"),
+            nn.ReLU(),
+            nn.GlobalAvgPool(),
+        ),
+    ),
+    "pooling in between": (
+        (7, 6, 2),
+        (
+            nn.SumPool((2, 1), stride=1),
+            conv(3, 3),
+            nn.ReLU(),
+            nn.AvgPool((3, 2), stride=2, padding="same", normalize_edges=True),
+            conv(2, 2, padding="circular", stride=(1, 2)),
+            nn.ReLU(),
+            nn.AvgPool((2, 1)),
+            conv(1, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+        ),
+    ),
 }
 SINGLE = ("pooled", "biases", "residual")
-CASES = [(name, "float64") for name in NETS] + [(name, "float32") for name in SINGLE]
+# Behind pooling angles come from their cosines: planes in float64 have half of its digits, all that float32 has.
+CASES = [(name, "float64") for name in NETS if name != "pooling in between"] + [(name, "float32") for name in SINGLE]
+CASES.append(("pooling in between", "float32"))
 
 
 def kernel_of(name, kind=ntk.InfiniteNTK):
@@ -62,10 +90,9 @@ def error(kernel, x, found):
     return np.max(np.abs(found - expected) / scale / scale[:, None])
 
 
-def code_of(name, dtype, kind=ntk.InfiniteNTK):
-    """The CUDA kernel of a network."""
+def planes_of(name, dtype, kind=ntk.InfiniteNTK):
     program = kernel_of(name, kind).program(NETS[name][0])
-    return CudaPlanes(layout_of(program.steps, program.signals, kind is ntk.InfiniteNTK), np.dtype(dtype)).code
+    return CudaPlanes(layout_of(program.steps, program.signals, kind is ntk.InfiniteNTK), np.dtype(dtype))
 
 
 TOLERANCE = {"float64": 1e-14, "float32": 1e-6}
@@ -100,7 +127,8 @@ def test_planes_are_those_of_the_layers(name, dtype, on_host):
 def test_nvidias_compiler_takes_the_source(name, dtype):
     if missing := conformance.installed("nvidia.cuda_nvrtc")():
         pytest.skip(missing)
-    conformance.compile_cuda(code_of(name, dtype).source)
+    for code in planes_of(name, dtype).codes:
+        conformance.compile_cuda(code.source)
 
 
 @pytest.mark.host

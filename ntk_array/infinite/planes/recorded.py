@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,13 +19,13 @@ from ..positions import Frame
 from ..program import Program, refuse_overflow
 from .formulas import StageFormula
 from .layout import Key, Layout, StagePlan
-from .sides import Batch
+from .sides import Batch, factor
 
 __all__ = ["Recorded"]
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Recorded(ABC):
     """The steps of a network up to the mean over positions, as formulas of stages in one dtype.
 
     Attributes
@@ -52,6 +53,11 @@ class Recorded:
         """The numbers of the plane arrays that are added up in the end."""
         segment, layout = self.layout.segments[k], self.layout
         return () if segment.leaving else tuple(segment.kept[key] for key in layout.values(layout.last))
+
+    def leaving(self, k: int) -> tuple[tuple[int, ...], ...]:
+        """For each place of the next grid that is summed from this one, the numbers of the plane arrays summed."""
+        segment, layout = self.layout.segments[k], self.layout
+        return tuple(tuple(segment.kept[key] for key in layout.crossing(place)) for place in segment.leaving)
 
     def _stage(self, plan: StagePlan, slots: dict[Key, int], formula: Formula) -> Stage:
         layout = self.layout
@@ -84,7 +90,21 @@ class Recorded:
 
     def pooled_variances(self, batch: Batch, number: int) -> dict[int, Array]:
         """The variances (N, height, width) at the places that are pooled from the grid before that of this number."""
-        raise NotImplementedError(f"{type(self).__name__} runs networks without pooling before the last mean")
+        layout, here, found = self.layout, home(batch.pixels), dict[int, Array]()
+        leaving = layout.segments[number - 1].leaving
+        keys = [(place, name) for place in leaving for _, name in layout.crossing(place)]
+        same = self.left_behind(batch, number)
+        values = {key: same[:, i, ...] for i, key in enumerate(keys)}
+        for place in filter(layout.pools, leaving):
+            k = values.get((place, "k12"))
+            k = 0.5 * (values[place, "above"] - values[place, "below"]) if k is None else k
+            found[place] = k * here.asarray(factor(layout, place) ** 2)
+        return found
+
+    @abstractmethod
+    def left_behind(self, batch: Batch, number: int) -> Array:
+        """What the grid before that of this number leaves for each position of it with itself, for each image with
+        itself: (N, arrays, height, width)."""
 
     def means(self, sums: Array) -> dict[str, Array]:
         """The means over positions of "k12" and, where it is asked for, "ntk", from sums (outputs, ...)."""

@@ -15,7 +15,7 @@ from ..._formula.numba_planes import LANES, Course, compiled_course, without_con
 from ..._formula.plane_stages import sides_kept
 from .crossings import Route, route
 from .recorded import Recorded
-from .sides import Batch, factor, sides
+from .sides import Batch, sides
 
 __all__ = ["Planes"]
 
@@ -77,21 +77,14 @@ class Planes(Recorded):
         """What a few pairs take on their way."""
         return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
 
-    def pooled_variances(self, batch: Batch, number: int) -> dict[int, np.ndarray]:
-        layout, n = self.layout, len(batch.pixels)
-        leaving = layout.segments[number - 1].leaving
-        keys = [(place, name) for place in leaving for _, name in layout.crossing(place)]
-        found = {p: np.zeros((n, *layout.segments[number].grid), self.dtype) for p in leaving if layout.pools(p)}
-        images = np.arange(n)
+    def left_behind(self, batch: Batch, number: int) -> np.ndarray:
+        layout, n, images = self.layout, len(batch.pixels), np.arange(len(batch.pixels))
+        grid, parts = layout.segments[number].grid, []
         for start, _, target in self._runs(batch, batch, (images, images), route(layout, number, every=False)):
             # The plane number 0 has the pairs of each position with itself.
-            same = target[:, 0].reshape(len(keys), *layout.segments[number].grid, self.lanes)
-            values = {key: np.moveaxis(a, -1, 0)[: n - start] for key, a in zip(keys, same, strict=True)}
-            for place, variances in found.items():
-                k = values.get((place, "k12"))
-                k = 0.5 * (values[place, "above"] - values[place, "below"]) if k is None else k
-                variances[start : start + self.lanes] = k * factor(layout, place) ** 2
-        return found
+            same = target[:, 0].reshape(len(target), *grid, self.lanes)
+            parts.append(np.moveaxis(same, -1, 0)[: n - start].copy())
+        return np.concatenate(parts)
 
     def of_pairs(self, one: Batch, two: Batch, pairs: Pairs) -> dict[str, np.ndarray]:
         """The means over positions of "k12" and "ntk", for pairs of images given by their numbers in both batches."""
@@ -213,10 +206,8 @@ class Planes(Recorded):
         return [self._code(k) for k in range(len(self.layout.segments))]
 
     def _code(self, k: int) -> Code:
-        layout, segment = self.layout, self.layout.segments[k]
         stages = tuple(map(without_constants, self.stages(k)))
-        leaving = tuple(tuple(segment.kept[key] for key in layout.crossing(place)) for place in segment.leaving)
-        course = Course(stages, not k, self.outputs(k), leaving, self.lanes)
+        course = Course(stages, not k, self.outputs(k), self.leaving(k), self.lanes)
         return Code(course, self.formulas[k], compiled_course(course, self.dtype))
 
 
