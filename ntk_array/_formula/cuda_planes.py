@@ -82,8 +82,8 @@ OUTPUT = """    {{
             if (threadIdx.x < n / 2) memory[threadIdx.x] += memory[threadIdx.x + (n + 1) / 2];
             __syncthreads();
         }}
+        // The next sum needs no barrier: each thread writes to its own place first.
         if (threadIdx.x == 0) results[((long long)pair * planes_of_pair + plane) * {count} + {number}] = memory[0];
-        __syncthreads();
     }}
 """
 LEAVES = """    {positions}

@@ -72,12 +72,12 @@ class CudaPlanes(Recorded):
         return [Launcher(code.source, "run_planes", code.threads, code.shared_bytes) for code in self.codes]
 
     @cached_property
-    def _whole(self) -> Road:
+    def whole(self) -> Road:
         """To the end."""
         return self._road(route(self.layout, len(self.layout.segments), self.layout.every))
 
     @cached_property
-    def _behind(self) -> dict[int, Road]:
+    def behind(self) -> dict[int, Road]:
         """For images by themselves, to the grids that are pooled from others."""
         layout = self.layout
         numbers = {layout.numbers[place] for place in range(1, layout.end) if layout.pools(place)}
@@ -105,11 +105,11 @@ class CudaPlanes(Recorded):
 
     def of_pairs(self, one: Batch, two: Batch, pairs: Pairs) -> dict[str, Array]:
         """The means over positions of "k12" and "ntk", for pairs of images given by their numbers in both batches."""
-        found = self._all(self._whole, one, two, self._parts(self._whole, pairs))
+        found = self._all(self.whole, one, two, self._parts(self.whole, pairs))
         return self.means(home(found).xp.moveaxis(found, 0, 1))
 
     def left_behind(self, batch: Batch, number: int) -> Array:
-        road, images = self._behind[number], np.arange(batch.pixels.shape[0])
+        road, images = self.behind[number], np.arange(batch.pixels.shape[0])
         # The plane number 0 has the pairs of each position with itself.
         return self._all(road, batch, batch, self._parts(road, (images, images)))[:, :, 0, ...]
 
@@ -124,7 +124,7 @@ class CudaPlanes(Recorded):
             places[first, second] = np.arange(count)
             places = np.maximum(places, places.T) if symmetric else places
         last = xp.zeros((1, len(self.outputs(len(self.codes) - 1))), dtype=xp.float64, device=device)
-        found = xp.concat([self._all(self._whole, one, two, squares), last] if squares else [last])
+        found = xp.concat([self._all(self.whole, one, two, squares), last] if squares else [last])
         chosen = xp.asarray(places.reshape(-1) % (count + 1), dtype=xp.int64, device=device)
         block = xp.reshape(xp.take(found, chosen, axis=0), (n1, n2, -1))
         return self.means(xp.moveaxis(block, -1, 0))
@@ -147,7 +147,7 @@ class CudaPlanes(Recorded):
 
     def _squares(self, n1: int, n2: int, symmetric: bool) -> Iterator[Pairs]:
         """All pairs, or those above the diagonal, cut into squares: few images for each launch."""
-        image, pair = self._bytes(self._whole)
+        image, pair = self._bytes(self.whole)
         # A square of n x n pairs takes 2 n image + n^2 pair.
         side = min(max(1, int((math.sqrt(image**2 + pair * ROOM) - image) / pair)), math.isqrt(MOST_PAIRS))
         for i in range(0, n1, side):
