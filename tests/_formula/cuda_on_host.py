@@ -8,6 +8,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -140,5 +141,8 @@ class HostDevice:
         pass
 
 
-CUPY = SimpleNamespace(RawKernel=HostKernel, cuda=SimpleNamespace(Device=HostDevice), ndarray=type("ndarray", (), {}))
-"""In place of CuPy, as far as planes use it."""
+def cupy(kernel: Callable[..., Any]) -> SimpleNamespace:
+    """In place of CuPy, as far as planes use it, with something in place of RawKernel."""
+    # Whether arrays are CuPy's is asked of every library that is imported: these never are.
+    ndarray = type("ndarray", (), {})
+    return SimpleNamespace(RawKernel=kernel, cuda=SimpleNamespace(Device=HostDevice), ndarray=ndarray)

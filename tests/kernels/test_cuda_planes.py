@@ -4,7 +4,6 @@ There need not be a GPU. Where the backend "cupy" is asked for, the kernel runs 
 """
 
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,7 +105,7 @@ def on_host(monkeypatch):
         pytest.skip(missing)
     monkeypatch.setattr(numba_loops, "ENOUGH", 1)
     monkeypatch.setitem(in_planes.KINDS, "numba", CudaPlanes)
-    monkeypatch.setitem(sys.modules, "cupy", cuda_on_host.CUPY)
+    monkeypatch.setitem(sys.modules, "cupy", cuda_on_host.cupy(cuda_on_host.HostKernel))
 
 
 @pytest.mark.host
@@ -129,8 +128,8 @@ def test_nvidias_compiler_takes_the_source(name, dtype, monkeypatch):
     if missing := conformance.installed("nvidia.cuda_nvrtc")():
         pytest.skip(missing)
     compiled = []
-    kernel = SimpleNamespace(RawKernel=lambda code, name: compiled.append(conformance.compile_cuda(code)))
-    monkeypatch.setitem(sys.modules, "cupy", kernel)
+    cupy = cuda_on_host.cupy(lambda code, name: compiled.append(conformance.compile_cuda(code)))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
     planes = planes_of(name, dtype)
     grids, ways = len(planes.launchers), sum(map(len, planes.whole.ways))
     assert len(compiled) == grids + ways
