@@ -11,7 +11,9 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array._formula import numba_loops
-from ntk_array.infinite.planes import CudaPlanes, cuda, layout_of
+from ntk_array._formula.formula import ROW
+from ntk_array.infinite.planes import Batch, CudaPlanes, cuda, layout_of
+from ntk_array.infinite.planes.sides import sides
 from ntk_array.kernels import planes as in_planes
 from ntk_array.kernels.planes import PlanesKernel
 
@@ -151,6 +153,21 @@ def test_a_block_takes_several_launches(on_host, monkeypatch):
     np.testing.assert_array_equal(kernel(x), whole)
     np.testing.assert_array_equal(kernel(x[:3], x[1:]), other)
     np.testing.assert_array_equal(kernel(x[:1]), whole[:1, :1])
+
+
+@pytest.mark.parametrize("name", ["sequences", "strides"])
+def test_what_images_have_by_themselves_is_computed_on_their_own_library(name, backend):
+    """By the standard only, which CuPy speaks too: numbers are those of NumPy, on the device and in the dtype."""
+    planes, rng = planes_of(name, backend.dtype_name), np.random.default_rng(0)
+    shapes = [(3, *signal.shape[:-1]) for signal in planes.layout.signals[: planes.layout.end]]
+    pixels, rows = rng.normal(size=(3, *NETS[name][0])), [rng.uniform(0.5, 2.0, size=shape) for shape in shapes]
+    expected = sides(planes.layout, planes.formulas, Batch(pixels, rows).taken(np.asarray([2, 0])), ROW)
+    batch = Batch(backend.array(pixels), list(map(backend.array, rows))).taken(np.asarray([2, 0]))
+    found = sides(planes.layout, planes.formulas, batch, ROW)
+    assert len(found) == len(expected)
+    for one, two in zip(found, expected, strict=True):
+        assert one.dtype == backend.dtype
+        backend.close(one, two, factor=10, scale=1.0 + np.max(np.abs(two)))
 
 
 def test_planes_on_a_gpu(backend, monkeypatch):
