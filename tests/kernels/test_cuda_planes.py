@@ -158,6 +158,8 @@ def test_a_block_takes_several_launches(on_host, monkeypatch):
 @pytest.mark.parametrize("name", ["sequences", "strides"])
 def test_what_images_have_by_themselves_is_computed_on_their_own_library(name, backend):
     """By the standard only, which CuPy speaks too: numbers are those of NumPy, on the device and in the dtype."""
+    if backend.name == "jax":
+        pytest.skip("JAX compiles each operation, for seconds")
     planes, rng = planes_of(name, backend.dtype_name), np.random.default_rng(0)
     shapes = [(3, *signal.shape[:-1]) for signal in planes.layout.signals[: planes.layout.end]]
     pixels, rows = rng.normal(size=(3, *NETS[name][0])), [rng.uniform(0.5, 2.0, size=shape) for shape in shapes]
