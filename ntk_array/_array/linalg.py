@@ -1,6 +1,7 @@
 """Dense linear algebra over the array API, with one behaviour on every library."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -103,15 +104,15 @@ def inner(a: Array, b: Array) -> Array:
     return mirror(product) if symmetric and not is_numpy(a) else product
 
 
-def plus_diagonal(a: Array, number: float) -> Array:
-    """a + number I for matrices (..., n, n), a new array."""
+def plus_diagonal(a: Array, number: Any) -> Array:
+    """a + number I for matrices (..., n, n), or a + diag(number) for numbers (n,); a new array."""
     its_home = home(a)
     if is_numpy(a):
         result = np.array(a, order="C")
         places = np.arange(a.shape[-1])
         result[..., places, places] += number
         return result
-    return a + number * its_home.eye(a.shape[-1])
+    return a + its_home.eye(a.shape[-1]) * number
 
 
 def with_diagonal(a: Array, diagonal: Array) -> Array:

@@ -42,8 +42,9 @@ class GradientFlow:
         Theta. A kernel (N, N) is the same for every output; "classwise" is C flows; "full" couples the outputs.
     cost : Cost
         The sample, its weights and the targets.
-    f0 : callable, optional
-        The function at t = 0, such as ``net.bind(params)``. None is the centred network, f_0 = 0.
+    f0 : callable or array (N, C) or (N,), optional
+        The function at t = 0, such as ``net.bind(params)``. Its values on the sample are enough where no new inputs are
+        asked for. None is the centred network, f_0 = 0.
     ridge : float
         Added to the kernel. For every cost it is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2. In
         another convention of the squared error ridge = rho N / (2 c), so that the limit depends on the ridge and not

@@ -32,6 +32,9 @@ class Direct:
 
     matrix_free: ClassVar[bool] = False
 
+    def matrices(self, ridge: float) -> float:
+        return (Cholesky() if ridge > 0.0 else Spectral()).matrices(ridge)
+
     def factor(self, operator: GramOperator, ridge: float) -> Factorization:
         if ridge > 0.0:
             try:
