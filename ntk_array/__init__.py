@@ -8,6 +8,7 @@ from types import ModuleType
 
 from . import function_space, gram, nn
 from .kernels import (
+    EmpiricalFeatures,
     EmpiricalNNGP,
     EmpiricalNTK,
     Estimate,
@@ -16,10 +17,13 @@ from .kernels import (
     Kernel,
     MonteCarloNNGP,
     MonteCarloNTK,
+    Nystroem,
     Precomputed,
+    RandomFeatures,
 )
 
 __all__ = [
+    "EmpiricalFeatures",
     "EmpiricalNNGP",
     "EmpiricalNTK",
     "Estimate",
@@ -28,7 +32,9 @@ __all__ = [
     "Kernel",
     "MonteCarloNNGP",
     "MonteCarloNTK",
+    "Nystroem",
     "Precomputed",
+    "RandomFeatures",
     "dynamics",
     "experiments",
     "function_space",

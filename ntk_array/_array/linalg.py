@@ -7,7 +7,16 @@ import numpy as np
 from .libraries import is_numpy
 from .namespace import Array, home, to_host
 
-__all__ = ["eigenvalues", "eigh", "inner", "mirror", "refuse_indefinite", "with_diagonal"]
+__all__ = [
+    "eigenvalues",
+    "eigh",
+    "inner",
+    "mirror",
+    "refuse_indefinite",
+    "singular_values",
+    "triangular",
+    "with_diagonal",
+]
 
 NOT_FINITE = "the matrix has NaN or infinity, and no eigenvalues: are all kernel values finite?"
 
@@ -40,6 +49,27 @@ def eigenvalues(a: Array) -> np.ndarray:
     if not np.isfinite(host).all():
         raise np.linalg.LinAlgError(NOT_FINITE)
     return np.linalg.eigvalsh(host)
+
+
+def triangular(a: Array) -> Array:
+    """The upper triangular factor of matrices (..., m, n), (..., min(m, n), n), of which a^T a is the square."""
+    # The standard gives both factors of a QR decomposition. NumPy can leave out the one that nobody asks for.
+    return np.linalg.qr(a, mode="r") if is_numpy(a) else home(a).xp.linalg.qr(a)[1]
+
+
+def singular_values(a: Array) -> tuple[Array, Array, Array]:
+    """U (..., n, n), singular values (..., n) in descending order and V (..., n, n) with U diag(s) V^T = a, for square
+    matrices.
+
+    Raises numpy.linalg.LinAlgError, on every library, for NaN or infinity and where the method does not converge.
+    """
+    xp = home(a).xp
+    if not to_host(xp.all(xp.isfinite(a))):
+        raise np.linalg.LinAlgError("the features have NaN or infinity, or their squares overflow")
+    left, values, right = xp.linalg.svd(a)
+    if not to_host(xp.all(xp.isfinite(values))):
+        raise np.linalg.LinAlgError("the singular value decomposition did not converge")
+    return left, values, xp.matrix_transpose(right)
 
 
 def refuse_indefinite(values: np.ndarray, eps: float) -> None:

@@ -2,12 +2,16 @@
 
 from .base import Kernel
 from .empirical import EmpiricalNNGP, EmpiricalNTK
+from .empirical_features import EmpiricalFeatures
 from .infinite import InfiniteNNGP, InfiniteNTK
 from .monte_carlo import Estimate, MonteCarloNNGP, MonteCarloNTK
+from .nystroem import Nystroem
 from .precomputed import Precomputed
+from .random_features import RandomFeatures
 from .zonal_spectrum import ZonalSpectrum, zonal_spectrum
 
 __all__ = [
+    "EmpiricalFeatures",
     "EmpiricalNNGP",
     "EmpiricalNTK",
     "Estimate",
@@ -16,7 +20,9 @@ __all__ = [
     "Kernel",
     "MonteCarloNNGP",
     "MonteCarloNTK",
+    "Nystroem",
     "Precomputed",
+    "RandomFeatures",
     "ZonalSpectrum",
     "zonal_spectrum",
 ]
