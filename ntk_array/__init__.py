@@ -4,11 +4,10 @@ Finite networks with explicit forward and backward passes, their empirical and i
 training dynamics that the kernels predict, on NumPy, CuPy, PyTorch and JAX arrays alike.
 """
 
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import function_space, gram, nn
 from .kernels import (
-    EmpiricalFeatures,
     EmpiricalNNGP,
     EmpiricalNTK,
     Estimate,
@@ -17,10 +16,11 @@ from .kernels import (
     Kernel,
     MonteCarloNNGP,
     MonteCarloNTK,
-    Nystroem,
     Precomputed,
-    RandomFeatures,
 )
+
+if TYPE_CHECKING:
+    from .kernels import EmpiricalFeatures, Nystroem, RandomFeatures
 
 __all__ = [
     "EmpiricalFeatures",
@@ -47,8 +47,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> ModuleType:
-    """The floors above the kernels are loaded when they are first asked for: what needs a kernel only does not wait."""
+def __getattr__(name: str) -> Any:
+    """The floors above the kernels, and kernels of features, are loaded when they are first asked for: what needs
+    another kernel only does not wait."""
+    if name in ("EmpiricalFeatures", "Nystroem", "RandomFeatures"):
+        from . import kernels
+
+        return getattr(kernels, name)
     if name in ("dynamics", "experiments", "operators", "study"):
         from importlib import import_module
 

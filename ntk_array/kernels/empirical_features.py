@@ -61,8 +61,9 @@ class EmpiricalFeatures(FeatureKernel):
 
     def feature_count(self, x: Array) -> int:
         kernel, kept = self.kernel, flatten(select(self.kernel.params, self.kernel.trainable))
-        size = sum(math.prod(p.shape) for name, p in flatten(kernel.params).items() if kept[name])
-        return size * (kernel.net.signal(Signal(tuple(x.shape[1:]))).width if kernel.outputs == "trace" else 1)
+        size: int = sum(math.prod(p.shape) for name, p in flatten(kernel.params).items() if kept[name])
+        outputs: int = kernel.net.signal(Signal(tuple(x.shape[1:]))).width if kernel.outputs == "trace" else 1
+        return size * outputs
 
     def feature_rows(self, x: Array) -> Array:
         kernel, xp = self.kernel, home(x).xp

@@ -77,10 +77,17 @@ class RandomPivots:
             rows, lower = self._accepted(proposals, rng)
             yield self._add(rows, lower)
 
+    def _inputs(self, rows: np.ndarray) -> Array:
+        """These inputs; where each shape is compiled they are repeated up to a power of two, so that shapes are few."""
+        compiles = home(self.x).library.compiles_each_shape
+        return taken(self.x, np.resize(rows, 1 << (len(rows) - 1).bit_length()) if compiles else rows)
+
     def _accepted(self, proposals: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The rows of those accepted, and the Cholesky factor of what remains of K between them."""
         rows, numbers = np.unique(proposals, return_inverse=True)
-        left = to_host(self.kernel.values(taken(self.x, rows), None)).astype(np.float64)
+        size = len(rows)
+        values = to_host(self.kernel.values(self._inputs(rows), None))
+        left = values[:size, :size].astype(np.float64)
         for columns in self._columns:
             own = to_host(taken(columns, rows)).astype(np.float64)
             left -= own @ own.T
@@ -100,7 +107,7 @@ class RandomPivots:
         """Take these landmarks in, as many as the tolerance asks for; how many."""
         if not len(rows):
             return 0
-        columns = self.kernel.values(self.x, taken(self.x, rows))
+        columns = self.kernel.values(self.x, self._inputs(rows))[:, : len(rows)]
         for own in self._columns:
             columns = columns - own @ taken(own, rows).T
         here = home(columns)

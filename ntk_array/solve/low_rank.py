@@ -58,7 +58,8 @@ def reduced(blocks: Iterable[tuple[Array, Array]]) -> Reduced:
     left, values, vectors = singular_values(_square(factor[:, :size]))
     coordinates = xp.matrix_transpose(left) @ _square(factor[:, size:], size)
     # Below the rows of F the factor has a triangle of y alone.
-    return Reduced(values, vectors, coordinates, xp.sum(factor[size:, size:] ** 2, axis=0))
+    below = min(size, factor.shape[0])
+    return Reduced(values, vectors, coordinates, xp.sum(factor[below:, size:] ** 2, axis=0))
 
 
 def _extended(factor: Array, rows: Array) -> Array:
