@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._array.namespace import Array, home, to_host
+from .._array.namespace import Array, home, itemsize, to_host
 from .._array.random import Seed
 from .._array.validate import count, nonnegative, same_home
 from ..gram.tiled import Costs
@@ -156,8 +156,10 @@ class Nystroem(Approximation):
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """Features, and what the kernel prepares."""
-        own, inner = super().costs(x1, x2), self.kernel.costs(x1, self.landmarks)
-        return Costs(inner.home, 1, own.entry, own.input + inner.input)
+        # Of the home of kernel values: inputs may be numbers of rows.
+        inner = self.kernel.costs(x1, self.landmarks)
+        size = itemsize(inner.home)
+        return Costs(inner.home, 1, 3 * size, size * self.feature_count(x1) + inner.input)
 
     def feature_count(self, x: Array) -> int:
         return int(self.landmarks.shape[0])

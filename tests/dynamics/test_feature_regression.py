@@ -1,5 +1,7 @@
 """Regression on features against scikit-learn on the same features, and in closed form."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,35 @@ def test_the_likelihood(backend, problem):
     quadratic = np.sum(y * np.linalg.solve(s, y))
     expected = -0.5 * (quadratic + 2 * np.linalg.slogdet(s)[1] + 80 * np.log(2 * np.pi))
     backend.close(fit.log_marginal_likelihood(), expected)
+
+
+@pytest.mark.host
+def test_features_are_never_all_there(rng, monkeypatch):
+    monkeypatch.setattr(features, "NUMBERS", 2**15)
+    x, width = rng.normal(size=(50_000, 2)), 50
+    kernel = ntk.RandomFeatures(ntk.InfiniteNNGP(nn.mlp((1,), 1)), width, seed=0)
+    tracemalloc.start()
+    try:
+        fit = FeatureRegression(kernel, x, x[:, 0], RIDGE)
+        fit.variance()
+        fit.leave_one_out()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Leave-one-out has a few numbers for each input.
+    assert peak < 0.4 * 8 * len(x) * width
+
+
+@pytest.mark.host
+def test_digits_in_float32(rng):
+    """With a condition number of 3000 of F, whose square is beyond float32. Features are the inputs, halved exactly."""
+    x = rng.normal(size=(20_000, 4)) @ np.linalg.qr(rng.normal(size=(4, 4)))[0] * [1.0, 1.0, 1.0, 3000.0]
+    x = (x @ np.linalg.qr(rng.normal(size=(4, 4)))[0]).astype(np.float32)
+    y, near = np.sin(x[:, 0]), ntk.RandomFeatures(ntk.InfiniteNNGP(LINEAR), 1, seed=0)
+    narrow = FeatureRegression(near, x, y, 1e-2)
+    wide = FeatureRegression(near, x.astype(float), y.astype(float), 1e-2)
+    np.testing.assert_allclose(narrow.singular_values, wide.singular_values, rtol=3000 * 1e-6)
+    assert np.max(np.abs(narrow.weights - wide.weights)) < 0.01 * np.max(np.abs(wide.weights))
 
 
 @pytest.mark.host

@@ -81,6 +81,9 @@ def test_what_adds_nothing_is_dropped(rng):
     near = ntk.Nystroem(K, np.concatenate([x, x[2:4]]))
     assert (near.dropped, near.feature_count(x)) == (2, 6)
     np.testing.assert_allclose(near(x), K(x), rtol=1e-10)
+    repeated = ntk.Nystroem.of(K, np.concatenate([x, x, x]), rank=18, seed=0)
+    assert (len(repeated.landmarks), repeated.dropped) == (6, 0)
+    assert repeated.residual < 1e-14
     # A matrix of rank 3: no more landmarks are there to be found.
     root = rng.normal(size=(40, 3))
     rows, exact = np.arange(40.0)[:, None], ntk.Precomputed(root @ root.T)
@@ -88,6 +91,8 @@ def test_what_adds_nothing_is_dropped(rng):
     assert len(near.landmarks) == 3
     assert near.residual < 1e-14
     np.testing.assert_allclose(near(rows), exact(rows), atol=1e-12)
+    whole = rows.astype(int)
+    np.testing.assert_allclose(ntk.Nystroem.of(exact, whole, 3, seed=0)(whole), exact(rows), atol=1e-12)
 
 
 @pytest.mark.host
