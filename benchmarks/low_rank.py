@@ -1,6 +1,7 @@
 """Kernels of features beside exact ones: errors against the rank, and time and memory against the number of inputs.
 
-Run from the checkout: python -m benchmarks.low_rank --data FOLDER. The folder has MNIST as its four files of the name
+Run from the checkout: python -m benchmarks.low_rank --data FOLDER. Without --data the page is written again from the
+results. The folder has MNIST as its four files of the name
 train-images-idx3-ubyte.gz and so on, and uci90.npz with arrays NAME/X, NAME/y, NAME/fold0_train and NAME/fold0_test.
 Writes benchmarks/results/low_rank.json, and the section "Measured" of docs/low_rank.md. Processor time is that of all
 threads of the process. Each large run is a process of its own, whose largest resident memory Linux counts.
@@ -27,6 +28,7 @@ from . import sections
 from .performance import machine
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks/results/low_rank.json"
 RANKS = (125, 250, 500, 1000, 2000)
 SMALL_RANKS = (50, 100, 200, 400, 800)
 TABLES = ("abalone", "spambase")
@@ -54,8 +56,7 @@ exact kernel.
 
 {small}
 
-At the largest number of features predictions are off by {reading}, for random pivots, uniform landmarks and random
-features.
+At the largest number of features predictions are off by {reading}.
 
 More images of MNIST, in float32, with a ridge of {large_ridge:g} times the mean of K(x, x) and landmarks from random
 pivots. {large}
@@ -211,12 +212,19 @@ def small_tables(rows: list[dict[str, Any]]) -> str:
 
 
 def reading(rows: list[dict[str, Any]]) -> str:
-    """The errors of predictions at the largest rank, in words."""
-    found = []
+    """The errors of predictions in words."""
+    found, pairs = [], []
     for name in ("MNIST", *TABLES):
-        last = {row["method"]: row["predictions"] for row in rows if row["data"] == name and row["method"] != "exact"}
-        found.append(f"{last['pivots']:.3f}, {last['uniform']:.3f} and {last['random']:.3f} for {name}")
-    return "; ".join(found)
+        own = {method: [r for r in rows if r["data"] == name and r["method"] == method] for method in METHODS}
+        last = {method: f"{each[-1]['predictions']:.3f}" for method, each in own.items()}
+        found.append("{pivots}, {uniform} and {random} for ".format(**last) + name)
+        pairs += list(zip(own["pivots"], own["uniform"], strict=True))
+    nearer, closer = (sum(one[what] > two[what] for one, two in pairs) for what in ("residual", "predictions"))
+    return (
+        f"{'; '.join(found)}, for random pivots, uniform landmarks and random features. Of {len(pairs)} pairs of rows, "
+        f"uniform landmarks have the smaller residual in {nearer} and the nearer predictions in {closer}: random "
+        "pivots go to inputs that are far from others, whether or not these matter for predictions"
+    )
 
 
 def scaling_table(rows: list[dict[str, Any]]) -> str:
@@ -248,26 +256,36 @@ def scaling_words(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(large(options.data, *options.one)))
         return
-    small = [row for name in ("MNIST", *TABLES) for row in rows_of(options.data, name)]
-    command = [sys.executable, "-m", "benchmarks.low_rank", "--data", str(options.data), "--one"]
+    if options.data:
+        measure(options.data)
+    write_page(json.loads(RESULTS.read_text()))
+
+
+def measure(folder: Path) -> None:
+    """Measure, and write the results."""
+    small = [row for name in ("MNIST", *TABLES) for row in rows_of(folder, name)]
+    command = [sys.executable, "-m", "benchmarks.low_rank", "--data", str(folder), "--one"]
     runs = []
     for size in LARGE:
         made = subprocess.run([*command, *map(str, size)], check=True, capture_output=True, text=True, env=os.environ)
         runs.append(json.loads(made.stdout))
         print(runs[-1], flush=True)
-    where = "{processor}, {cores} cores; Python {python}; {date}".format(**machine())
-    found = {"machine": machine(), "small": small, "large": runs}
-    (ROOT / "benchmarks/results/low_rank.json").write_text(json.dumps(found, indent=1) + "\n")
+    RESULTS.write_text(json.dumps({"machine": machine(), "small": small, "large": runs}, indent=1) + "\n")
+
+
+def write_page(found: dict[str, Any]) -> None:
+    """The section of the page."""
+    small, runs = found["small"], found["large"]
     body = TEXT.format(
         ridges=", ".join(f"{row['ridge']:g} for {row['data']}" for row in small if row["method"] == "exact"),
         large_ridge=LARGE_RIDGE,
-        machine=where,
+        machine="{processor}, {cores} cores; Python {python}; {date}".format(**found["machine"]),
         small=small_tables(small),
         reading=reading(small),
         large=scaling_words(runs),

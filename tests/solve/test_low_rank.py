@@ -1,5 +1,6 @@
 """Factorisations of F F^T + ridge I and reduced regression problems, against dense inverses."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -76,6 +77,7 @@ def test_a_ridge_below_rounding(backend, rng):
         LowRankFactor.of(backend.array(features), 0.0)
 
 
+@pytest.mark.host
 def test_refinement_brings_a_small_ridge_to_the_accuracy_of_a_dense_solve(rng):
     features, b = rng.normal(size=(1, 60, 5)), rng.normal(size=(1, 60, 1))
     s = features @ np.swapaxes(features, 1, 2)
@@ -83,6 +85,24 @@ def test_refinement_brings_a_small_ridge_to_the_accuracy_of_a_dense_solve(rng):
     refined = Factorization.refined(factor, factor.solve(b), s, b)
     residual = np.abs(s @ refined + 1e-9 * refined - b).max()
     assert residual < 1e-14 * factor.condition * 1e-9 * np.abs(refined).max()
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("ridge", "dense"), [(1e-2, 1e-13), (1e-10, 1e-5)])
+def test_a_small_ridge_against_50_digits(rng, ridge, dense):
+    """With singular values from 1 to 1e-5: the solution of size n, and the weights of a regression."""
+    u, v = (np.linalg.qr(rng.normal(size=(n, 6)))[0] for n in (40, 6))
+    f, b = u * np.logspace(0, -5, 6) @ v.T, rng.normal(size=(40, 1))
+    with mpmath.workdps(50):
+        wide = mpmath.matrix(f.tolist())
+        exact = mpmath.lu_solve(wide * wide.T + ridge * mpmath.eye(40), mpmath.matrix(b.tolist()))
+        solution, weights = (np.asarray(a.tolist(), dtype=float) for a in (exact, wide.T * exact))
+    found = LowRankFactor.of(f[None, ...], ridge).solve(b[None, ...])[0]
+    assert np.max(np.abs(found - solution)) < 1e-11 * np.max(np.abs(solution))
+    assert np.max(np.abs(f.T @ found - weights)) < dense * np.max(np.abs(weights))
+    values, vectors, coordinates, _ = reduced([(f[:25], b[:25]), (f[25:], b[25:])])
+    found = vectors @ (values[:, None] / (values[:, None] ** 2 + ridge) * coordinates)
+    assert np.max(np.abs(found - weights)) < 1e-10 * np.max(np.abs(weights))
 
 
 @pytest.mark.parametrize("rows", [3, 20])
@@ -101,6 +121,7 @@ def test_a_reduced_problem(backend, rng, rows):
     backend.close(remainder, np.sum((y - left @ (left.T @ y)) ** 2, axis=0), scale=float(rows))
 
 
+@pytest.mark.host
 def test_half_of_the_digits_are_not_lost(rng):
     """Singular values down to 1e-12 of the largest, which F^T F would not have."""
     u, v = (np.linalg.qr(rng.normal(size=(n, 4)))[0] for n in (50, 4))
