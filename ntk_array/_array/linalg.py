@@ -1,6 +1,7 @@
 """Dense linear algebra over the array API, with one behaviour on every library."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -54,7 +55,9 @@ def eigenvalues(a: Array) -> np.ndarray:
 def triangular(a: Array) -> Array:
     """The upper triangular factor of matrices (..., m, n), (..., min(m, n), n), of which a^T a is the square."""
     # The standard gives both factors of a QR decomposition. NumPy can leave out the one that nobody asks for.
-    return np.linalg.qr(a, mode="r") if is_numpy(a) else home(a).xp.linalg.qr(a)[1]
+    if is_numpy(a):
+        return np.linalg.qr(a, mode="r")
+    return _each(home(a).xp.linalg.qr, a)[1]
 
 
 def singular_values(a: Array) -> tuple[Array, Array, Array]:
@@ -66,10 +69,17 @@ def singular_values(a: Array) -> tuple[Array, Array, Array]:
     xp = home(a).xp
     if not to_host(xp.all(xp.isfinite(a))):
         raise np.linalg.LinAlgError("the features have NaN or infinity, or their squares overflow")
-    left, values, right = xp.linalg.svd(a)
+    left, values, right = _each(xp.linalg.svd, a)
     if not to_host(xp.all(xp.isfinite(values))):
         raise np.linalg.LinAlgError("the singular value decomposition did not converge")
     return left, values, xp.matrix_transpose(right)
+
+
+def _each(decomposed: Callable[[Array], Sequence[Array]], a: Array) -> Sequence[Array]:
+    """The parts of a decomposition; a stack of one matrix is decomposed as that matrix, as in :func:`eigh`."""
+    if a.ndim == 3 and a.shape[0] == 1:
+        return tuple(part[None, ...] for part in decomposed(a[0, ...]))
+    return decomposed(a)
 
 
 def refuse_indefinite(values: np.ndarray, eps: float) -> None:

@@ -121,6 +121,13 @@ def test_a_reduced_problem(backend, rng, rows):
     backend.close(remainder, np.sum((y - left @ (left.T @ y)) ** 2, axis=0), scale=float(rows))
 
 
+def test_a_stack_of_one(backend, rng):
+    """CuPy has another method for stacks, so that one matrix is decomposed by itself."""
+    f, b = rng.normal(size=(1, N, 3)), rng.normal(size=(1, N, 1))
+    s = f @ np.swapaxes(f, 1, 2) + RIDGE * np.eye(N)
+    backend.close(LowRankFactor.of(backend.array(f), RIDGE).solve(backend.array(b)), np.linalg.solve(s, b))
+
+
 @pytest.mark.host
 def test_half_of_the_digits_are_not_lost(rng):
     """Singular values down to 1e-12 of the largest, which F^T F would not have."""
