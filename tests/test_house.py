@@ -34,7 +34,7 @@ NUMPY_SECONDS = 0.075
 PUBLIC = {
     "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram nn operators
-        study""",
+        solve study""",
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm ChannelsLast Concatenate
         Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
         GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
@@ -48,6 +48,7 @@ PUBLIC = {
     "ntk_array.dynamics": """Ensemble FeatureRegression FlowState Gaussian GaussianProcess GradientDescent GradientFlow
         KernelSpectrum LeaveOneOut Selection max_step select_hyperparameters""",
     "ntk_array.gram": "Plan assemble plan",
+    "ntk_array.solve": "Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos Solution Spectral solve",
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",

@@ -9,12 +9,15 @@ from .libraries import is_numpy
 from .namespace import Array, home, to_host
 
 __all__ = [
+    "cholesky",
     "eigenvalues",
     "eigh",
     "inner",
     "mirror",
+    "plus_diagonal",
     "refuse_indefinite",
     "singular_values",
+    "solve_lower",
     "triangular",
     "with_diagonal",
 ]
@@ -50,6 +53,30 @@ def eigenvalues(a: Array) -> np.ndarray:
     if not np.isfinite(host).all():
         raise np.linalg.LinAlgError(NOT_FINITE)
     return np.linalg.eigvalsh(host)
+
+
+def cholesky(a: Array) -> Array:
+    """The lower Cholesky factors (..., n, n) of positive definite matrices, which may be overwritten.
+
+    Raises numpy.linalg.LinAlgError, on every library, for a matrix that is not positive definite or has NaN.
+    """
+    its_home = home(a)
+    xp, library = its_home.xp, its_home.library
+    try:
+        lower = library.cholesky(xp, a)
+        # A library that returns NaN where there is no factor has to raise the same error as NumPy.
+        exists = bool(to_host(xp.all(xp.isfinite(xp.linalg.diagonal(lower)))))
+    except np.linalg.LinAlgError:
+        exists = False
+    if not exists:
+        raise np.linalg.LinAlgError("the matrix is not positive definite to rounding: it has no Cholesky factor")
+    return lower
+
+
+def solve_lower(lower: Array, b: Array, transposed: bool = False) -> Array:
+    """L^{-1} b, or L^{-T} b, for lower triangular factors (..., n, n) and right-hand sides (..., n, k)."""
+    its_home = home(b)
+    return its_home.library.solve_lower(its_home.xp, lower, b, transposed)
 
 
 def triangular(a: Array) -> Array:
@@ -107,6 +134,17 @@ def inner(a: Array, b: Array) -> Array:
         a = b = np.ascontiguousarray(a)
     product = a @ (b.T if b.ndim == 2 else home(b).xp.matrix_transpose(b))
     return mirror(product) if symmetric and not is_numpy(a) else product
+
+
+def plus_diagonal(a: Array, number: float) -> Array:
+    """a + number I for matrices (..., n, n), a new array."""
+    its_home = home(a)
+    if is_numpy(a):
+        result = np.array(a, order="C")
+        places = np.arange(a.shape[-1])
+        result[..., places, places] += number
+        return result
+    return a + number * its_home.eye(a.shape[-1])
 
 
 def with_diagonal(a: Array, diagonal: Array) -> Array:

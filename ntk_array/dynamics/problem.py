@@ -4,11 +4,14 @@ import copy
 from collections.abc import Callable
 
 from .._array.kinds import stack_block, stack_values, unstack_values
-from .._array.namespace import Array, home
+from .._array.namespace import Array, home, itemsize
 from .._array.validate import finite, nonnegative, real_array, same_home
 from ..function_space.cost import Cost
 from ..function_space.measure import EmpiricalMeasure
+from ..gram.memory import bytes_of, readable
 from ..kernels.base import Kernel
+from ..solve.kernel_matrix import KernelMatrix
+from ..solve.operator import GramOperator, Matrix
 
 __all__ = ["KernelProblem", "refuse_other_outputs"]
 
@@ -100,6 +103,38 @@ class KernelProblem:
     def cross(self, x_new: Array) -> Array:
         """K(x_new, x_j) sqrt(N w_j), (B, m, n)."""
         return self._columns_weighted(self.block(x_new))
+
+    def operator(self, matrix_free: bool = False) -> GramOperator:
+        """:meth:`gram`, as solvers take it; or what computes its products without it."""
+        if matrix_free:
+            return KernelMatrix(self.kernel, self.p_in.x, None if self._root is None else self._factors(self.size))
+        return Matrix(self.gram())
+
+    def cuts(self, x_new: Array, memory: str | int, blocks: int = 1) -> list[slice]:
+        """Rows of new inputs, so few at a time that this many blocks of kernel values with the sample fit the memory.
+
+        ValueError if there is no room for a single row.
+        """
+        here, budget, columns = home(self.p_in.x), bytes_of("memory", memory), self.size
+        stack = columns // len(self.p_in) if self.kind == "full" else self.outputs if self.kind == "classwise" else 1
+        row = blocks * (stack or 1) * columns * itemsize(here)
+        if row > budget:
+            raise ValueError(f"memory={memory!r} is too little: one row of kernel values takes {readable(row)}")
+        size, rows = budget // row, x_new.shape[0]
+        # As few cuts as are needed, of about one size.
+        number = max(1, -(-rows // size))
+        size = max(1, -(-rows // number))
+        return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+    @property
+    def size(self) -> int:
+        """n, the rows of the Gram matrix: one an input, or for full kernels one for each of its outputs."""
+        return len(self.p_in) * ((self.outputs or 1) if self.kind == "full" else 1)
+
+    def products(self, x_new: Array, weights: Array, memory: str | int) -> Array:
+        """K(x_new, x_j) sqrt(N w_j) times weights (B, n, k), (B, m, k), in blocks of rows."""
+        parts = [self.cross(x_new[cut, ...]) @ weights for cut in self.cuts(x_new, memory)]
+        return parts[0] if len(parts) == 1 else home(weights).xp.concat(parts, axis=-2)
 
     # ---- values of functions -----------------------------------------------------------------------------------------
 

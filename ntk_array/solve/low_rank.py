@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from .._array.linalg import singular_values, triangular
-from .._array.namespace import Array, home, to_host
+from .._array.namespace import Array, Home, home, to_host
 from .._array.validate import positive
 from .factor import Factorization
+from .operator import GramOperator
 
-__all__ = ["LowRankFactor", "Reduced", "reduced"]
+__all__ = ["Features", "LowRankFactor", "Reduced", "reduced"]
 
 RESOLVES = 1.0 / 16.0
 """In units of eps lambda_max: a larger ridge keeps digits of every direction, as for an eigendecomposition."""
@@ -78,13 +79,47 @@ def _square(factor: Array, size: int | None = None) -> Array:
     return xp.concat([factor, zeros], axis=-2)
 
 
+class Features(GramOperator):
+    """K = F F^T for features F (B, n, R)."""
+
+    def __init__(self, features: Array) -> None:
+        self.features = features
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        b, n, _ = self.features.shape
+        return int(b), int(n), int(n)
+
+    @property
+    def home(self) -> Home:
+        return home(self.features)
+
+    def along(self, v: Array) -> Array:
+        """F^T v, (B, R, k)."""
+        return self.home.xp.matrix_transpose(self.features) @ v
+
+    def product(self, v: Array) -> Array:
+        return self.features @ self.along(v)
+
+    def diagonal(self) -> Array:
+        return self.home.xp.sum(self.features * self.features, axis=-1)
+
+    def columns(self, index: list[int]) -> Array:
+        xp, _, device = self.home
+        rows = xp.take(self.features, xp.asarray(index, dtype=xp.int64, device=device), axis=1)
+        return self.features @ xp.matrix_transpose(rows)
+
+    def array(self) -> Array:
+        return self.features @ self.home.xp.matrix_transpose(self.features)
+
+
 class LowRankFactor(Factorization):
     """S = F F^T + ridge I for a stack of B matrices of features F (B, n, R), such as those of a Nystroem approximation.
 
     With the singular values s and right singular vectors V of F, from its rows a block at a time, every function of S
     is f(ridge) I + F V diag(q) V^T F^T, where q is (f(s^2 + ridge) - f(ridge)) / s^2. For f(S) = S^{-1} that is the
-    matrix inversion lemma (Rasmussen and Williams 2006, eq. A.9). Work and memory are linear in n, but for
-    :meth:`half_of_gram`, whose result is (B, n, n).
+    matrix inversion lemma (Rasmussen and Williams 2006, eq. A.9). Work and memory are linear in n, but where the answer
+    is itself (B, n, n).
 
     Solutions are as exact as those of a dense solve, or more so (tests/solve/test_low_rank.py, against 50 digits), and
     so are their products with F, which with a small ridge means few digits. For predictions there is
@@ -92,8 +127,8 @@ class LowRankFactor(Factorization):
 
     Attributes
     ----------
-    features : array (B, n, R)
-        F.
+    operator : Features
+        F F^T.
     squares : array (B, R)
         s^2 in descending order, the eigenvalues of F F^T, with zeros where n is less than R.
     vectors : array (B, R, R)
@@ -105,16 +140,27 @@ class LowRankFactor(Factorization):
         solutions are those of minimum norm.
     """
 
-    method = "low rank"
+    method = "low_rank"
 
-    def __init__(self, features: Array, squares: Array, vectors: Array, ridge: float) -> None:
-        self.features, self.squares, self.vectors = features, squares, vectors
-        self.ridge, self._n = positive("ridge", ridge), int(features.shape[1])
+    def __init__(self, operator: Features, squares: Array, vectors: Array, ridge: float) -> None:
+        self.operator: Features = operator
+        self.squares, self.vectors = squares, vectors
+        self.ridge, self._n = positive("ridge", ridge), operator.shape[1]
         # Numbers decide below, and no array moves.
         self._host, unit = to_host(squares).astype(np.float64), home(squares).eps * float(to_host(squares).max())
         self.singular = not self.ridge > RESOLVES * unit
         self._cutoff = NOISE * unit if self.singular else -1.0
         self.rank = int((self._host > self._cutoff).sum(axis=-1).min()) if self.singular else self._n
+        self.largest = float(self._host.max()) + self.ridge
+        self.condition = self.largest / self._least()
+
+    def _least(self) -> float:
+        """The smallest eigenvalue of S that can be told from 0."""
+        # Where there are fewer features than rows, the ridge is an eigenvalue.
+        if self._n > self._host.shape[-1] and not self.singular:
+            return self.ridge
+        seen = self._host[..., : self._n]
+        return float(np.min(seen, where=seen > self._cutoff, initial=np.inf)) + self.ridge
 
     @classmethod
     def of(cls, features: Array, ridge: float) -> LowRankFactor:
@@ -131,26 +177,11 @@ class LowRankFactor(Factorization):
         for rows in _blocks(features):
             factor = _extended(factor, features[:, rows, :])
         _, values, vectors = singular_values(_square(factor))
-        return cls(features, values * values, vectors, ridge)
+        return cls(Features(features), values * values, vectors, ridge)
 
     def with_ridge(self, ridge: float) -> LowRankFactor:
         """The same features with another ridge, without a new decomposition."""
-        return LowRankFactor(self.features, self.squares, self.vectors, ridge)
-
-    @property
-    def condition(self) -> float:
-        seen = self._host[..., : self._n]
-        least = float(np.min(seen, where=seen > self._cutoff, initial=np.inf))
-        # Where there are fewer features than inputs, S has the ridge for an eigenvalue.
-        least = 0.0 if self._n > seen.shape[-1] and not self.singular else least
-        return (float(seen.max()) + self.ridge) / (least + self.ridge)
-
-    def refuse_singular(self, name: str, consequence: str) -> None:
-        if self.singular:
-            raise np.linalg.LinAlgError(
-                f"the {name} {self.ridge:g} is below rounding beside the largest eigenvalue of the kernel matrix, "
-                f"{self._host.max():.1e}: {consequence}; give a larger {name}"
-            )
+        return LowRankFactor(self.operator, self.squares, self.vectors, ridge)
 
     def prepared_solve(self, prepared: Array) -> Array:
         return self._applied(self._rest, self._inverse_change(), prepared)
@@ -162,10 +193,11 @@ class LowRankFactor(Factorization):
         # With a = s^2 + r: (a^{-1/2} - r^{-1/2}) / s^2 = -1 / ((a r)^{1/2} (a^{1/2} + r^{1/2})), without cancellation.
         return self._applied(1.0 / of_ridge, -1.0 / (of_ridge * root * (root + of_ridge)), prepared)
 
-    def half_of_gram(self) -> Array:
-        # S^{-1/2} F F^T = F V diag((s^2 + r)^{-1/2}) V^T F^T.
-        along = self._along(self.features)
-        return (along * self._resolved(self._shifted() ** -0.5)[:, None, :]) @ home(along).xp.matrix_transpose(along)
+    def quadratic_of_gram(self) -> Array:
+        # F F^T S^{-1} F F^T = F V diag(s^2 / (s^2 + r)) V^T F^T.
+        along = self._along(slice(0, self._n))
+        shares = self._resolved(self.squares / self._shifted())[:, None, :]
+        return (along * shares) @ home(along).xp.matrix_transpose(along)
 
     def log_determinant(self) -> Array:
         xp = home(self.squares).xp
@@ -173,23 +205,28 @@ class LowRankFactor(Factorization):
         rest = (self._n - self._host.shape[-1]) * float(np.log(self.ridge))
         return xp.sum(xp.log(self._shifted()), axis=-1) + rest
 
+    def inverse(self) -> Array:
+        along, here = self._along(slice(0, self._n)), home(self.squares)
+        change = self._inverse_change()[:, None, :]
+        return self._rest * here.eye(self._n) + (along * change) @ here.xp.matrix_transpose(along)
+
     def inverse_diagonal(self) -> Array:
         change = self._inverse_change()[:, None, :]
         xp = home(change).xp
-        parts = [xp.sum(self._along(self._rows(rows)) ** 2 * change, axis=-1) for rows in _blocks(self.features)]
+        parts = [xp.sum(self._along(rows) ** 2 * change, axis=-1) for rows in self._blocks()]
         return self._rest + xp.concat(parts, axis=-1)
 
     def inverse_blocks(self, size: int) -> Array:
         here, change = home(self.squares), self._inverse_change()[:, None, None, :]
         parts = []
-        for rows in _blocks(self.features, size):
-            along = self._along(self._rows(rows))
+        for rows in self._blocks(size):
+            along = self._along(rows)
             along = here.xp.reshape(along, (along.shape[0], -1, size, along.shape[-1]))
             parts.append((along * change) @ here.xp.matrix_transpose(along))
         return self._rest * here.eye(size) + here.xp.concat(parts, axis=1)
 
     def trace_of(self, change: Array) -> Array:
-        xp, along = home(change).xp, self._along(self.features)
+        xp, along = home(change).xp, self._along(slice(0, self._n))
         low = xp.sum(along * (change @ along) * self._inverse_change()[:, None, :], axis=(-2, -1))
         return self._rest * xp.sum(xp.linalg.diagonal(change), axis=-1) + low
 
@@ -217,17 +254,22 @@ class LowRankFactor(Factorization):
 
     def _applied(self, rest: float, change: Array, b: Array) -> Array:
         """rest b + F V diag(change) V^T F^T b."""
-        xp, blocks = home(b).xp, _blocks(self.features)
-        total = sum(xp.matrix_transpose(self._rows(rows)) @ b[:, rows, :] for rows in blocks)
-        weights = self.vectors @ (change[..., None] * (xp.matrix_transpose(self.vectors) @ total))
-        return rest * b + xp.concat([self._rows(rows) @ weights for rows in blocks], axis=1)
+        turned = home(b).xp.matrix_transpose(self.vectors)
+        weights = self.vectors @ (change[..., None] * (turned @ self.operator.along(b)))
+        return rest * b + self.operator.features @ weights
 
-    def _along(self, features: Array) -> Array:
-        """F V, the features along the singular vectors."""
-        return features @ self.vectors
+    def _along(self, rows: slice) -> Array:
+        """Rows of F V, the features along the singular vectors."""
+        return self.operator.features[:, rows, :] @ self.vectors
 
-    def _rows(self, rows: slice) -> Array:
-        return self.features[:, rows, :]
+    def _blocks(self, multiple: int = 1) -> list[slice]:
+        return _blocks(self.operator.features, multiple)
+
+    def _refuse_singular(self, name: str, consequence: str) -> NoReturn:
+        raise np.linalg.LinAlgError(
+            f"the {name} {self.ridge:g} is below rounding beside the largest eigenvalue of the kernel matrix, "
+            f"{self._host.max():.1e}: {consequence}; give a larger {name}"
+        )
 
 
 def _blocks(features: Array, multiple: int = 1) -> list[slice]:

@@ -162,7 +162,7 @@ def test_matrices_that_are_not_positive_semidefinite_are_refused():
     p_in = EmpiricalMeasure(x)
     for cost in (SquaredError(p_in, np.ones(2)), Huber(p_in, np.ones(2), 1.0)):
         with pytest.raises(np.linalg.LinAlgError, match="not positive semidefinite: its eigenvalues reach from -1"):
-            GradientFlow(ntk.Precomputed(matrix), cost)
+            GradientFlow(ntk.Precomputed(matrix), cost).predict(t=1.0)
     with pytest.raises(np.linalg.LinAlgError, match="not positive semidefinite"):
         max_step(ntk.Precomputed(matrix), x)
 

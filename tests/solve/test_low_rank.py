@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from ntk_array.solve import low_rank
-from ntk_array.solve.factor import Factorization
-from ntk_array.solve.low_rank import LowRankFactor, reduced
+from ntk_array.solve.low_rank import Features, LowRankFactor, reduced
 
 B, N, K, SIZE, RIDGE = 2, 8, 3, 2, 0.3
 
@@ -27,7 +26,7 @@ def transposed(backend, a):
 
 def test_solutions_and_halves(backend, problem):
     factor, s, a, b = problem
-    assert (factor.method, factor.ridge, factor.rank, factor.singular) == ("low rank", RIDGE, N, False)
+    assert (factor.method, factor.ridge, factor.rank, factor.singular) == ("low_rank", RIDGE, N, False)
     eigenvalues = np.linalg.eigvalsh(s)
     assert 0.9 < factor.condition / (eigenvalues.max() / eigenvalues.min()) < 1.1
     factor.refuse_singular("ridge", "nothing exists")
@@ -35,9 +34,14 @@ def test_solutions_and_halves(backend, problem):
     backend.close(factor.solve(right), np.linalg.solve(s, b))
     half = transposed(backend, factor.half(left))
     backend.close(half @ backend.host(factor.half(right)), np.swapaxes(a, 1, 2) @ np.linalg.solve(s, b))
-    backend.close(
-        half @ backend.host(factor.half_of_gram()), np.swapaxes(np.linalg.solve(s, a), 1, 2) @ (s - RIDGE * np.eye(N))
-    )
+    gram = s - RIDGE * np.eye(N)
+    backend.close(factor.quadratic_of_gram(), gram @ np.linalg.solve(s, gram))
+    found = factor.solution(right)
+    assert (found.solver, found.rank, found.iterations, found.converged) == ("low_rank", N, 0, True)
+    assert found.backward_error <= found.residual <= 100 * backend.eps
+    backend.close(factor.fitted(right, found.x), gram @ np.linalg.solve(s, b))
+    with pytest.raises(ValueError, match='take solver="spectrum" or solver="lanczos"'):
+        factor.function(lambda s: s, 1.0, right)
     other = factor.with_ridge(2.0)
     backend.close(other.solve(right), np.linalg.solve(s + 1.7 * np.eye(N), b))
     assert (factor.ridge, other.ridge) == (RIDGE, 2.0)
@@ -47,6 +51,7 @@ def test_determinants_and_parts_of_the_inverse(backend, rng, problem):
     factor, s, _, _ = problem
     inverse = np.linalg.inv(s)
     backend.close(factor.log_determinant(), np.linalg.slogdet(s)[1])
+    backend.close(factor.inverse(), inverse)
     backend.close(factor.inverse_diagonal(), np.diagonal(inverse, axis1=1, axis2=2))
     backend.close(factor.inverse_trace(), np.trace(inverse, axis1=1, axis2=2))
     blocks = [[one[i : i + SIZE, i : i + SIZE] for i in range(0, N, SIZE)] for one in inverse]
@@ -72,19 +77,20 @@ def test_a_ridge_below_rounding(backend, rng):
     ):
         factor.refuse_singular("noise", "no density")
     with pytest.warns(RuntimeWarning, match="of minimum norm"):
-        factor.warn_below_rounding("noise")
+        factor.warn("noise")
     with pytest.raises(ValueError, match="ridge must be positive"):
         LowRankFactor.of(backend.array(features), 0.0)
 
 
-@pytest.mark.host
-def test_refinement_brings_a_small_ridge_to_the_accuracy_of_a_dense_solve(rng):
-    features, b = rng.normal(size=(1, 60, 5)), rng.normal(size=(1, 60, 1))
-    s = features @ np.swapaxes(features, 1, 2)
-    factor = LowRankFactor.of(features, 1e-9)
-    refined = Factorization.refined(factor, factor.solve(b), s, b)
-    residual = np.abs(s @ refined + 1e-9 * refined - b).max()
-    assert residual < 1e-14 * factor.condition * 1e-9 * np.abs(refined).max()
+def test_the_operator(backend, rng):
+    f, v = rng.normal(size=(B, N, 3)), rng.normal(size=(B, N, K))
+    operator, gram = Features(backend.array(f)), f @ np.swapaxes(f, 1, 2)
+    assert operator.shape == (B, N, N)
+    assert operator.home.dtype == backend.dtype
+    backend.close(operator.product(backend.array(v)), gram @ v)
+    backend.close(operator.diagonal(), np.diagonal(gram, axis1=1, axis2=2))
+    backend.close(operator.columns([4, 1]), gram[:, :, [4, 1]])
+    backend.close(operator.array(), gram)
 
 
 @pytest.mark.host
