@@ -48,7 +48,8 @@ PUBLIC = {
     "ntk_array.dynamics": """Ensemble FeatureRegression FlowState Gaussian GaussianProcess GradientDescent GradientFlow
         KernelSpectrum LeaveOneOut Selection max_step select_hyperparameters""",
     "ntk_array.gram": "Plan assemble plan",
-    "ntk_array.solve": "Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos Solution Spectral solve",
+    "ntk_array.solve": """Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos LowRank Solution Spectral
+        solve""",
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",

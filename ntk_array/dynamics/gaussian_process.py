@@ -55,10 +55,10 @@ class GaussianProcess:
     noise : float or array (N,)
         The variance of the noise, at least 0, added to the diagonal: one for all observations, or one for each.
     solver : str or solver
-        "direct", "cholesky", "spectrum" or "conjugate_gradient", or one of the classes of :mod:`ntk_array.solve` with
-        its options. "direct" is a Cholesky factor if there is noise, and else the spectrum, see
-        :class:`ntk_array.solve.Direct`. Conjugate gradients give means and variances, and no covariances, likelihoods
-        or leave-one-out.
+        "direct", "cholesky", "spectrum", "conjugate_gradient", or "low_rank" for kernels of explicit features; or one
+        of the classes of :mod:`ntk_array.solve` with its options. "direct" is a Cholesky factor if there is noise, and
+        else the spectrum, see :class:`ntk_array.solve.Direct`. Conjugate gradients give means and variances, and no
+        covariances, likelihoods or leave-one-out.
     prior_mean : callable, optional
         The mean of f before any target is seen, a function of inputs such as ``net.bind(params)`` or an earlier model.
         None is 0.

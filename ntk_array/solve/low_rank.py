@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, NoReturn
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from .._array.validate import positive
 from .factor import Factorization
 from .operator import GramOperator
 
-__all__ = ["Features", "LowRankFactor", "Reduced", "reduced"]
+__all__ = ["Features", "LowRank", "LowRankFactor", "Reduced", "reduced"]
 
 RESOLVES = 1.0 / 16.0
 """In units of eps lambda_max: a larger ridge keeps digits of every direction, as for an eigendecomposition."""
@@ -79,6 +80,33 @@ def _square(factor: Array, size: int | None = None) -> Array:
     return xp.concat([factor, zeros], axis=-2)
 
 
+@dataclass(frozen=True)
+class LowRank:
+    """S = F F^T + ridge I for kernels of explicit features, by matrices of the number of features.
+
+    For :class:`ntk_array.Nystroem`, :class:`ntk_array.RandomFeatures` and :class:`ntk_array.EmpiricalFeatures`, whose
+    regression it solves exactly. :class:`ntk_array.dynamics.FeatureRegression` does the same without keeping F, and
+    with more digits where the ridge is small.
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> x = np.random.default_rng(0).normal(size=(100, 3))
+    >>> K = ntk.Nystroem.of(ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1)), x, rank=20, seed=0)
+    >>> gp = ntk.dynamics.GaussianProcess(K, x, x[:, 0], noise=0.1, solver="low_rank")
+    >>> gp.solved.solver, gp.predict(x[:5], covariance="diagonal").variance.shape
+    ('low_rank', (5,))
+    """
+
+    matrix_free: ClassVar[bool] = True
+
+    def matrices(self, ridge: float) -> float:
+        return 0.0
+
+    def factor(self, operator: GramOperator, ridge: float) -> LowRankFactor:
+        return LowRankFactor.of(operator.feature_rows(), ridge)
+
+
 class Features(GramOperator):
     """K = F F^T for features F (B, n, R)."""
 
@@ -93,6 +121,9 @@ class Features(GramOperator):
     @property
     def home(self) -> Home:
         return home(self.features)
+
+    def feature_rows(self) -> Array:
+        return self.features
 
     def along(self, v: Array) -> Array:
         """F^T v, (B, R, k)."""
