@@ -1,0 +1,156 @@
+"""Gram matrices written to disk block by block, so that nothing is lost when that is interrupted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .._support.atomic import write_whole
+from .._support.progress import progress_sum
+from .blocks import Blocks
+from .layout import words
+from .lease import FILE as LOCK
+from .lease import lease
+from .memory import readable
+from .spec import Spec
+from .store import DONE, Audit, Store
+from .tiled import Tile
+
+__all__ = ["drive", "finish_block"]
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What systems say where a file does not fit."""
+MARKER_BYTES = 4096
+"""What the marker of a block takes on most file systems."""
+
+Compute = Callable[[Tile], np.ndarray]
+
+
+def drive(folder: Path, spec: Spec, compute: Compute, progress: bool) -> Store:
+    """Write the matrix of ``spec`` to a folder: all blocks, or those that are missing or damaged there.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the store; made if need be.
+    compute : callable
+        A block on the host from its tile.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"store={str(folder)!r} is a file; give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    with lease(folder):
+        there = Spec.read(folder)
+        if there is None:
+            _refuse_files(folder)
+            spec.write(folder)
+        else:
+            there.refuse_another(spec, folder)
+            _remove_partial_files(folder)
+        version, spec = spec.version, there or spec
+        blocks, store = Blocks(folder, spec), Store(folder, spec)
+        found = _begun(blocks, store, progress) if there else Audit(len(spec.layout), list(spec.layout.tiles()), [])
+        left = sorted([*found.missing, *found.damaged], key=spec.layout.number)
+        if left and spec.version != version:
+            raise ValueError(
+                f"{folder} was begun by ntk_array {spec.version}, and this is {version}, whose kernels may differ: "
+                "go on with that version, or give another folder"
+            )
+        if left or not store.finished:
+            blocks.create()
+            _compute(blocks, left, compute, progress)
+            _finish(folder, spec, store.audit(progress=progress) if left else found)
+    return store
+
+
+def finish_block(blocks: Blocks, compute: Compute, tile: Tile) -> int:
+    """Compute a block, write it, and mark it as finished; the number of entries that this gives.
+
+    The marker is the last to be written. It has the hash of what was read back and was equal to what was computed.
+    """
+    try:
+        values = np.asarray(compute(tile), dtype=blocks.layout.dtype)
+        if not np.isfinite(values).all():
+            raise FloatingPointError("the kernel is NaN or infinite")
+        blocks.write(tile, values)
+        written = blocks.read(tile)
+        if not np.array_equal(written, values):
+            raise OSError(errno.EIO, "the disk gives back other numbers than were written", str(blocks.folder))
+        blocks.mark(tile, written)
+    except Exception as error:
+        error.add_note(f"in the block of {words(blocks.layout, tile)} of {blocks.folder}")
+        raise
+    return blocks.layout.entries(tile)
+
+
+def _begun(blocks: Blocks, store: Store, progress: bool) -> Audit:
+    """What is there of a store that was begun. Markers of damaged blocks are removed."""
+    try:
+        blocks.check_metadata()
+    except ValueError:
+        blocks.create()  # it follows from spec.json, and may be missing where a process was killed
+    found = store.audit(progress=progress)
+    if not found.whole:
+        (store.path / DONE).unlink(missing_ok=True)
+    for tile in found.damaged:
+        blocks.unmark(tile)
+    return found
+
+
+def _compute(blocks: Blocks, left: list[Tile], compute: Compute, progress: bool) -> None:
+    layout = blocks.layout
+    _check_disk(blocks.folder, len(left), layout.file_bytes)
+    total, missing = int(np.prod(layout.shape, dtype=object)), sum(layout.entries(tile) for tile in left)
+    made = 0
+    try:
+        amounts = (finish_block(blocks, compute, tile) for tile in left)
+        for _ in progress_sum(amounts, total, "Gram matrix", " entries", progress, done=total - missing):
+            made += 1
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        needed = (len(left) - made) * (layout.file_bytes + MARKER_BYTES)
+        full = OSError(
+            error.errno,
+            f"the disk is full: {len(left) - made} blocks are missing and take {needed} bytes ({readable(needed)}); "
+            "nothing that is written is lost: free some space and call the same again",
+            str(blocks.folder),
+        )
+        raise full from error
+
+
+def _finish(folder: Path, spec: Spec, found: Audit) -> None:
+    if not found.whole:
+        bad = "; ".join(words(spec.layout, tile) for tile in [*found.missing, *found.damaged][:5])
+        raise OSError(errno.EIO, f"blocks changed on the disk after they were written: {bad}", str(folder))
+    write_whole(folder / DONE, spec.digest.encode(), durable=True)
+
+
+def _check_disk(folder: Path, blocks: int, each: int) -> None:
+    """Refused before work starts: an error after a day would be worth little."""
+    needed, free = blocks * (each + MARKER_BYTES), shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC,
+            f"{needed} bytes ({readable(needed)}) are needed for {blocks} blocks, and {free} ({readable(free)}) are "
+            "free on the disk; take another disk, fewer inputs or float32",
+            str(folder),
+        )
+
+
+def _refuse_files(folder: Path) -> None:
+    """A new store is made in an empty folder, where nothing of the user's can be in the way."""
+    there = [name for name in os.listdir(folder) if name != LOCK and not name.endswith(".partial")]
+    if there:
+        raise ValueError(f"{folder} has other files in it, such as {there[0]!r}; give an empty folder or a new one")
+
+
+def _remove_partial_files(folder: Path) -> None:
+    """Of processes that were killed: while this one holds the lease nobody else writes."""
+    for path in folder.rglob("*.partial"):
+        path.unlink(missing_ok=True)
