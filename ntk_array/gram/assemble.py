@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._array.kinds import as_block
 from .._array.libraries import is_numpy
@@ -12,9 +13,10 @@ from .._support.progress import progress_within
 from .matrix import filled, matrix_of
 from .plan import plan_for, validated
 from .result import Result
-from .store import Store
-from .stored import stored
 from .tiled import Tiled
+
+if TYPE_CHECKING:
+    from .store import Store
 
 __all__ = ["assemble", "in_tiles"]
 
@@ -98,6 +100,8 @@ def assemble(
     if store is not None:
         if out is not None:
             raise ValueError("give out= or store=, not both")
+        from .stored import stored  # much that only matrices on disk need
+
         return stored(given, kernel, x1, x2, memory, threads, Path(store).absolute(), progress)
 
     # Refused before work starts: an error after an hour would be worth little.
