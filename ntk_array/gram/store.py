@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._array.kinds import Kind
+from .._array.kinds import Kind, as_block
 from .._array.namespace import Array, home, to_host
 from .._array.validate import finite, real_array
 from .._support.progress import progress_sum
@@ -195,14 +195,20 @@ class Store:
         return self.array().astype(self.dtype if dtype is None else dtype, copy=False)
 
     def diagonal(self) -> np.ndarray:
-        """The diagonal, (N,), (C, N) or (N C,), from the blocks on it."""
-        n = min(self.shape[-2:])
-        out = np.empty((*self.shape[:-2], n), dtype=self.dtype)
-        side = self.layout.chunk[-2]
-        for start in range(0, n, side):
-            own = slice(start, min(start + side, n))
-            out[..., own] = np.diagonal(self[own, own], axis1=-2, axis2=-1)
-        return out
+        """Kernel values of each input with itself, (N,), (C, N) or (N, C, C), from the blocks on the diagonal."""
+        if not self.symmetric:
+            raise ValueError(f"{self!r} is between two batches and has no diagonal")
+        parts = []
+        for tile in (tile for tile in self.layout.tiles() if tile.diagonal):
+            *_, rows, columns = self.layout.region(tile)
+            values = self[rows, columns]
+            if self.kind == "full":
+                # (n, C, n, C) to (C, C, n), and then (n, C, C).
+                pairs = as_block(self.kind, values, self.outputs)
+                parts.append(np.moveaxis(np.diagonal(pairs, axis1=0, axis2=2), -1, 0))
+            else:
+                parts.append(np.diagonal(values, axis1=-2, axis2=-1))
+        return np.concatenate(parts, axis=0 if self.kind == "full" else -1)
 
     def __matmul__(self, v: Array) -> Array:
         """The product with v (N2,) or (N2, k), of any library: (N1,) or (N1, k) there.
