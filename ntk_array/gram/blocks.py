@@ -72,11 +72,12 @@ class Blocks:
 
     def write(self, tile: Tile, values: np.ndarray) -> None:
         """Write a finite block; it is on the disk when this returns."""
-        self._writable[self.layout.region(tile)] = values
         path = self._path(tile)
+        # The names of files are in their folders, which have names too where they are new.
+        folders = path.relative_to(self.folder).parents[: 1 if path.parent.exists() else -1]
+        self._writable[self.layout.region(tile)] = values
         flush(path)
-        # Folders too, each of which may be new: they hold the names.
-        for folder in path.relative_to(self.folder).parents[:-1]:
+        for folder in folders:
             flush(self.folder / folder)
 
     def _refusal(self, tile: Tile, reason: str) -> ValueError:

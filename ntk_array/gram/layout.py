@@ -50,15 +50,17 @@ class Layout:
     dtype: str
 
     def __post_init__(self) -> None:
+        pairs = len(self.inputs) == len(self.block) == 2
         counts = (self.outputs, *self.inputs, *self.block)
         whole = all(type(n) is int and n >= 1 for n in counts) and math.prod(counts) <= LARGEST
-        fits = len(self.inputs) == len(self.block) == 2 and all(
-            b <= n for b, n in zip(self.block, self.inputs, strict=True)
-        )
-        square = not self.symmetric or (self.inputs[0] == self.inputs[1] and self.block[0] == self.block[1])
-        words_known = self.kind in get_args(Kind) and self.dtype in ("float32", "float64")
-        if not (whole and fits and square and words_known and type(self.symmetric) is bool):
+        known = self.kind in get_args(Kind) and self.dtype in ("float32", "float64") and type(self.symmetric) is bool
+        if not (pairs and whole and known and self._fits()):
             raise ValueError(f"no Gram matrix has the layout {self}")
+
+    def _fits(self) -> bool:
+        """Whether blocks are no larger than the matrix, and square ones where they are mirrored."""
+        (n1, n2), (b1, b2) = self.inputs, self.block
+        return b1 <= n1 and b2 <= n2 and (not self.symmetric or (n1 == n2 and b1 == b2))
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> "Layout":

@@ -179,6 +179,8 @@ class Store:
             If there is no such row or column.
         """
         rows, columns = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
+        if isinstance(rows, tuple):
+            raise IndexError(f"a store has rows and columns, got {len(rows)} indices")
         chosen = picked("rows", rows, self.shape[-2]), picked("columns", columns, self.shape[-1])
         out = self._empty((*self.shape[:-2], *(len(one.numbers) for one in chosen)))
         for at_row, at_column, values in self._pieces(*(one.numbers for one in chosen)):
