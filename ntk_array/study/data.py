@@ -156,14 +156,10 @@ def load_inputs(source: str, *, images: bool = False) -> np.ndarray:
     try:
         # Pickled objects can run code when they are read, and the file may come from anywhere.
         loaded = np.load(path, allow_pickle=False)
-        if path.suffix.lower() == ".npz":
-            with loaded as archive:
-                x = archive[_named_inputs(path, archive.files)]
-        else:
-            x = loaded
-    except (EOFError, BadZipFile, OSError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from error
-    x = np.asarray(x)
+        arrays = dict(loaded) if path.suffix.lower() == ".npz" else {"x": loaded}
+    except (ValueError, EOFError, BadZipFile, OSError, TypeError) as error:
+        raise ValueError(f"{path.name} is damaged, or holds more than plain numbers: {error}") from error
+    x = arrays[_named_inputs(path, list(arrays))]
     return np.asarray(inputs("x", _with_channels(x, path.name) if images else _as_rows(x)))
 
 
