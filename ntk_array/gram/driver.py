@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 
 from .._support.atomic import write_whole
 from .._support.progress import progress_sum
-from .blocks import Blocks
+from .blocks import ARRAY, MARKS, METADATA, Blocks
 from .layout import words
 from .lease import FILE as LOCK
 from .lease import lease
@@ -45,14 +46,16 @@ def drive(folder: Path, spec: Spec, compute: Compute, progress: bool) -> Store:
         raise ValueError(f"store={str(folder)!r} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)
     with lease(folder):
-        there = Spec.read(folder)
+        there, version = Spec.read(folder), spec.version
         if there is None:
             _refuse_files(folder)
+            # The array first: a folder with a spec.json is a store.
+            Blocks(folder, spec).create()
             spec.write(folder)
         else:
             there.refuse_another(spec, folder)
             _remove_partial_files(folder)
-        version, spec = spec.version, there or spec
+            spec = there
         blocks, store = Blocks(folder, spec), Store(folder, spec)
         found = _begun(blocks, store, progress) if there else Audit(len(spec.layout), list(spec.layout.tiles()), [])
         left = sorted([*found.missing, *found.damaged], key=spec.layout.number)
@@ -62,7 +65,6 @@ def drive(folder: Path, spec: Spec, compute: Compute, progress: bool) -> Store:
                 "go on with that version, or give another folder"
             )
         if left or not store.finished:
-            blocks.create()
             _compute(blocks, left, compute, progress)
             _finish(folder, spec, store.audit(progress=progress) if left else found)
     return store
@@ -93,7 +95,7 @@ def _begun(blocks: Blocks, store: Store, progress: bool) -> Audit:
     try:
         blocks.check_metadata()
     except ValueError:
-        blocks.create()  # it follows from spec.json, and may be missing where a process was killed
+        blocks.create()  # it follows from spec.json
     found = store.audit(progress=progress)
     if not found.whole:
         (store.path / DONE).unlink(missing_ok=True)
@@ -105,7 +107,7 @@ def _begun(blocks: Blocks, store: Store, progress: bool) -> Audit:
 def _compute(blocks: Blocks, left: list[Tile], compute: Compute, progress: bool) -> None:
     layout = blocks.layout
     _check_disk(blocks.folder, len(left), layout.file_bytes)
-    total, missing = int(np.prod(layout.shape, dtype=object)), sum(layout.entries(tile) for tile in left)
+    total, missing = math.prod(layout.shape), sum(layout.entries(tile) for tile in left)
     made = 0
     try:
         amounts = (finish_block(blocks, compute, tile) for tile in left)
@@ -144,10 +146,16 @@ def _check_disk(folder: Path, blocks: int, each: int) -> None:
 
 
 def _refuse_files(folder: Path) -> None:
-    """A new store is made in an empty folder, where nothing of the user's can be in the way."""
-    there = [name for name in os.listdir(folder) if name != LOCK and not name.endswith(".partial")]
-    if there:
-        raise ValueError(f"{folder} has other files in it, such as {there[0]!r}; give an empty folder or a new one")
+    """A new store is made in an empty folder, where nothing of the user's can be in the way.
+
+    Or in one where a process was killed before it wrote spec.json.
+    """
+    ours = {folder: {LOCK, ARRAY, MARKS}, folder / ARRAY: {METADATA}, folder / MARKS: set()}
+    for own, names in ours.items():
+        there = os.listdir(own) if own.is_dir() else []
+        strange = [name for name in there if name not in names and not name.endswith(".partial")]
+        if strange:
+            raise ValueError(f"{own} has other files in it, such as {strange[0]!r}; give an empty folder or a new one")
 
 
 def _remove_partial_files(folder: Path) -> None:

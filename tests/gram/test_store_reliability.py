@@ -63,7 +63,7 @@ def test_killed_processes_lose_nothing(tmp_path, record_property):
         longest = max(0.02, 0.8 * longest) if done else 1.05 * longest
         computed = {tuple(map(int, line.split())) for line in log.read_text().splitlines()} if log.exists() else set()
         recomputed += len({(20 * i, 20 * j) for i, j in before} & computed)
-        if (path / "marks").exists():
+        if (path / "spec.json").exists():
             after = marks(path)
             lost += len(before - after)
             torn += len(ntk.gram.open(path).audit().damaged)

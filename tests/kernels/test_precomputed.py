@@ -81,33 +81,51 @@ def test_row_numbers_of_another_library():
 # ---- other kinds, and matrices on disk -------------------------------------------------------------------------------
 
 
-def _kernel(kind, x):
-    net = nn.mlp((6,), 3, bias_std=0.1)
-    return ntk.EmpiricalNTK(net, net.init(0, like=x), outputs="trace" if kind == "scalar" else kind)
+def _matrix(kind):
+    """Of 20 inputs and 3 outputs."""
+    factor = np.random.default_rng(0).normal(size=(60, 60))
+    full = factor @ factor.T
+    full = (full + full.T) / 2
+    return {"scalar": full[:20, :20], "classwise": np.stack([full[:20, :20], full[20:40, 20:40], np.eye(20)])}.get(
+        kind, full
+    )
+
+
+def _stored(kind, path, dtype="float64"):
+    known = Precomputed(_matrix(kind).astype(dtype), kind, 3 if kind == "full" else None)
+    return ntk.gram.assemble(known, np.arange(20)[:, None], store=path)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
 @pytest.mark.parametrize("kind", ["scalar", "classwise", "full"])
-def test_every_kind_comes_back(backend, rng, tmp_path, monkeypatch, kind, on_disk):
-    """Values, diagonal and products are those of the kernel that made the matrix."""
+def test_every_kind_is_picked_and_multiplied(backend, rng, tmp_path, monkeypatch, kind, on_disk):
+    """Against NumPy's ways to index a matrix."""
     monkeypatch.setattr(stored, "BLOCK", 24**2)
-    x = backend.array(rng.normal(size=(20, 3)))
-    kernel = _kernel(kind, x)
+    matrix = _matrix(kind)
     if on_disk:
-        known = Precomputed(ntk.gram.assemble(kernel, x, store=tmp_path / "theta"))
+        store = _stored(kind, tmp_path / "theta", backend.dtype_name)
+        assert len(store.layout) > 1 or kind == "scalar"
+        known = Precomputed(store)
     else:
-        known = Precomputed(ntk.gram.assemble(kernel, x), kind, 3 if kind == "full" else None)
+        known = Precomputed(backend.array(matrix), kind, 3 if kind == "full" else None)
     assert (known.kind, known.outputs) == (kind, 1 if kind == "scalar" else 3)
     one, two = [17, 2, 2, 9], [0, 19, 5]
     rows, columns = (backend.array(np.asarray(chosen, dtype=float)[:, None]) for chosen in (one, two))
-    a, b = (backend.array(backend.host(x)[chosen]) for chosen in (one, two))
-    backend.close(known(rows, columns), kernel(a, b), factor=50)
-    backend.close(known(rows), kernel(a), factor=50)
-    backend.close(known.diag(rows), kernel.diag(a), factor=50)
+    pairs = matrix.reshape(20, 3, 20, 3) if kind == "full" else matrix
+
+    def picked(a, b):
+        return pairs[a][:, :, b] if kind == "full" else pairs[..., a, :][..., b]
+
+    backend.close(known(rows, columns), picked(one, two), factor=1)
+    backend.close(known(rows), picked(one, one), factor=1)
+    axes = {"scalar": "ii->i", "classwise": "cii->ci", "full": "icid->icd"}[kind]
+    backend.close(known.diag(rows), np.einsum(axes, picked(one, one)), factor=1)
     assert known(rows).dtype == backend.dtype
-    v = backend.array(rng.normal(size=(3, 3)))
-    backend.close(known.matvec(rows, columns, v), kernel.matvec(a, b, v), factor=100)
-    backend.close(ntk.gram.assemble(known, rows, columns), ntk.gram.assemble(kernel, a, b), factor=50)
+    v = rng.normal(size=(3, 3))
+    product = {"scalar": "ij,jc->ic", "classwise": "cij,jc->ic", "full": "icjd,jd->ic"}[kind]
+    backend.close(known.matvec(rows, columns, backend.array(v)), np.einsum(product, picked(one, two), v), factor=100)
+    gram = picked(one, two).reshape(12, 9) if kind == "full" else picked(one, two)
+    backend.close(ntk.gram.assemble(known, rows, columns), gram, factor=1)
 
 
 @pytest.mark.host
@@ -169,6 +187,6 @@ def test_stores_that_are_no_gram_matrix(tmp_path):
         two.diagonal()
     with pytest.raises(ValueError, match="that of a scalar kernel of 1 outputs, not of a full one of 3"):
         Precomputed(ntk.gram.assemble(kernel, x, store=tmp_path / "one"), kind="full", outputs=3)
-    full = Precomputed(ntk.gram.assemble(_kernel("full", x), x, store=tmp_path / "full"))
+    full = Precomputed(_stored("full", tmp_path / "full"))
     with pytest.raises(ValueError, match="v has 2 columns, the kernel has 3 outputs"):
         full.matvec(np.asarray([[0]]), None, np.ones((1, 2)))
