@@ -91,10 +91,10 @@ def test_another_matrix_in_the_folder(data, tmp_path, capsys):
 
 JOB = """
 import sys
-from ntk_array.gram import stored
+from ntk_array.gram import one_block, stored
 from ntk_array.cli import main
 stored.BLOCK = 25
-compute = stored.OneBlock.__call__
+compute = one_block.OneBlock.__call__
 
 def slow(self, tile):
     if tile.columns.start == 20:
@@ -103,7 +103,7 @@ def slow(self, tile):
         time.sleep(60)
     return compute(self, tile)
 
-stored.OneBlock.__call__ = slow
+one_block.OneBlock.__call__ = slow
 sys.exit(main(sys.argv[1:]))
 """
 

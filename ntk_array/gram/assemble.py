@@ -16,6 +16,8 @@ from .result import Result
 from .tiled import Tiled
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from .store import Store
 
 __all__ = ["assemble", "in_tiles"]
@@ -35,6 +37,7 @@ def assemble(
     progress: bool = False,
     threads: int | None = None,
     store: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
 ) -> Array | Store:
     """A Gram matrix, computed in tiles so that only little memory is needed beside the result.
 
@@ -63,6 +66,10 @@ def assemble(
         ``memory`` is then all that may be used, and blocks are moved to the host. The same call goes on after an
         interruption of any kind: blocks that are finished are compared with their hashes and not computed again,
         damaged ones are. Needs zarr: ``pip install 'ntk_array[scale]'``.
+    executor : concurrent.futures.Executor, optional
+        With ``store``, and for NumPy arrays: where blocks are computed, such as a ``ProcessPoolExecutor`` or that of a
+        cluster whose machines share the folder. ``memory`` and ``threads`` (one unless given) are then those of each
+        task. The kernel travels with each task, by pickle; the inputs are read from the folder.
 
     Returns
     -------
@@ -102,7 +109,9 @@ def assemble(
             raise ValueError("give out= or store=, not both")
         from .stored import stored  # much that only matrices on disk need
 
-        return stored(given, kernel, x1, x2, memory, threads, Path(store).absolute(), progress)
+        return stored(given, kernel, x1, x2, memory, threads, Path(store).absolute(), progress, executor)
+    if executor is not None:
+        raise ValueError("executor= needs store=, the folder that its processes write to")
 
     # Refused before work starts: an error after an hour would be worth little.
     plan = plan_for(kernel, x1, x2, memory, threads)

@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +29,19 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 MARKER_BYTES = 4096
 """What the marker of a block takes on most file systems."""
 
-Compute = Callable[[Tile], np.ndarray]
+Work = Callable[[Blocks, list[Tile]], Iterator[int]]
+"""Finishes blocks, in any order; gives the number of entries of each once it is finished."""
 
 
-def drive(folder: Path, spec: Spec, compute: Compute, progress: bool) -> Store:
+def drive(folder: Path, spec: Spec, work: Work, progress: bool) -> Store:
     """Write the matrix of ``spec`` to a folder: all blocks, or those that are missing or damaged there.
 
     Parameters
     ----------
     folder : Path
         Of the store; made if need be.
-    compute : callable
-        A block on the host from its tile.
+    work : callable
+        Finishes blocks, by :func:`finish_block`.
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"store={str(folder)!r} is a file; give a folder")
@@ -65,12 +66,12 @@ def drive(folder: Path, spec: Spec, compute: Compute, progress: bool) -> Store:
                 "go on with that version, or give another folder"
             )
         if left or not store.finished:
-            _compute(blocks, left, compute, progress)
+            _compute(blocks, left, work, progress)
             _finish(folder, spec, store.audit(progress=progress) if left else found)
     return store
 
 
-def finish_block(blocks: Blocks, compute: Compute, tile: Tile) -> int:
+def finish_block(blocks: Blocks, compute: Callable[[Tile], np.ndarray], tile: Tile) -> int:
     """Compute a block, write it, and mark it as finished; the number of entries that this gives.
 
     The marker is the last to be written. It has the hash of what was read back and was equal to what was computed.
@@ -104,14 +105,13 @@ def _begun(blocks: Blocks, store: Store, progress: bool) -> Audit:
     return found
 
 
-def _compute(blocks: Blocks, left: list[Tile], compute: Compute, progress: bool) -> None:
+def _compute(blocks: Blocks, left: list[Tile], work: Work, progress: bool) -> None:
     layout = blocks.layout
     _check_disk(blocks.folder, len(left), layout.file_bytes)
     total, missing = math.prod(layout.shape), sum(layout.entries(tile) for tile in left)
     made = 0
     try:
-        amounts = (finish_block(blocks, compute, tile) for tile in left)
-        for _ in progress_sum(amounts, total, "Gram matrix", " entries", progress, done=total - missing):
+        for _ in progress_sum(work(blocks, left), total, "Gram matrix", " entries", progress, done=total - missing):
             made += 1
     except OSError as error:
         if error.errno not in FULL:

@@ -3,7 +3,7 @@
 import numpy as np
 
 import ntk_array as ntk
-from ntk_array.gram import stored
+from ntk_array.gram import one_block, stored
 
 X = np.random.default_rng(0).normal(size=(100, 4))
 KERNEL = ntk.InfiniteNTK(ntk.nn.mlp((1,), 1, bias_std=0.1))
@@ -19,13 +19,13 @@ def small_blocks(monkeypatch, side=SIDE):
 
 def recorded(monkeypatch):
     """The blocks that are computed from now on, in order."""
-    made, compute = [], stored.OneBlock.__call__
+    made, compute = [], one_block.OneBlock.__call__
 
     def record(self, tile):
         made.append(tile)
         return compute(self, tile)
 
-    monkeypatch.setattr(stored.OneBlock, "__call__", record)
+    monkeypatch.setattr(one_block.OneBlock, "__call__", record)
     return made
 
 

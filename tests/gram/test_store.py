@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ntk_array as ntk
-from ntk_array.gram import assemble, stored
+from ntk_array.gram import assemble, one_block
 from ntk_array.gram.lease import lease
 
 from .stores import BLOCKS, KERNEL, SIDE, X, chunk, recorded, small_blocks
@@ -152,14 +152,14 @@ def test_neither_dask_nor_pickle(tmp_path):
 @pytest.mark.host
 def test_finished_blocks_are_not_computed_again(tmp_path, monkeypatch, matrix):
     made, bars = recorded(monkeypatch), []
-    compute = stored.OneBlock.__call__
+    compute = one_block.OneBlock.__call__
 
     def failing(self, tile):
         if len(made) == 7:
             raise ArithmeticError("no number")
         return compute(self, tile)
 
-    monkeypatch.setattr(stored.OneBlock, "__call__", failing)
+    monkeypatch.setattr(one_block.OneBlock, "__call__", failing)
     path = tmp_path / "theta"
     with pytest.raises(ArithmeticError) as caught:
         assemble(KERNEL, X, store=path)
@@ -173,7 +173,7 @@ def test_finished_blocks_are_not_computed_again(tmp_path, monkeypatch, matrix):
     assert not store.finished
 
     first = list(made)
-    monkeypatch.setattr(stored.OneBlock, "__call__", compute)
+    monkeypatch.setattr(one_block.OneBlock, "__call__", compute)
     import tqdm
 
     class Bar(tqdm.tqdm):
@@ -262,7 +262,7 @@ def test_a_second_driver_is_refused(tmp_path, matrix):
 @pytest.mark.host
 def test_a_full_disk_in_the_middle(tmp_path, monkeypatch, matrix):
     resource = pytest.importorskip("resource", reason="limits of files")
-    made, compute = [], stored.OneBlock.__call__
+    made, compute = [], one_block.OneBlock.__call__
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def filling(self, tile):
@@ -271,7 +271,7 @@ def test_a_full_disk_in_the_middle(tmp_path, monkeypatch, matrix):
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
         return compute(self, tile)
 
-    monkeypatch.setattr(stored.OneBlock, "__call__", filling)
+    monkeypatch.setattr(one_block.OneBlock, "__call__", filling)
     try:
         with pytest.raises(OSError, match=r"the disk is full: 10 blocks are missing and take \d+ bytes") as caught:
             assemble(KERNEL, X, store=tmp_path / "theta")
@@ -427,7 +427,7 @@ def test_hostile_layouts(finished, change):
 
 @pytest.mark.host
 def test_numbers_that_are_not_finite_are_not_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored.OneBlock, "__call__", lambda self, tile: np.full((SIDE, SIDE), np.inf))
+    monkeypatch.setattr(one_block.OneBlock, "__call__", lambda self, tile: np.full((SIDE, SIDE), np.inf))
     with pytest.raises(FloatingPointError, match="the kernel is NaN or infinite") as caught:
         assemble(KERNEL, X, store=tmp_path / "theta")
     assert "rows 0:20 and columns 0:20" in caught.value.__notes__[0]

@@ -21,17 +21,17 @@ KILLS, DAMAGES = cases(5, 200), cases(5, 200)
 JOB = """
 import sys, zarr
 from tests.gram import stores
-from ntk_array.gram import assemble, stored
+from ntk_array.gram import assemble, one_block, stored
 
 stored.BLOCK = stores.SIDE**2
-compute = stored.OneBlock.__call__
+compute = one_block.OneBlock.__call__
 
 def logged(self, tile):
     with open(sys.argv[2], "a") as file:
         print(tile.rows.start, tile.columns.start, file=file)
     return compute(self, tile)
 
-stored.OneBlock.__call__ = logged
+one_block.OneBlock.__call__ = logged
 print("begun", flush=True)
 assemble(stores.KERNEL, stores.X, store=sys.argv[1])
 """
