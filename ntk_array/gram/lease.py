@@ -12,6 +12,19 @@ __all__ = ["lease"]
 FILE = "lock"
 MAX_BYTES = 1000
 
+_HELD: set[int] = set()
+"""Open files whose locks this process holds."""
+
+
+def _let_go() -> None:
+    """In a process that was forked off: it would keep the lock as long as it lives, whatever becomes of its parent."""
+    while _HELD:
+        os.close(_HELD.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
 
 @contextmanager
 def lease(folder: Path) -> Iterator[None]:
@@ -38,11 +51,13 @@ def lease(folder: Path) -> Iterator[None]:
             raise BlockingIOError(
                 f"{folder} is being written by {holder}; wait until that is done, or end it"
             ) from None
+        _HELD.add(descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
+        _HELD.discard(descriptor)
         os.close(descriptor)
 
 

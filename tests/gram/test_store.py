@@ -2,8 +2,11 @@
 
 import errno
 import json
+import os
 import pickle
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 
@@ -243,9 +246,6 @@ def test_another_version_does_not_go_on(finished, monkeypatch):
 
 @pytest.mark.host
 def test_a_second_driver_is_refused(tmp_path, matrix):
-    import os
-    import socket
-
     (tmp_path / "theta").mkdir()
     held = lease(tmp_path / "theta")
     with (
@@ -254,6 +254,34 @@ def test_a_second_driver_is_refused(tmp_path, matrix):
     ):
         assemble(KERNEL, X, store=tmp_path / "theta")
     np.testing.assert_allclose(assemble(KERNEL, X, store=tmp_path / "theta").array(), matrix, rtol=0, atol=1e-13)
+
+
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from ntk_array.gram.lease import lease
+
+with lease(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        os.close(1)  # the pipe, whose end is waited for
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.host
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes that are forked")
+def test_a_process_that_was_forked_off_does_not_hold_the_folder(tmp_path):
+    """As those of a pool are: they may outlive the process that was killed."""
+    done = subprocess.run([sys.executable, "-c", FORKING, str(tmp_path)], check=True, stdout=subprocess.PIPE, text=True)
+    try:
+        with lease(tmp_path):
+            pass
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
 
 
 # ---- room ------------------------------------------------------------------------------------------------------------
@@ -432,3 +460,57 @@ def test_numbers_that_are_not_finite_are_not_stored(tmp_path, monkeypatch):
         assemble(KERNEL, X, store=tmp_path / "theta")
     assert "rows 0:20 and columns 0:20" in caught.value.__notes__[0]
     assert len(ntk.gram.open(tmp_path / "theta").audit().missing) == BLOCKS
+
+
+@pytest.mark.host
+def test_a_disk_that_gives_back_other_numbers(tmp_path, monkeypatch):
+    """At once, and until the audit at the end."""
+    from ntk_array.gram.blocks import Blocks
+
+    read = Blocks.read
+    monkeypatch.setattr(Blocks, "read", lambda self, tile: read(self, tile) + (tile.columns.start == 40))
+    with pytest.raises(OSError, match="the disk gives back other numbers than were written") as caught:
+        assemble(KERNEL, X, store=tmp_path / "theta")
+    assert caught.value.errno == errno.EIO
+    assert "rows 0:20 and columns 40:60" in caught.value.__notes__[0]
+    monkeypatch.undo()
+
+    small_blocks(monkeypatch)
+    mark = Blocks.mark
+
+    def late(self, tile, values):
+        mark(self, tile, values)
+        if tile.rows.start == 80:
+            chunk(self.folder, 0, 0).unlink()
+
+    monkeypatch.setattr(Blocks, "mark", late)
+    with pytest.raises(OSError, match="blocks changed on the disk after they were written: rows 0:20 and columns 0:20"):
+        assemble(KERNEL, X, store=tmp_path / "theta")
+    assert not ntk.gram.open(tmp_path / "theta").finished
+    monkeypatch.undo()
+    assert assemble(KERNEL, X, store=tmp_path / "theta").finished
+
+
+@pytest.mark.host
+def test_what_is_missing_on_this_system(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(ImportError, match=r"stores need zarr: pip install 'ntk_array\[scale\]'"):
+        assemble(KERNEL, X, store=tmp_path / "theta")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(OSError, match=r"stores need file locks \(fcntl\), which this system does not have"):
+        assemble(KERNEL, X, store=tmp_path / "theta")
+    monkeypatch.undo()
+    (tmp_path / "theta" / "lock").write_text("no JSON")
+    with lease(tmp_path / "theta"):
+        (tmp_path / "theta" / "lock").write_text("no JSON")
+        with pytest.raises(BlockingIOError, match="is being written by another process"):
+            assemble(KERNEL, X, store=tmp_path / "theta")
+
+
+@pytest.mark.host
+def test_a_kernel_that_is_too_long_to_describe(tmp_path, monkeypatch):
+    monkeypatch.setattr("ntk_array.gram.spec.MAX_BYTES", 100)
+    with pytest.raises(ValueError, match=r"the description of the kernel takes \d+ bytes, more than a store keeps"):
+        assemble(KERNEL, X, store=tmp_path / "theta")
+    with pytest.raises(AttributeError, match="has no attribute 'close'"):
+        ntk.gram.close  # noqa: B018
