@@ -2,7 +2,10 @@
 
 import os
 
-__all__ = ["flush", "write_whole"]
+__all__ = ["PARTIAL", "flush", "write_whole"]
+
+PARTIAL = ".partial"
+"""How names of files end that are not finished."""
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes, durable: bool = False) -> None:
@@ -11,7 +14,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes, durable: bool = Fa
     A process that is killed may leave its ``.partial`` file. A power cut is guarded against where the file is
     ``durable``: its content is on the disk before it gets its name, and the name is when this returns.
     """
-    partial = f"{os.fspath(path)}.{os.urandom(4).hex()}.partial"  # another process may be writing the same file
+    partial = f"{os.fspath(path)}.{os.urandom(4).hex()}{PARTIAL}"  # another process may be writing the same file
     try:
         with open(partial, "wb") as file:
             file.write(content)

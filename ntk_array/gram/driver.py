@@ -7,22 +7,27 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from .._support.atomic import write_whole
+from .._support.atomic import PARTIAL, write_whole
 from .._support.progress import progress_sum
 from .blocks import ARRAY, MARKS, METADATA, Blocks
 from .layout import words
 from .lease import FILE as LOCK
 from .lease import lease
 from .memory import readable
+from .spec import FILE as SPEC
 from .spec import Spec
 from .store import DONE, Audit, Store
 from .tiled import Tile
 
-__all__ = ["drive", "finish_block"]
+__all__ = ["INPUTS", "drive", "finish_block"]
+
+INPUTS = "inputs"
+"""The folder of the inputs, where tasks of an executor read them."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What systems say where a file does not fit."""
@@ -150,15 +155,17 @@ def _refuse_files(folder: Path) -> None:
 
     Or in one where a process was killed before it wrote spec.json.
     """
-    ours = {folder: {LOCK, ARRAY, MARKS}, folder / ARRAY: {METADATA}, folder / MARKS: set()}
+    ours = {folder: {LOCK, ARRAY, MARKS, SPEC}, folder / ARRAY: {METADATA}, folder / MARKS: set()}
     for own, names in ours.items():
         there = os.listdir(own) if own.is_dir() else []
-        strange = [name for name in there if name not in names and not name.endswith(".partial")]
+        # A file that was not finished is called spec.json.1a2b3c4d.partial.
+        strange = [n for n in there if n not in names and not (n.endswith(PARTIAL) and n.rsplit(".", 2)[0] in names)]
         if strange:
             raise ValueError(f"{own} has other files in it, such as {strange[0]!r}; give an empty folder or a new one")
 
 
 def _remove_partial_files(folder: Path) -> None:
     """Of processes that were killed: while this one holds the lease nobody else writes."""
-    for path in folder.rglob("*.partial"):
+    parts = [(folder / part).rglob(f"*{PARTIAL}") for part in (ARRAY, MARKS, INPUTS)]
+    for path in chain(*parts, *(folder.glob(f"{name}.*{PARTIAL}") for name in (SPEC, DONE))):
         path.unlink(missing_ok=True)

@@ -13,9 +13,9 @@ import numpy as np
 from .._array.description import fingerprint
 from .._array.libraries import is_numpy
 from .._array.namespace import Array, to_host
-from .._support.atomic import flush
+from .._support.atomic import PARTIAL, flush
 from .blocks import Blocks
-from .driver import finish_block
+from .driver import INPUTS, finish_block
 from .matrix import matrix_of
 from .plan import validated
 from .spec import Spec
@@ -23,8 +23,6 @@ from .threads import one_thread_a_product
 from .tiled import Tile, Tiled
 
 __all__ = ["Elsewhere", "Here", "OneBlock", "refuse_other_libraries"]
-
-INPUTS = "inputs"
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def _keep(path: Path, x: Array) -> None:
         _kept(path, expected)
     except (OSError, ValueError, EOFError):
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_suffix(".partial")
+        partial = path.with_suffix(PARTIAL)
         with open(partial, "wb") as file:
             np.save(file, x, allow_pickle=False)
         flush(partial)
