@@ -21,11 +21,15 @@ class Card:
 
     @classmethod
     def of(cls, library: str) -> Card:
-        """By the name of the library."""
+        """By the name of the library. SystemExit, with the reason, where there is no GPU for CuPy."""
         if library == "numpy":
             return cls(np)
-        import cupy
+        try:
+            import cupy
 
+            cupy.cuda.runtime.getDeviceCount()
+        except Exception as error:
+            raise SystemExit(f"CuPy has no GPU here ({error}); --library numpy tries a job on the host") from error
         return cls(cupy)
 
     @property

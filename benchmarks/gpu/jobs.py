@@ -189,8 +189,34 @@ def precision(card: Card, scale: float) -> Iterator[dict[str, Any]]:
         yield {"case": json.loads(narrow.to_json()), "float32 against float64": worst}
 
 
+def planes(card: Card, scale: float) -> Iterator[dict[str, Any]]:
+    """Convolutional NTKs with global pooling, plane by plane: time an entry, and errors of a few images.
+
+    The errors are relative to sqrt(K(x, x) K(x', x')): against NumPy in float64, and between the two dtypes.
+    """
+    shape, n, few = (32, 32, 3), size(200, scale), 8 if card.gpu else 3
+    host = np.random.default_rng(0).standard_normal((n, *shape))
+    for depth, bias_std in ((4, 0.0), (4, 0.1), (20, 0.0)):
+        layers = (ntk.nn.Conv(1, (3, 3), weight_std=2**0.5, bias_std=bias_std), ntk.nn.ReLU()) * depth
+        net = ntk.nn.Sequential(*layers, ntk.nn.GlobalAvgPool(), ntk.nn.Dense(1))
+        exact, found = ntk.InfiniteNTK(net)(host[:few]), {}
+        root = np.sqrt(np.diag(exact))
+        for dtype in ("float32", "float64"):
+            kernel, x = ntk.InfiniteNTK(net), card.xp.asarray(host.astype(dtype))
+            times = card.seconds(lambda kernel=kernel, x=x: kernel(x), repeats=1)
+            found[dtype] = card.host(kernel(x[:few]))
+            yield {"images": [n, *shape], "depth": depth, "bias_std": bias_std, "dtype": dtype, "seconds": times} | {
+                "milliseconds an entry": 1e3 * times["median"] / (n * (n + 1) // 2),
+                "planes": type(kernel.specialized(x, None)).__name__ == "PlanesKernel",
+                "error": float(np.max(np.abs(found[dtype] - exact) / root / root[:, None])),
+            }
+            card.forget()
+        apart = np.abs(found["float32"] - found["float64"]) / root / root[:, None]
+        yield {"depth": depth, "bias_std": bias_std, "float32 against float64": float(np.max(apart))}
+
+
 JOBS: dict[str, Callable[[Card, float], Iterator[dict[str, Any]]]] = {
-    job.__name__: job for job in (no_bias, biases, tanh, empirical, peers, regression, precision)
+    job.__name__: job for job in (no_bias, biases, tanh, empirical, peers, regression, precision, planes)
 }
 
 

@@ -15,7 +15,7 @@ if [ "${SKIP_TESTS:-0}" = 0 ]; then
         >"$results/tests.txt" 2>&1
     grep -E "^(FAILED|ERROR) |passed|failed" "$results/tests.txt" | tail -n 60
 fi
-for job in ${JOBS:-no_bias biases tanh empirical peers regression precision}; do
+for job in ${JOBS:-no_bias biases tanh empirical peers regression precision planes}; do
     echo "== $job"
     timeout "${JOB_SECONDS:-60}" "$python" -m benchmarks.gpu.jobs "$job" --out "$results/$job.json" || echo "$job ended with $?"
 done

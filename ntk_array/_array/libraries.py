@@ -42,6 +42,26 @@ def _write_in_place(result: Array, tile: Array, row: int, column: int) -> Array:
     return result
 
 
+def _standard_cholesky(xp: Any, a: Array) -> Array:
+    return xp.linalg.cholesky(a)
+
+
+def _standard_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> Array:
+    """By blocks: the standard has no triangular solve, and small dense ones stand in on the diagonal."""
+    n = lower.shape[-1]
+    cuts = [slice(start, min(start + 64, n)) for start in range(0, n, 64)]
+    matrix = xp.matrix_transpose(lower) if transposed else lower
+    solved: list[Array] = []
+    done: list[slice] = []
+    for cut in reversed(cuts) if transposed else cuts:
+        right = b[..., cut, :]
+        for known, x in zip(done, solved, strict=True):
+            right = right - matrix[..., cut, known] @ x
+        solved.append(xp.linalg.solve(matrix[..., cut, cut], right))
+        done.append(cut)
+    return xp.concat(solved[::-1] if transposed else solved, axis=-2)
+
+
 def _named_like_an_accelerator(device: Any) -> bool:
     return any(word in str(device).lower() for word in ("cuda", "rocm", "gpu", "tpu", "mps", "xpu"))
 
@@ -83,6 +103,11 @@ class Library:
         Whether a new shape costs a compilation: tiles are then few and of one size.
     true_indices : callable
         (namespace, mask (n,)) to the indices of its true entries.
+    cholesky : callable
+        (namespace, stack of matrices) to their lower Cholesky factors. The matrices may be overwritten. A matrix that
+        has none gives an error of any kind, or a factor with NaN on its diagonal.
+    solve_lower : callable
+        (namespace, stack of lower factors L, stack of right-hand sides b, transposed) to L^{-1} b, or L^{-T} b.
     """
 
     name: str
@@ -99,12 +124,41 @@ class Library:
     compiler: str | None = None
     compiles_each_shape: bool = False
     true_indices: Callable[[Any, Array], Array] = _standard_true_indices
+    cholesky: Callable[[Any, Array], Array] = _standard_cholesky
+    solve_lower: Callable[[Any, Array, Array, bool], Array] = _standard_solve_lower
 
 
 def _numpy_erf(x: Array) -> Array:
     from scipy.special import erf
 
     return erf(x)
+
+
+def _numpy_cholesky(xp: Any, a: Array) -> Array:
+    from .host_cholesky import cholesky
+
+    return cholesky(a)
+
+
+def _numpy_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> Array:
+    from .host_cholesky import solve_lower
+
+    return solve_lower(lower, b, transposed)
+
+
+def _torch_cholesky(xp: Any, a: Array) -> Array:
+    import torch
+
+    lower, info = torch.linalg.cholesky_ex(a)
+    if bool((info != 0).any()):
+        raise np.linalg.LinAlgError("the matrix is not positive definite")
+    return lower
+
+
+def _torch_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> Array:
+    import torch
+
+    return torch.linalg.solve_triangular(lower.mT if transposed else lower, b, upper=transposed)
 
 
 def _torch_erf(x: Array) -> Array:
@@ -162,6 +216,12 @@ def _jax_erf(x: Array) -> Array:
     return erf(x)
 
 
+def _jax_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> Array:
+    from jax.scipy.linalg import solve_triangular
+
+    return solve_triangular(lower, b, trans=int(transposed), lower=True)
+
+
 def _jax_write(result: Array, tile: Array, row: int, column: int) -> Array:
     """An update that takes over the buffer of the result: the array is never there twice."""
     import jax
@@ -191,6 +251,28 @@ def _cupy_erf(x: Array) -> Array:
     return erf(x)
 
 
+def _cupy_cholesky(xp: Any, a: Array) -> Array:
+    import cupy
+    import cupyx
+
+    # Outside this context CuPy returns numbers for a matrix that is not positive definite.
+    with cupyx.errstate(linalg="raise"):
+        # A stack takes a batched method, which is made for small matrices.
+        return cupy.linalg.cholesky(a[0])[None] if a.ndim == 3 and len(a) == 1 else cupy.linalg.cholesky(a)
+
+
+def _cupy_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> Array:
+    import cupy
+    from cupyx.scipy.linalg import solve_triangular
+
+    # The check for NaN would read the matrix back.
+    parts = [
+        solve_triangular(one, right, trans=int(transposed), lower=True, check_finite=False)
+        for one, right in zip(lower.reshape(-1, *lower.shape[-2:]), b.reshape(-1, *b.shape[-2:]), strict=True)
+    ]
+    return cupy.stack(parts).reshape(b.shape)
+
+
 def _cupy_free_memory(device: Any) -> int:
     """What the driver has, and what CuPy took from it earlier and does not use now."""
     import cupy
@@ -210,6 +292,8 @@ LIBRARIES = {
         erf=_numpy_erf,
         on_accelerator=lambda device: False,
         compiler="numba",
+        cholesky=_numpy_cholesky,
+        solve_lower=_numpy_solve_lower,
     ),
     "torch": Library(
         "PyTorch",
@@ -220,6 +304,8 @@ LIBRARIES = {
         recorded=_torch_recorded,
         with_gradients=_torch_with_gradients,
         free_memory=_torch_free_memory,
+        cholesky=_torch_cholesky,
+        solve_lower=_torch_solve_lower,
     ),
     "jax": Library(
         "JAX",
@@ -232,6 +318,7 @@ LIBRARIES = {
         compiler="jax.jit",
         compiles_each_shape=True,
         true_indices=_jax_true_indices,
+        solve_lower=_jax_solve_lower,
     ),
     "cupy": Library(
         "CuPy",
@@ -240,6 +327,8 @@ LIBRARIES = {
         erf=_cupy_erf,
         free_memory=_cupy_free_memory,
         compiler="cupy",
+        cholesky=_cupy_cholesky,
+        solve_lower=_cupy_solve_lower,
     ),
 }
 """Entries by the name of the package. The command line and ``ntk-array info`` list the same names."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .formula import ARITHMETIC, NUMBER, Formula, NotElementwise
 
-__all__ = ["body", "kernels_of"]
+__all__ = ["body", "kernels_of", "statements"]
 
 EXPRESSIONS = {
     **ARITHMETIC,
@@ -56,17 +56,26 @@ def kernels_of(formula: Formula, dtype: Any) -> Callable[..., list[Any]]:
 
 def body(formula: Formula, wanted: list[int]) -> str:
     """Statements in CUDA C++ that set the wanted results y0, y1 ... from one entry x0, x1 ... of each input."""
+    lines, names = statements(formula, [formula.results[i] for i in wanted], {})
+    return "\n".join([*lines, *(f"y{i} = {names[formula.results[i]]};" for i in wanted)])
+
+
+def statements(formula: Formula, wanted: Sequence[int], given: Mapping[int, str]) -> tuple[list[str], dict[int, str]]:
+    """Statements in CUDA C++ for the numbers at the wanted places of a formula, and the names of all numbers.
+
+    Some numbers are there already: ``given`` has their names. Other inputs are x0, x1 ...
+    """
     operations = formula.operations
     # The operations that the wanted results need, found backwards from these.
-    needed = set()
-    pending = [formula.results[i] for i in wanted]
+    needed: set[int] = set()
+    pending = list(wanted)
     while pending:
         place = pending.pop()
-        if place not in needed:
+        if place not in needed and place not in given:
             needed.add(place)
             if operations[place].name not in ("input", "constant"):
                 pending += operations[place].arguments
-    names = {}
+    names = dict(given)
     lines = []
     # In the order of the formula, each operation after those it needs.
     for place in sorted(needed):
@@ -80,5 +89,4 @@ def body(formula: Formula, wanted: list[int]) -> str:
             form = EXPRESSIONS.get(name, name + "({0})")
             kind = "bool" if name in BOOLEAN else "T"
             lines.append(f"{kind} t{place} = {form.format(*(names[argument] for argument in arguments))};")
-    lines += [f"y{i} = {names[formula.results[i]]};" for i in wanted]
-    return "\n".join(lines)
+    return lines, names

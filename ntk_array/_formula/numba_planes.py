@@ -4,9 +4,7 @@ A plane holds, for a few pairs of inputs, all pairs of positions p and q = p + o
 offset o. Convolutions act within planes. So a plane goes through all layers while it is in
 the cache, and innermost loops run over a row of positions and over the inputs of the second batch together.
 
-A stage is what lies between two windows: it sums windows over arrays of planes, and computes the arrays of the next
-windows by a formula. What the formula needs of a row (a position of the first input) or a column (one of the second) by
-itself is computed before all planes.
+A stage is what lies between two windows: see :mod:`.plane_stages`.
 
 A course is what happens on one grid of positions. It starts from the inputs, or from sums that the course on another
 grid has left. In the end its planes are added up, or added to those of the next grid.
@@ -17,16 +15,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from .formula import COLUMN, ENTRY, ROW, Formula
 from .machine_code import OPTIONS, loop_from
 from .numba_loops import EXPRESSIONS, angle_source
+from .plane_stages import Stage, kept, sides_kept
 from .plane_windows import along_x, along_y, apart, left_apart
 
-__all__ = ["LANES", "Course", "Stage", "compiled_course", "sides_kept", "values_of", "without_constants"]
+__all__ = ["LANES", "Course", "compiled_course", "without_constants"]
 
 LANES = {"f": 8, "d": 4}
 """Pairs of inputs that are computed together, by the character of the dtype."""
@@ -39,74 +37,6 @@ compiled = njit(**{options})
 LANES = {lanes}
 """
 # Indices of inner loops are unsigned: for signed ones Numba looks whether each is negative, and no vector is read.
-
-
-def kept(formula: Formula, axes: int) -> tuple[int, ...]:
-    """The places of the numbers that depend on a row (or a column) only and that entries need."""
-    operations = formula.operations
-    found = {
-        place
-        for operation in operations
-        if operation.axes == ENTRY and operation.name not in ("input", "constant")
-        for place in operation.arguments
-        if operations[place].axes == axes and operations[place].name != "constant"
-    }
-    found |= {p for p in formula.results if operations[p].axes == axes and operations[p].name != "constant"}
-    return tuple(sorted(found))
-
-
-def sides_kept(formula: Formula) -> int:
-    """How many numbers of a row, and of a column, there is room for: what stands behind them has a place of its own."""
-    return max(1, len(kept(formula, ROW)), len(kept(formula, COLUMN)))
-
-
-def values_of(formula: Formula, axes: int, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """The kept numbers of rows (or columns), from the input arrays of these axes in their order."""
-    values: dict[int, Any] = {}
-    own = iter(arrays)
-    dtype = arrays[0].dtype if arrays else np.dtype(float)
-    for place, operation in enumerate(formula.operations):
-        if operation.name == "constant":
-            values[place] = dtype.type(formula.constants[operation.arguments[0]])
-        elif operation.axes == axes:
-            if operation.name == "input":
-                values[place] = next(own)
-            else:
-                function = getattr(np, {"atan2": "arctan2"}.get(operation.name, operation.name))
-                values[place] = function(*(values[argument] for argument in operation.arguments))
-    return [values[place] for place in kept(formula, axes)]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What the code of a stage depends on.
-
-    Attributes
-    ----------
-    formula : Formula
-        Of entries: first the sums over windows, then those that the grid before has left, then the distances of norms
-        of each sum of independent terms, then arrays of planes at the position itself; and of rows and columns.
-    windows : tuple of tuples of int
-        For each window the numbers of the plane arrays that it sums.
-    sizes : tuple of tuples of int
-        For each window its size along y and x.
-    left : int
-        How many sums the grid before has left, which are read.
-    distant : tuple of int
-        For each group of them that are independent sums, whose distances of norms are wanted, the number of terms.
-    points : tuple of int
-        The numbers of the plane arrays that are read at the position itself.
-    results : tuple of int
-        The numbers of the plane arrays that the results are written to.
-    """
-
-    formula: Formula
-    windows: tuple[tuple[int, ...], ...]
-    sizes: tuple[tuple[int, int], ...]
-    left: int
-    distant: tuple[int, ...]
-    points: tuple[int, ...]
-    results: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .._array.namespace import Array, home
-from .._array.validate import time_points
+from .._array.validate import one_of, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
 from ..nn.layer import Layer
-from .gaussian import Gaussian, scalar_kernel
+from .gaussian import Covariance, Gaussian, room_for_covariance, scalar_kernel
 from .problem import refuse_other_outputs
 from .spectral_flow import SpectralFlow
 
@@ -85,7 +87,7 @@ class Ensemble:
         self.ntk_kernel, self.nngp_kernel, self.cost = ntk_kernel, nngp_kernel, cost
         self._flow = SpectralFlow(ntk_kernel, cost, None, ridge)
         solution = self._flow.solution
-        self.spectrum, self.ridge = solution.factor.spectrum, self._flow.ridge
+        self.spectrum, self.ridge = solution.spectrum, self._flow.ridge
         self._eigenvectors = solution.problem.weighted(self.spectrum.vectors)[0, ...]
         self._prior = nngp_kernel(cost.p_in.x)
         # A K(X, X) A^T is (Theta V) phi (V^T K V) phi (Theta V)^T: the middle does not depend on time.
@@ -100,7 +102,14 @@ class Ensemble:
         """
         return cls(InfiniteNTK(net, trainable), InfiniteNNGP(net), cost, ridge)
 
-    def predict(self, x_new: Array | None = None, t: Any = math.inf) -> Gaussian:
+    def predict(
+        self,
+        x_new: Array | None = None,
+        t: Any = math.inf,
+        covariance: Covariance = "full",
+        *,
+        memory: str | int = "1 GiB",
+    ) -> Gaussian:
         """The distribution of f_t at new inputs.
 
         Parameters
@@ -109,32 +118,70 @@ class Ensemble:
             Inputs; the training points if None.
         t : float or sequence of float
             Times of d/dt f = -grad_K C, from 0 to inf.
+        covariance : "full", "diagonal" or None
+            The whole covariance (M, M), the variances (M,) alone, or means alone, which take far less time and memory.
+        memory : str or int
+            What kernel values of new inputs with the sample may take, where the covariance is not full; new inputs come
+            in blocks that fit.
 
         Returns
         -------
         Gaussian
-            ``mean`` (M, C), or (M,) where the targets were (N,), and ``covariance`` (M, M), the same for every output;
-            with a leading axis T for T times. The covariance is exactly symmetric, and positive semidefinite up to
-            rounding.
+            ``mean`` (M, C), or (M,) where the targets were (N,), and ``covariance`` (M, M) or None, the same for every
+            output; with a leading axis T for T times. The covariance is exactly symmetric, and positive semidefinite up
+            to rounding; ``variance`` is its diagonal.
+
+        Raises
+        ------
+        MemoryError
+            If there is no room for the covariance, before work starts.
         """
-        times = time_points(t)
-        solution, x = self._flow.solution, self.cost.p_in.x
-        features = solution.features(x_new)[0, ...]
-        if x_new is None:
-            prior = cross = self._prior
+        times, x = time_points(t), self.cost.p_in.x
+        if covariance is not None:
+            one_of("covariance", covariance, ("full", "diagonal"))
+        several = times if times.ndim else times[None]
+        points = x if x_new is None else self.nngp_kernel.validated(x_new, None)[0]
+        if covariance == "full":
+            room_for_covariance(x, points.shape[0], x.shape[0], times.size)
+        if covariance == "full" or x_new is None:
+            found = self._at(x_new, several, covariance)
         else:
-            prior, cross = self.nngp_kernel(x_new), self.nngp_kernel(x, x_new)
+            cuts = self._flow.solution.problem.cuts(points, memory, blocks=2 + 2 * times.size)
+            parts = [self._at(points[cut, ...], several, covariance) for cut in cuts]
+            concat = home(x).xp.concat
+            variance = None if covariance is None else concat([part.variance for part in parts], axis=1)
+            found = Gaussian(concat([part.mean for part in parts], axis=1), variance=variance)
+        if times.ndim:
+            return found
+        return Gaussian(*(None if a is None else a[0, ...] for a in (found.mean, found.covariance, found.variance)))
+
+    def _at(self, x_new: Array | None, times: np.ndarray, covariance: Covariance) -> Gaussian:
+        """The distribution at T times, with a leading axis of T."""
+        flow, xp = self._flow, home(self._prior).xp
         # For all times at once: only the gain depends on time.
-        seen = self._eigenvectors.T @ cross
-        means, covariances = [], []
-        for time in times.ravel().tolist():
-            gain = features * self._flow.filter(time)[0, :, 0]
-            means.append(self.cost.shaped(gain @ solution.coordinates[0, ...]))
-            # The covariance changes by A K A^T - A K(X, x') - K(x, X) A^T. It is computed as one half plus the
-            # transpose of that half, which makes it exactly symmetric.
-            half = gain @ (0.5 * self._prior_coordinates @ gain.T - seen)
-            covariances.append(prior + (half + half.T))
-        if not times.ndim:
-            return Gaussian(means[0], covariances[0])
-        xp = home(prior).xp
-        return Gaussian(xp.stack(means), xp.stack(covariances))
+        features = self._features(x_new)
+        filters = [flow.solution.spectral_factor.filter(*flow.filter(time)) for time in times.tolist()]
+        gains = xp.stack([features * filtered[0, :, 0] for filtered in filters])
+        means = [self.cost.shaped(gains[i, ...] @ flow.solution.coordinates[0, ...]) for i in range(len(filters))]
+        if covariance is None:
+            return Gaussian(xp.stack(means))
+        prior = self._prior if x_new is None else None
+        cross = prior if x_new is None else self.nngp_kernel(self.cost.p_in.x, x_new)
+        turned = xp.matrix_transpose(gains)
+        # The covariance changes by A K A^T - A K(X, x') - K(x, X) A^T. It is computed as one half plus the transpose of
+        # that half, which makes it exactly symmetric.
+        right = 0.5 * (self._prior_coordinates @ turned) - self._eigenvectors.T @ cross
+        if covariance == "diagonal":
+            diagonal = self.nngp_kernel.diag(self.cost.p_in.x if x_new is None else x_new)
+            variance = diagonal + 2.0 * xp.sum(turned * right, axis=-2)
+            return Gaussian(xp.stack(means), variance=xp.clip(variance, min=0.0))
+        half = gains @ right
+        prior = self.nngp_kernel(x_new) if prior is None else prior
+        return Gaussian(xp.stack(means), prior + (half + xp.matrix_transpose(half)))
+
+    def _features(self, x_new: Array | None) -> Array:
+        """Theta(x, X) times the weighted eigenvectors, (rows, n), with x the training points if None."""
+        problem = self._flow.solution.problem
+        if x_new is None:
+            return problem.unweighted(self.spectrum.vectors * self.spectrum.values[:, None, :])[0, ...]
+        return (problem.cross(x_new) @ self.spectrum.vectors)[0, ...]

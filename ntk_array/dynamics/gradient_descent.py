@@ -13,7 +13,7 @@ from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
 from ..solve.spectrum import Spectrum
 from .problem import KernelProblem
-from .spectral import SpectralSolution
+from .spectral import Filter, SpectralSolution
 
 __all__ = ["GradientDescent", "max_step"]
 
@@ -40,6 +40,8 @@ class GradientDescent:
         eta. Above :func:`max_step` the prediction grows without bound, as training does.
     momentum : float
         From 0 to below 1.
+    solver : str or solver
+        "direct" is the spectrum here; "lanczos" needs only products with the kernel matrix.
 
     Examples
     --------
@@ -60,17 +62,18 @@ class GradientDescent:
         momentum: float = 0.0,
         f0: Callable[[Array], Array] | None = None,
         ridge: float = 0.0,
+        solver: Any = "direct",
     ) -> None:
         self.step, self.momentum = positive("step", step), momentum_below_one(momentum)
-        self._solution = SpectralSolution(kernel, cost, f0, ridge)
+        self._solution = SpectralSolution(kernel, cost, f0, ridge, solver)
         self.kernel, self.cost, self.f0, self.ridge = kernel, cost, f0, self._solution.problem.ridge
 
     @property
     def spectrum(self) -> Spectrum:
         """Eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off."""
-        return self._solution.factor.spectrum
+        return self._solution.spectrum
 
-    def predict(self, x_new: Array | None = None, k: Any = 1) -> Array:
+    def predict(self, x_new: Array | None = None, k: Any = 1, *, memory: str | int = "1 GiB") -> Array:
         """f_k at new inputs.
 
         Parameters
@@ -79,6 +82,8 @@ class GradientDescent:
             Inputs; the training points if None.
         k : int or sequence of int
             Numbers of steps.
+        memory : str or int
+            What kernel values of new inputs with the sample may take; new inputs come in blocks that fit.
 
         Returns
         -------
@@ -89,21 +94,26 @@ class GradientDescent:
         if steps.ndim > 1 or steps.dtype.kind not in "iu" or (steps < 0).any():
             raise ValueError(f"k must be a number of steps or a sequence of them, whole and not negative, got {k!r}")
         # Any number of steps is reached directly: no iteration over steps.
-        functions = self._solution.functions(x_new, (self._filter(one) for one in steps.ravel().tolist()))
+        filters = [self._filter(one) for one in steps.ravel().tolist()]
+        functions = self._solution.functions(x_new, filters, memory)
+        if filters and not self._solution.time_factor.converged:
+            self._solution.time_factor.warn("ridge")
         return home(self.cost.y).xp.stack(functions) if steps.ndim else functions[0]
 
-    def _filter(self, steps: int) -> Array:
-        """phi_k of the eigenvalues of S, (B, n, 1)."""
+    def _filter(self, steps: int) -> Filter:
+        """phi_k."""
         # At s = 0 each step adds 2 eta / N, which the momentum repeats as a geometric series.
         largest = self._solution.rate * self.step * steps / (1.0 - self.momentum)
-        filtered = self._solution.factor.filter(lambda s: self._phi(s, steps), largest)
-        if not to_host(home(filtered).xp.all(home(filtered).xp.isfinite(filtered))):
-            top = self._solution.factor.spectrum.largest + self.ridge
+        return Filter(lambda s: self._checked(self._phi(s, steps), steps), largest)
+
+    def _checked(self, phi: Array, steps: int) -> Array:
+        xp = home(phi).xp
+        if not to_host(xp.all(xp.isfinite(phi))):
             raise OverflowError(
                 f"gradient descent with step {self.step:g} diverges: before step {steps} values overflow; the largest "
-                f"stable step is {2.0 * (1.0 + self.momentum) / (self._solution.rate * top):g}"
+                f"stable step is {2.0 * (1.0 + self.momentum) / (self._solution.rate * self._solution.largest):g}"
             )
-        return filtered
+        return phi
 
     def _phi(self, s: Array, steps: int) -> Array:
         """phi_k, the position x after k steps of v' = momentum v + rate (1 - s x), x' = x + v' from 0.

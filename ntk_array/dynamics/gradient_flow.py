@@ -9,6 +9,7 @@ from .._array.namespace import Array, home
 from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
+from ..solve.factor import Solution
 from ..solve.spectrum import Spectrum
 from .leave_one_out import LeaveOneOut, left_out_residual
 from .ode import IntegratedFlow
@@ -27,8 +28,8 @@ class GradientFlow:
 
         f_t(x) = f_0(x) + Theta(x, X) phi_t(S) (y - f_0(X))
 
-    (Jacot et al. 2018, section 5; Lee et al. 2019, eq. 8 and 9). At t = inf it is kernel regression. S is
-    diagonalized once, at construction, and never inverted.
+    (Jacot et al. 2018, section 5; Lee et al. 2019, eq. 8 and 9). At t = inf it is kernel regression. The kernel matrix
+    is computed at construction, and S is factored when a prediction first needs it.
 
     For every other cost N x C coefficients are integrated in time, after which any test point follows without more
     integration:
@@ -41,12 +42,18 @@ class GradientFlow:
         Theta. A kernel (N, N) is the same for every output; "classwise" is C flows; "full" couples the outputs.
     cost : Cost
         The sample, its weights and the targets.
-    f0 : callable, optional
-        The function at t = 0, such as ``net.bind(params)``. None is the centred network, f_0 = 0.
+    f0 : callable or array (N, C) or (N,), optional
+        The function at t = 0, such as ``net.bind(params)``. Its values on the sample are enough where no new inputs are
+        asked for. None is the centred network, f_0 = 0.
     ridge : float
         Added to the kernel. For every cost it is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2. In
         another convention of the squared error ridge = rho N / (2 c), so that the limit depends on the ridge and not
         on the convention.
+    solver : str or solver
+        For the squared error. "direct" takes the spectrum for finite times and wherever there is no ridge, and a
+        Cholesky factor for the limit t = inf with a ridge; see :class:`ntk_array.solve.Direct`. "spectrum" is for all
+        times, "lanczos" needs nothing but products with the kernel matrix, "cholesky" and "conjugate_gradient" are for
+        the limit alone. Or one of the classes of :mod:`ntk_array.solve` with its options.
 
     Attributes
     ----------
@@ -55,7 +62,10 @@ class GradientFlow:
     solver : SpectralFlow or IntegratedFlow
         The solver: in closed form for the squared error, by integration for every other cost.
     spectrum : Spectrum
-        Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off.
+        Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off. It is
+        made when it is first asked for.
+    solved : Solution
+        Squared error only: the coefficients of the limit t = inf, and how exact they are.
 
     Notes
     -----
@@ -78,7 +88,7 @@ class GradientFlow:
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the kernel matrix is not positive semidefinite (squared error).
+        If the kernel matrix is not positive semidefinite: when it is first factored (squared error), or at once.
 
     Examples
     --------
@@ -104,10 +114,20 @@ class GradientFlow:
     """
 
     def __init__(
-        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None = None, ridge: float = 0.0
+        self,
+        kernel: Kernel,
+        cost: Cost,
+        f0: Callable[[Array], Array] | None = None,
+        ridge: float = 0.0,
+        solver: Any = "direct",
     ) -> None:
-        solver = SpectralFlow if isinstance(cost, SquaredError) else IntegratedFlow
-        self.solver: SpectralFlow | IntegratedFlow = solver(kernel, cost, f0, ridge)
+        self.solver: SpectralFlow | IntegratedFlow
+        if isinstance(cost, SquaredError):
+            self.solver = SpectralFlow(kernel, cost, f0, ridge, solver)
+        else:
+            if solver != "direct":
+                raise ValueError(f"solver={solver!r} is for the squared error; {cost!r} is integrated in time")
+            self.solver = IntegratedFlow(kernel, cost, f0, ridge)
         self.kernel, self.cost, self.f0 = kernel, cost, f0
 
     @property
@@ -119,10 +139,27 @@ class GradientFlow:
     def spectrum(self) -> Spectrum:
         """The spectrum of the kernel matrix, where the flow is in closed form."""
         if isinstance(self.solver, SpectralFlow):
-            return self.solver.solution.factor.spectrum
+            return self.solver.solution.spectrum
         raise AttributeError(f"the flow of {type(self.cost).__name__} is integrated and has no spectrum")
 
-    def predict(self, x_new: Array | None = None, t: Any = math.inf, start: FlowState | None = None) -> Array:
+    @property
+    def solved(self) -> Solution:
+        """How the limit t = inf was solved: by which method, how exact it is, its condition number and rank.
+
+        AttributeError where the cost is not the squared error.
+        """
+        if isinstance(self.solver, SpectralFlow):
+            return self.solver.solution.limit
+        raise AttributeError(f"the flow of {type(self.cost).__name__} is integrated: no linear system is solved")
+
+    def predict(
+        self,
+        x_new: Array | None = None,
+        t: Any = math.inf,
+        start: FlowState | None = None,
+        *,
+        memory: str | int = "1 GiB",
+    ) -> Array:
         """f_t at new inputs.
 
         Parameters
@@ -134,6 +171,8 @@ class GradientFlow:
             t = eta k. Several times take one integration.
         start : FlowState, optional
             A state of this flow to continue from; times must not lie before it.
+        memory : str or int
+            What kernel values of new inputs with the sample may take; new inputs come in blocks that fit.
 
         Returns
         -------
@@ -146,10 +185,10 @@ class GradientFlow:
             For t = inf where the cost is not the squared error: its limit need not exist.
         """
         times = time_points(t)
-        if isinstance(self.solver, SpectralFlow) and not math.isfinite(times.max(initial=0.0)):
-            self.solver.solution.factor.warn_below_rounding("ridge")
-        states = self.solver.path(times.ravel().tolist(), self._checked(start))
-        flows = self.solver.functions(x_new, states)
+        flat = times.ravel().tolist()
+        flows = self.solver.functions(x_new, self.solver.path(flat, self._checked(start)), memory)
+        for factor in self.solver.doubtful(flat):
+            factor.warn("ridge")
         return home(self.cost.y).xp.stack(flows) if times.ndim else flows[0]
 
     def advance(self, t: float, start: FlowState | None = None) -> FlowState:
@@ -221,15 +260,29 @@ class GradientFlow:
                 "each point left out; use EmpiricalMeasure(x) without weights, or refit"
             )
         solution = self.solver.solution
-        solution.factor.refuse_singular("ridge", "leave-one-out has no closed form")
+        factor = solution.limit_factor
+        factor.refuse_singular("ridge", "leave-one-out has no closed form")
         # Equal weights make the weighted matrix the plain one, to which the formula applies.
-        residual = left_out_residual(solution.problem, solution.factor, solution.coordinates)
+        residual = left_out_residual(solution.problem, factor, factor.prepare(solution.residual))
         return LeaveOneOut(cost.shaped(cost.y - residual), cost.shaped(residual))
 
     def with_ridge(self, ridge: float) -> "GradientFlow":
         """The same flow with another ridge, from the same kernel matrix or eigendecomposition."""
         other = copy.copy(self)
         other.solver = self.solver.with_ridge(ridge)
+        return other
+
+    def with_solver(self, solver: Any) -> "GradientFlow":
+        """The same flow by another solver, from the same kernel matrix.
+
+        TypeError if the cost is not the squared error: its flow is integrated.
+        """
+        if not isinstance(self.solver, SpectralFlow):
+            raise TypeError(
+                f"solvers are for SquaredError only, got {type(self.cost).__name__}: its flow is integrated"
+            )
+        other = copy.copy(self)
+        other.solver = self.solver.with_solver(solver)
         return other
 
     def _checked(self, start: FlowState | None) -> FlowState | None:

@@ -47,20 +47,17 @@ def left_out_residual(problem: KernelProblem, factor: Factorization, prepared: A
     return xp.linalg.solve(blocks, xp.reshape(alpha, (-1, outputs, 1)))[..., 0]
 
 
-def error_derivative(vectors: Array, inverse: Array, coordinates: Array, change: Array) -> Array:
+def error_derivative(inverse: Array, alpha: Array, change: Array) -> Array:
     """The derivative of ``LeaveOneOut.error`` of a scalar kernel, for a derivative ``change`` (n, n) of S.
 
-    ``vectors`` and ``inverse`` are the eigenvectors of S and the eigenvalues of S^{-1}, ``coordinates`` is V^T y.
-
-    From dS^{-1} = -S^{-1} dS S^{-1}: with alpha = S^{-1} y and q = diag S^{-1}, the residual e = alpha / q has
-    de = (d alpha - e dq) / q (Rasmussen and Williams 2006, section 5.4.2).
+    ``inverse`` is S^{-1} (n, n), and ``alpha`` is S^{-1} y (n, k). From dS^{-1} = -S^{-1} dS S^{-1}: with
+    q = diag S^{-1}, the residual e = alpha / q has de = (d alpha - e dq) / q (Rasmussen and Williams 2006,
+    section 5.4.2).
     """
-    xp = home(vectors).xp
-    # With T = V^T dS V, the columns S^{-1} dS S^{-1} y and the diagonal of S^{-1} dS S^{-1} share V diag(inverse).
-    scaled = vectors * inverse
-    turned = vectors.T @ change @ vectors
-    q = xp.sum(vectors * scaled, axis=1)[:, None]
-    residual = scaled @ coordinates / q
-    dalpha = -(scaled @ (turned @ (inverse[:, None] * coordinates)))
-    dq = -xp.sum((scaled @ turned) * scaled, axis=1)[:, None]
-    return 2.0 / vectors.shape[0] * xp.sum(residual * (dalpha - residual * dq) / q)
+    xp = home(inverse).xp
+    moved = inverse @ change
+    q = xp.linalg.diagonal(inverse)[:, None]
+    residual = alpha / q
+    dalpha = -(moved @ alpha)
+    dq = -xp.sum(moved * inverse, axis=1)[:, None]  # the diagonal of -S^{-1} dS S^{-1}
+    return 2.0 / inverse.shape[0] * xp.sum(residual * (dalpha - residual * dq) / q)

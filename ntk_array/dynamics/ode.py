@@ -11,6 +11,7 @@ from .._array.linalg import eigenvalues, refuse_indefinite
 from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
+from ..solve.factor import Factorization
 from .problem import KernelProblem
 from .state import FlowState, not_reached
 
@@ -83,11 +84,24 @@ class IntegratedFlow:
             excess = self._excess(run.y[:, -1], value)
         raise not_reached(value, value + excess, longest)
 
-    def functions(self, x_new: Array | None, states: Sequence[FlowState]) -> list[Array]:
+    def functions(self, x_new: Array | None, states: Sequence[FlowState], memory: str | int = "1 GiB") -> list[Array]:
         """f_t at new inputs (the training points if None), one array a state."""
-        start = self.problem.start(x_new)
-        block = self._matrix if x_new is None else self.problem.block(x_new)
-        return [self.cost.shaped(self._expand(start, block, state.coefficients)) for state in states]
+        if x_new is None:
+            return [self._shaped(self.problem.initial, self._matrix, state) for state in states]
+        parts = []
+        for cut in self.problem.cuts(x_new, memory):
+            start, block = self.problem.start(x_new[cut, ...]), self.problem.block(x_new[cut, ...])
+            parts.append([self._shaped(start, block, state) for state in states])
+        concat = home(self.cost.y).xp.concat
+        return parts[0] if len(parts) == 1 else [concat(list(pieces)) for pieces in zip(*parts, strict=True)]
+
+    def doubtful(self, times: Sequence[float]) -> list[Factorization]:
+        """Nothing is factored."""
+        del times
+        return []
+
+    def _shaped(self, start: Array, block: Array, state: FlowState) -> Array:
+        return self.cost.shaped(self._expand(start, block, state.coefficients))
 
     def _expand(self, start: Array, block: Array, c: Array) -> Array:
         return start + self.problem.unstack(block @ self.problem.stack(c))

@@ -1,81 +1,149 @@
-"""The part that gradient flow, gradient descent and ensembles share: each eigenvector of the kernel evolves alone."""
+"""The part that gradient flow and gradient descent share: f_0 + Theta(x, X) phi(S) (y - f_0(X))."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from .._array.namespace import Array
+from .._array.namespace import Array, home
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
-from ..solve.spectrum import decompose
+from ..solve.factor import Factorization, Solution, Solver
+from ..solve.solvers import Direct, solver_of
+from ..solve.spectrum import Spectral, SpectralFactor, Spectrum
 from .problem import KernelProblem
 
-__all__ = ["SpectralSolution"]
+__all__ = ["Filter", "SpectralSolution"]
+
+
+class Filter(NamedTuple):
+    """A function phi of the eigenvalues of S, and the largest value that it may have."""
+
+    phi: Callable[[Array], Array]
+    bound: float
 
 
 class SpectralSolution:
     """f(x) = f_0(x) + Theta(x, X) phi(S) (y - f_0(X)) for any function phi of the eigenvalues of S = Theta + ridge I.
 
-    S is diagonalized once, at construction, and never inverted. The flows say what phi is at a time, as
-    ``factor.filter(phi, bound)``, or None for phi(s) = 1 / s, the limit of long times: that is a linear system, whose
-    solution is refined.
+    S is factored when it is first asked for. Which method does that follows from the question: phi(s) = 1 / s, the
+    limit of long times (None here), is a linear system, whose solution is refined. Every other phi needs the spectrum
+    or Lanczos.
 
     Attributes
     ----------
     problem : KernelProblem
     cost : SquaredError
-    gram : array (B, n, n)
-        The weighted Gram matrix, without the ridge.
-    factor : SpectralFactor
-        Of S, for the weighted Gram matrix.
-    coordinates : array (B, n, k)
-        The weighted residual y - f_0 along the eigenvectors.
+    operator : GramOperator
+        The weighted Gram matrix (B, n, n), without the ridge.
     rate : float
         2 c / N, c the factor of the cost: the residual along an eigenvector of eigenvalue s decays as exp(-rate s t).
     """
 
-    def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
+    def __init__(
+        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float, solver: Any = "direct"
+    ) -> None:
+        self.solver = solver_of(solver)
         self.problem = KernelProblem.of(kernel, cost, f0, ridge)
         if not isinstance(cost, SquaredError):
             raise TypeError(f"the dynamics have a closed form for SquaredError only, got {type(cost).__name__}")
         self.cost = cost
-        self.gram = self.problem.gram()
-        self.factor = decompose(self.gram).with_ridge(self.problem.ridge)
-        self.coordinates = self.factor.prepare(self.problem.residual(cost.y))
+        self.operator = self.problem.operator(self.solver)
+        self.residual = self.problem.residual(cost.y)
         self.rate = 2.0 * cost.factor / len(cost.p_in)
 
-    def with_ridge(self, ridge: float) -> "SpectralSolution":
-        """The same problem with another ridge, from the same eigendecomposition."""
+    @property
+    def _for_times(self) -> Solver:
+        # "direct" takes the spectrum for finite times. Any other solver has to do for all that is asked.
+        return Spectral() if isinstance(self.solver, Direct) else self.solver
+
+    @cached_property
+    def limit_factor(self) -> Factorization:
+        """Of S, for linear systems."""
+        if self._for_times is self.solver:
+            return self.time_factor
+        return self.solver.factor(self.operator, self.problem.ridge)
+
+    @cached_property
+    def time_factor(self) -> Factorization:
+        """Of S, for functions of it."""
+        return self._for_times.factor(self.operator, self.problem.ridge)
+
+    @property
+    def spectral_factor(self) -> SpectralFactor:
+        """Of S, by its spectrum."""
+        if isinstance(self.time_factor, SpectralFactor):
+            return self.time_factor
+        raise ValueError(f'solver="{self.time_factor.method}" knows no spectrum: take solver="spectrum"')
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Of the weighted Gram matrix."""
+        return self.spectral_factor.spectrum
+
+    @property
+    def largest(self) -> float:
+        """The largest eigenvalue of S, or an estimate of it."""
+        return self.time_factor.largest
+
+    @cached_property
+    def coordinates(self) -> Any:
+        """The weighted residual y - f_0, prepared for the factor for times."""
+        return self.time_factor.prepare(self.residual)
+
+    @cached_property
+    def limit(self) -> Solution:
+        """S^{-1} (y - f_0), (B, n, k), with sqrt(N w_i) in its rows as the residual has."""
+        factor = self.limit_factor
+        return factor.solution(self.residual, self.coordinates if factor is self.__dict__.get("time_factor") else None)
+
+    def with_solver(self, solver: Any) -> "SpectralSolution":
+        """The same problem by another solver, from the same Gram matrix."""
         other = copy.copy(self)
-        other.problem, other.factor = self.problem.with_ridge(ridge), self.factor.with_ridge(ridge)
+        for name in ("limit_factor", "limit", "time_factor", "coordinates"):
+            other.__dict__.pop(name, None)
+        other.solver = solver_of(solver)
         return other
 
-    def functions(self, x_new: Array | None, filters: Iterable[Array | None]) -> list[Array]:
-        """f at new inputs (the training points if None), one array for each filter (B, n, 1)."""
+    def with_ridge(self, ridge: float) -> "SpectralSolution":
+        """The same problem with another ridge, from the same eigendecomposition if there is one."""
+        other = copy.copy(self)
+        for name in ("limit_factor", "limit", "time_factor"):
+            other.__dict__.pop(name, None)
+        other.problem = self.problem.with_ridge(ridge)
+        if "time_factor" in self.__dict__:
+            other.__dict__["time_factor"] = self.time_factor.with_ridge(other.problem.ridge)
+        else:
+            other.__dict__.pop("coordinates", None)
+        return other
+
+    def functions(
+        self, x_new: Array | None, filters: Sequence[Filter | None], memory: str | int = "1 GiB"
+    ) -> list[Array]:
+        """f at new inputs (the training points if None), one array for each filter; None is the limit."""
         start = self.problem.start(x_new)
         if x_new is None:
-            limit = self.factor.inverse[..., None]
-            left = self.features(None)
-            right = [(limit if filtered is None else filtered) * self.coordinates for filtered in filters]
-        else:
+            values = [self.problem.unweighted(self._fitted(filtered)) for filtered in filters]
+        elif filters:
             # Theta(x, X) (V c), not (Theta(x, X) V) c: along directions of small eigenvalues the product with V is
-            # rounding, which the filter would multiply by up to the time.
-            left, right = self.problem.cross(x_new), [self._weights(filtered) for filtered in filters]
-        return [self.cost.shaped(start + self.problem.unstack(left @ one)) for one in right]
+            # rounding, which the filter would multiply by up to the time. All filters share the kernel values.
+            xp, width = home(start).xp, self.residual.shape[-1]
+            weights = xp.concat([self.weights(filtered) for filtered in filters], axis=-1)
+            products = self.problem.products(x_new, weights, memory)
+            values = [products[..., i * width : (i + 1) * width] for i in range(len(filters))]
+        else:
+            values = []
+        return [self.cost.shaped(start + self.problem.unstack(one)) for one in values]
 
-    def _weights(self, filtered: Array | None) -> Array:
+    def weights(self, filtered: Filter | None) -> Array:
         """phi(S) (y - f_0), (B, n, k), with sqrt(N w_i) in its rows as the residual has."""
-        if filtered is not None:
-            return self.factor.prepared_apply(filtered, self.coordinates)
-        solution = self.factor.prepared_solve(self.coordinates)
-        return self.factor.refined(solution, self.gram, self.problem.residual(self.cost.y))
+        return self.limit.x if filtered is None else self.time_factor.function(*filtered, self.coordinates)
 
-    def features(self, x_new: Array | None) -> Array:
-        """Theta(x, X) times the weighted eigenvectors, (B, rows, n), with x the training points if None."""
-        spectrum = self.factor.spectrum
-        if x_new is None:
-            return self.problem.unweighted(spectrum.vectors * spectrum.values[:, None, :])
-        return self.problem.cross(x_new) @ spectrum.vectors
+    def _fitted(self, filtered: Filter | None) -> Array:
+        if filtered is None:
+            return self.limit_factor.fitted(self.residual, self.limit.x)
+        return self.time_factor.fitted_function(*filtered, self.coordinates)
 
-    def coefficients(self, filtered: Array | None) -> Array:
+    def coefficients(self, filtered: Filter | None) -> Array:
         """c (N, C) of f(x) = f_0(x) + Theta(x, X) c, for one filter."""
-        return self.problem.unstack(self.problem.weighted(self._weights(filtered)))
+        return self.problem.unstack(self.problem.weighted(self.weights(filtered)))

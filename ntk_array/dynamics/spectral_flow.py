@@ -3,11 +3,13 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
-from .spectral import SpectralSolution
+from ..solve.factor import Factorization
+from .spectral import Filter, SpectralSolution
 from .state import FlowState, not_reached
 
 __all__ = ["SpectralFlow"]
@@ -16,8 +18,10 @@ __all__ = ["SpectralFlow"]
 class SpectralFlow:
     """phi_t(s) = (1 - exp(-2 c t s / N)) / s, with c the factor of the convention. Any time is reached directly."""
 
-    def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
-        self.solution = SpectralSolution(kernel, cost, f0, ridge)
+    def __init__(
+        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float, solver: Any = "direct"
+    ) -> None:
+        self.solution = SpectralSolution(kernel, cost, f0, ridge, solver)
 
     @property
     def ridge(self) -> float:
@@ -27,6 +31,12 @@ class SpectralFlow:
         """The same flow with another ridge, from the same eigendecomposition."""
         other = copy.copy(self)
         other.solution = self.solution.with_ridge(ridge)
+        return other
+
+    def with_solver(self, solver: Any) -> "SpectralFlow":
+        """The same flow by another solver, from the same kernel matrix."""
+        other = copy.copy(self)
+        other.solution = self.solution.with_solver(solver)
         return other
 
     def path(self, times: Sequence[float], start: FlowState | None) -> list[FlowState]:
@@ -39,7 +49,7 @@ class SpectralFlow:
         """The state at the time at which the cost falls to ``value``, by root finding in closed form."""
         from scipy.optimize import brentq
 
-        cost, factor = self.solution.cost, self.solution.factor
+        cost = self.solution.cost
 
         def excess(time: float) -> float:
             return float(to_host(cost(self.solution.functions(None, [self.filter(time)])[0]))) - value
@@ -52,24 +62,32 @@ class SpectralFlow:
             raise not_reached(value, value + excess(longest), longest)
         # Steps that double, from the time in which the fastest direction decays by the factor e: they bracket the
         # first crossing where the cost falls all the time.
-        below = min(longest, first + 1.0 / (self.solution.rate * max(factor.spectrum.largest, 1e-300)))
+        below = min(longest, first + 1.0 / (self.solution.rate * max(self.solution.largest, 1e-300)))
         while excess(below) > 0:
             first, below = below, min(longest, 2.0 * below)
         return self._state(float(brentq(excess, first, below, rtol=1e-14, xtol=1e-300)))
 
-    def functions(self, x_new: Array | None, states: Sequence[FlowState]) -> list[Array]:
+    def functions(self, x_new: Array | None, states: Sequence[FlowState], memory: str | int = "1 GiB") -> list[Array]:
         """f_t at new inputs (the training points if None), one array for each state."""
-        return self.solution.functions(x_new, (self._filter_or_limit(state.time) for state in states))
+        return self.solution.functions(x_new, [self._filter_or_limit(state.time) for state in states], memory)
 
-    def filter(self, time: float) -> Array:
-        """phi_t of the eigenvalues of S, (B, n, 1); its largest value is 2 c t / N, at s = 0."""
+    def doubtful(self, times: Sequence[float]) -> list[Factorization]:
+        """The factorisations that may have something to warn of, once predictions at these times were made."""
+        solution = self.solution
+        limit = [solution.limit_factor] if math.inf in times else []
+        # Early times see the whole kernel, whatever the ridge; an iteration may not have reached its tolerance.
+        finite = any(time < math.inf for time in times) and not solution.time_factor.converged
+        return limit + ([solution.time_factor] if finite else [])
+
+    def filter(self, time: float) -> Filter:
+        """phi_t; its largest value is 2 c t / N, at s = 0."""
         speed = self.solution.rate * time
-        return self.solution.factor.filter(lambda s: self._phi(s, speed), speed)
+        return Filter(lambda s: self._phi(s, speed), speed)
 
     def _state(self, time: float) -> FlowState:
         return FlowState(time, self.solution.coefficients(self._filter_or_limit(time)))
 
-    def _filter_or_limit(self, time: float) -> Array | None:
+    def _filter_or_limit(self, time: float) -> Filter | None:
         return None if time == math.inf else self.filter(time)
 
     def _phi(self, s: Array, speed: float) -> Array:
@@ -77,7 +95,7 @@ class SpectralFlow:
         xp, dtype, _ = home(s)
         positive = s > 0
         safe = xp.where(positive, s, 1.0)
-        fastest = self.solution.factor.spectrum.largest + self.ridge
+        fastest = self.solution.largest
         if speed == math.inf or speed * fastest > 0.01 * float(xp.finfo(dtype).max):
             # At so long a time 1 / s is wrong for unresolved directions only, and the filter leaves those out.
             return 1.0 / safe

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .._array.kinds import as_block
 from .._array.libraries import is_numpy
 from .._array.namespace import Array
-from .._support.progress import progress_within
+from .._support.progress import progress_asked, progress_within
 from .matrix import filled, matrix_of
 from .plan import plan_for, validated
 from .result import Result
@@ -131,6 +131,6 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
         plan = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
             plan.check_room(result=True)
-            matrix = filled(kernel, x1, x2, plan, Result(plan.home, plan.shape, None), False)
+            matrix = filled(kernel, x1, x2, plan, Result(plan.home, plan.shape, None), progress_asked())
             return as_block(kernel.kind, matrix, plan.outputs)
     return kernel.prepared_block(kernel.prepare(x1), None if x2 is None else kernel.prepare(x2))

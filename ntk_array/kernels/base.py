@@ -16,6 +16,9 @@ from ..infinite.taylor import Taylor
 
 __all__ = ["Kernel"]
 
+PRODUCT_BYTES = 2**28
+"""What the kernel values of a product may take; more come in parts."""
+
 
 class Kernel(ABC):
     """A positive semidefinite kernel on inputs.
@@ -136,8 +139,18 @@ class Kernel(ABC):
         return result[:, 0] if v.ndim == 1 else result
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
-        """K(x1, x2) v for validated inputs and v (N2, C), by way of K(x1, x2)."""
-        return product(self.kind, self.values(x1, x2), v)
+        """K(x1, x2) v for validated inputs and v (N2, C), by way of K(x1, x2), some rows of it at a time."""
+        columns = x1 if x2 is None else x2
+        costs = self.costs(x1, x2)
+        row = columns.shape[0] * numbers(self.kind, costs.outputs) * itemsize(costs.home)
+        rows = max(1, PRODUCT_BYTES // row)
+        if x1.shape[0] <= rows:
+            return product(self.kind, self.values(x1, x2), v)
+        parts = [
+            product(self.kind, self.values(x1[start : start + rows, ...], columns), v)
+            for start in range(0, x1.shape[0], rows)
+        ]
+        return home(v).xp.concat(parts)
 
     is_average: bool = False
     """Whether kernel values are means over kernels that are costly to make."""

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._array.libraries import is_numpy
 from .._array.linalg import mirror, with_diagonal
-from .._array.namespace import Array, home
+from .._array.namespace import Array, Home, home
 from .._formula import numba_loops
+from .._formula.compilers import COMPILERS
 from .._formula.formula import NotElementwise
 from ..gram.tiled import Costs
 from ..infinite.covariance import Covariance, Rows
-from ..infinite.planes import Batch, Planes, layout_of
+from ..infinite.planes import Batch, CudaPlanes, Planes, layout_of
 from ..infinite.program import Program
 from .base import Kernel
 
@@ -25,8 +25,8 @@ __all__ = ["PlanesKernel", "in_planes"]
 class Prepared(NamedTuple):
     """Images, their variances at every place before the mean over positions, and what the places from there on have."""
 
-    pixels: np.ndarray
-    before: list[np.ndarray]
+    pixels: Array
+    before: list[Array]
     rows: list[Rows]
     diagonal: Any
 
@@ -35,13 +35,15 @@ class Prepared(NamedTuple):
 class PlanesKernel(Kernel):
     """An infinite-width kernel of a convolutional network, up to the mean over positions plane by plane.
 
+    On NumPy arrays compiled loops run the planes, on CuPy arrays a CUDA kernel.
+
     Its values are of the ``dtype`` of the inputs. Behind pooling angles come from their cosines, which have half of the
     digits of a small angle: the planes of such networks are in float64, so that float32 loses none.
     """
 
     kernel: Any
     program: Program
-    planes: Planes
+    planes: Planes | CudaPlanes
     dtype: np.dtype
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
@@ -56,19 +58,21 @@ class PlanesKernel(Kernel):
         return Costs(here, 1, entry, size * (2 * math.prod(x1.shape[1:]) + 3 * kept), least)
 
     def prepare(self, x: Array) -> Prepared:
-        (one,) = self.kernel.inputs_of(np.asarray(x, self.planes.dtype))
+        xp = home(x).xp
+        (one,) = self.kernel.inputs_of(xp.astype(x, self.planes.dtype, copy=False))
         end, is_ntk = self.planes.layout.end, self.kernel.is_ntk
-        batch, images = self.planes.batch(one, self.program), np.arange(len(x))
+        batch, images = self.planes.batch(one, self.program), np.arange(x.shape[0])
         start = self._averaged(self.planes.of_pairs(batch, batch, (images, images)))
-        zeros = np.zeros_like(start.k12)
+        zeros = xp.zeros_like(start.k12)
         states = self.program.paired(Covariance.of_pairs(start.k12, start.ntk, zeros), first=end)
         last = states[-1]
-        diagonal = np.asarray(last.ntk if is_ntk else last.k12, self.dtype)
+        diagonal = xp.astype(last.ntk if is_ntk else last.k12, self.dtype, copy=False)
         return Prepared(batch.pixels, batch.rows, [s.rows() for s in states], diagonal)
 
-    def _averaged(self, means: dict[str, np.ndarray]) -> Covariance:
+    def _averaged(self, means: dict[str, Array]) -> Covariance:
         """The state behind the mean, from the means."""
-        k12, ntk = (None if a is None else a.astype(self.planes.dtype) for a in (means["k12"], means.get("ntk")))
+        xp, dtype = home(means["k12"]).xp, self.planes.dtype
+        k12, ntk = (None if a is None else xp.astype(a, dtype) for a in (means["k12"], means.get("ntk")))
         layout = self.planes.layout
         layer: Any = layout.steps[-1].layer
         average: Covariance = layer.of_average(Covariance(k12, k12, k12, ntk), math.prod(layout.grid(layout.last)))
@@ -82,34 +86,40 @@ class PlanesKernel(Kernel):
         ahead: list[Any] = [None] * self.planes.layout.end
         rows = (ahead + one.rows, ahead + two.rows)
         block = self.program.run(self._averaged(means), *rows, self.kernel.read, first=len(ahead))
-        block = block.astype(self.dtype, copy=False)
+        block = home(block).xp.astype(block, self.dtype, copy=False)
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:
         return self.prepare(x).diagonal
 
 
+KINDS: dict[str, type[Planes] | type[CudaPlanes]] = {"numba": Planes, "cupy": CudaPlanes}
+"""What runs planes, by the compiler of a library."""
+
+
 def in_planes(kernel: Any, program: Program, x1: Array, x2: Array | None) -> PlanesKernel | None:
     """The kernel plane by plane, where its network and the library of its inputs allow it."""
-    if not is_numpy(x1) or x1.dtype.char not in "fd" or numba_loops.available() is None:
+    here = home(x1)
+    word = here.library.compiler or ""
+    if word not in KINDS or not COMPILERS[word].installed() or here.dtype.char not in "fd":
         return None
     pairs = x1.shape[0] * (x1 if x2 is None else x2).shape[0]
     if pairs * program.largest_block < numba_loops.ENOUGH:
         return None
     # Kept with the program: tracing and loading compiled loops takes longer than a small block.
-    key = ("planes", kernel.is_ntk, x1.dtype.char)
+    key = ("planes", word, str(here.device), kernel.is_ntk, here.dtype.char)
     if key not in program.stretches:
-        program.stretches[key] = _planes(program, kernel.is_ntk, x1.dtype)
+        program.stretches[key] = _planes(KINDS[word], program, kernel.is_ntk, here)
     planes = program.stretches[key]
-    return None if planes is None else PlanesKernel(kernel, program, planes, x1.dtype)
+    return None if planes is None else PlanesKernel(kernel, program, planes, here.dtype)
 
 
-def _planes(program: Program, ntk: bool, dtype: np.dtype) -> Planes | None:
+def _planes(kind: type[Planes] | type[CudaPlanes], program: Program, ntk: bool, here: Home) -> Any:
     layout = layout_of(program.steps, program.signals, ntk)
     if layout is None:
         return None
-    planes = Planes(layout, np.dtype(np.float64) if layout.pooled else dtype)
+    planes = kind(layout, np.dtype(np.float64) if layout.pooled else here.dtype)
     try:
-        return planes if planes.codes else None
+        return planes if planes.runs_on(here.device) else None
     except NotElementwise:
         return None

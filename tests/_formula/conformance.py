@@ -193,7 +193,7 @@ class CudaSource:
         names = [word.split()[1] for word in outputs.split(",")]
         loads = "".join(f"const T {word.split()[1]} = in_{word.split()[1]}[n]; " for word in inputs.split(",") if word)
         for kind in ("float", "double"):
-            _compile_cuda(
+            compile_cuda(
                 f'typedef {kind} T; extern "C" __global__ void {name}({parameters}{", " * bool(parameters)}T* out) {{\n'
                 f"int n = blockIdx.x * blockDim.x + threadIdx.x; {loads} T {', '.join(names)};\n"
                 f"{body}\nout[n] = {' + '.join(names)}; }}"
@@ -206,7 +206,8 @@ def _nvrtc() -> Any:
     return ctypes.CDLL(str(next(folder.glob("libnvrtc.so*"))))
 
 
-def _compile_cuda(code: str) -> None:
+def compile_cuda(code: str) -> None:
+    """By NVIDIA's run-time compiler, which needs no GPU."""
     library, program = _nvrtc(), ctypes.c_void_p()
     assert library.nvrtcCreateProgram(ctypes.byref(program), code.encode(), b"formula.cu", 0, None, None) == 0
     status = library.nvrtcCompileProgram(program, 0, None)

@@ -145,6 +145,23 @@ def test_dynamics_on_a_matrix_on_disk(rng, tmp_path, monkeypatch):
 
 
 @pytest.mark.host
+def test_equations_are_solved_from_disk(rng, tmp_path, monkeypatch):
+    """By conjugate gradients, which never have the matrix in memory; against LAPACK."""
+    from ntk_array.gram.store import Store
+
+    monkeypatch.setattr(stored, "BLOCK", 60**2)
+    x = rng.normal(size=(300, 3))
+    y, rows = np.sin(x[:, 0]), np.arange(300.0)[:, None]
+    kernel = InfiniteNTK(nn.mlp((1,), 1, bias_std=0.1))
+    matrix = ntk.solve.KernelMatrix(Precomputed(ntk.gram.assemble(kernel, x, store=tmp_path / "theta")), rows)
+    read, part = [], Store.__getitem__
+    monkeypatch.setattr(Store, "__getitem__", lambda self, index: read.append(part(self, index)) or read[-1])
+    found = ntk.solve.solve(matrix, y, ridge=0.1, solver="conjugate_gradient")
+    np.testing.assert_allclose(found.x, np.linalg.solve(kernel(x) + 0.1 * np.eye(300), y), atol=1e-7)
+    assert max(values.size for values in read) < 300**2 / 4
+
+
+@pytest.mark.host
 def test_only_the_blocks_that_are_asked_for_are_read(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(stored, "BLOCK", 10**2)
     x = rng.normal(size=(30, 3))

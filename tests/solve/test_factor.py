@@ -5,10 +5,20 @@ import math
 import numpy as np
 import pytest
 
+from ntk_array.solve.cholesky import Cholesky
 from ntk_array.solve.factor import Factorization
-from ntk_array.solve.spectrum import decompose
+from ntk_array.solve.operator import Matrix
+from ntk_array.solve.spectrum import Spectral
 
-FACTORIZATIONS = {"spectrum": lambda gram, ridge: decompose(gram).with_ridge(ridge)}
+
+def spectral(gram, ridge):
+    return Spectral().factor(Matrix(gram), ridge)
+
+
+FACTORIZATIONS = {
+    "spectrum": spectral,
+    "cholesky": lambda gram, ridge: Cholesky().factor(Matrix(gram), ridge),
+}
 
 B, N, K, SIZE = 2, 6, 3, 2
 
@@ -52,21 +62,39 @@ def test_solutions_and_halves(backend, problem):
     assert Factorization.prepare(factor, right) is right  # unless a method has work to do
 
 
-def test_the_half_of_the_gram_matrix(backend, problem):
+def test_solutions_say_how_exact_they_are(backend, method, problem):
+    factor, s, _, b = problem
+    right = backend.array(b)
+    found = factor.solution(right)
+    backend.close(found.x, np.linalg.solve(s, b))
+    assert (found.solver, found.rank, found.iterations, found.converged) == (method, N, 0, True)
+    assert found.backward_error <= found.residual <= 100 * backend.eps
+    gram = s - 0.3 * np.eye(N)
+    backend.close(factor.fitted(right, found.x), gram @ np.linalg.solve(s, b))
+
+
+def test_quadratic_forms(backend, problem):
     factor, s, a, _ = problem
-    form = (s - 0.3 * np.eye(N)) @ np.linalg.solve(s, a)
-    backend.close(transposed(backend, factor.half_of_gram()) @ backend.host(factor.half(backend.array(a))), form)
+    form = np.swapaxes(a, 1, 2) @ np.linalg.solve(s, a)
+    backend.close(factor.quadratic(backend.array(a)), form)
+    backend.close(factor.quadratic_diagonal(backend.array(a)), np.diagonal(form, axis1=1, axis2=2))
+    gram = s - 0.3 * np.eye(N)
+    backend.close(factor.quadratic_of_gram(), gram @ np.linalg.solve(s, gram))
 
 
 def test_determinants_and_parts_of_the_inverse(backend, rng, problem):
     factor, s, _, _ = problem
     inverse = np.linalg.inv(s)
     backend.close(factor.log_determinant(), np.linalg.slogdet(s)[1])
+    backend.close(factor.inverse(), inverse)
+    backend.close(Factorization.inverse_diagonal(factor), np.diagonal(inverse, axis1=1, axis2=2))
+    backend.close(Factorization.inverse_blocks(factor, N), inverse[:, None])
     backend.close(factor.inverse_diagonal(), np.diagonal(inverse, axis1=1, axis2=2))
     backend.close(factor.inverse_trace(), np.trace(inverse, axis1=1, axis2=2))
     backend.close(Factorization.inverse_trace(factor), factor.inverse_trace())
     blocks = [[one[i : i + SIZE, i : i + SIZE] for i in range(0, N, SIZE)] for one in inverse]
     backend.close(factor.inverse_blocks(SIZE), np.asarray(blocks))
+    backend.close(Factorization.inverse_blocks(factor, SIZE), np.asarray(blocks))
     change = rng.normal(size=(B, N, N))
     change = change + np.swapaxes(change, 1, 2)
     backend.close(factor.trace_of(backend.array(change)), np.trace(inverse @ change, axis1=1, axis2=2))
@@ -75,16 +103,24 @@ def test_determinants_and_parts_of_the_inverse(backend, rng, problem):
 # ---- functions of the eigenvalues, other ridges, and singular matrices: of a spectrum only ---------------------------
 
 
-def test_functions_of_the_matrix(backend, problem):
+def test_functions_of_the_matrix(backend, method, problem):
     factor, s, _, b = problem
+    if method == "cholesky":
+        with pytest.raises(ValueError, match='take solver="spectrum" or solver="lanczos"'):
+            factor.function(lambda s: s, 1.0, backend.array(b))
+        return
     values, vectors = np.linalg.eigh(s)
     expected = vectors * np.exp(-values)[:, None, :] @ np.swapaxes(vectors, 1, 2) @ b
-    backend.close(factor.apply(lambda s: backend.xp.exp(-s), 1.0, backend.array(b)), expected)
+    prepared = factor.prepare(backend.array(b))
+    backend.close(factor.function(lambda s: backend.xp.exp(-s), 1.0, prepared), expected)
+    gram = s - 0.3 * np.eye(N)
+    backend.close(factor.fitted_function(lambda s: backend.xp.exp(-s), 1.0, prepared), gram @ expected)
 
 
-def test_another_ridge_takes_no_other_decomposition(backend, problem, monkeypatch):
+def test_another_ridge_takes_no_other_decomposition(backend, method, problem, monkeypatch):
     factor, s, _, b = problem
-    monkeypatch.setattr("ntk_array.solve.spectrum.eigh", None)
+    if method == "spectrum":
+        monkeypatch.setattr("ntk_array.solve.spectrum.eigh", None)
     other = factor.with_ridge(2.0)
     assert (other.ridge, factor.ridge) == (2.0, 0.3)
     expected = np.linalg.solve(s + 1.7 * np.eye(N), b)
@@ -96,7 +132,7 @@ def test_singular_matrices(backend, rng):
     """Solutions of minimum norm, and a refusal of what does not exist."""
     root, b = rng.normal(size=(1, N, 4)), rng.normal(size=(1, N, K))
     gram = root @ np.swapaxes(root, 1, 2)
-    factor = decompose(backend.array(gram)).with_ridge(0.0)
+    factor = spectral(backend.array(gram), 0.0)
     assert (factor.rank, factor.singular) == (4, True)
     eigenvalues = np.linalg.eigvalsh(gram)[0]
     assert math.isclose(factor.condition, eigenvalues[-1] / eigenvalues[2], rel_tol=1e5 * backend.eps)
@@ -112,7 +148,7 @@ def test_unresolved_directions_are_left_out_once_they_matter(backend, gap):
     """Of diag(0, 1): phi = bound at s = 0 is kept while bound * cutoff is below sqrt(eps); below 1 / 4 where another
     eigenvalue close to the cut-off shows that the spectrum goes on."""
     values = [0.0, 1.0] if gap else [0.0, 40 * backend.eps, 1.0]
-    factor = decompose(backend.array(np.diag(values)[None, ...])).with_ridge(0.0)
+    factor = spectral(backend.array(np.diag(values)[None, ...]), 0.0)
     assert factor.spectrum.gap == gap
     limit = (backend.eps**0.5 if gap else 0.25) / factor.spectrum.cutoff
     for bound, kept in ((0.5 * limit, 0.5 * limit), (2.0 * limit, 0.0)):
@@ -122,15 +158,15 @@ def test_unresolved_directions_are_left_out_once_they_matter(backend, gap):
 
 
 def test_a_ridge_above_rounding_resolves_everything(backend):
-    spectrum = decompose(backend.array(np.diag([0.0, 1.0])[None, ...]))
-    above, below = spectrum.with_ridge(backend.eps / 10), spectrum.with_ridge(backend.eps / 20)
+    above = spectral(backend.array(np.diag([0.0, 1.0])[None, ...]), backend.eps / 10)
+    below = above.with_ridge(backend.eps / 20)
     assert (above.rank, above.singular) == (2, False)
     assert (below.rank, below.singular) == (1, True)
     assert math.isclose(above.condition, 10 / backend.eps, rel_tol=0.01)
 
 
 def test_the_zero_matrix(backend):
-    factor = decompose(backend.array(np.zeros((1, 3, 3)))).with_ridge(0.0)
+    factor = spectral(backend.array(np.zeros((1, 3, 3))), 0.0)
     assert (factor.rank, factor.condition) == (0, math.inf)
     backend.close(factor.solve(backend.array(np.ones((1, 3, 1)))), np.zeros((1, 3, 1)), factor=0)
     assert factor.with_ridge(2.0).condition == 1.0

@@ -8,8 +8,9 @@ Where a network goes to another grid of positions, by a stride, a window without
 to the planes of that grid that it belongs to, and these go on. In the end comes a mean over positions.
 """
 
+from .cuda import CudaPlanes
 from .layout import Layout, layout_of
 from .run import Planes
 from .sides import Batch
 
-__all__ = ["Batch", "Layout", "Planes", "layout_of"]
+__all__ = ["Batch", "CudaPlanes", "Layout", "Planes", "layout_of"]

@@ -15,7 +15,7 @@ import numpy as np
 from ..._array.window import Window
 from .layout import Layout, Segment
 
-__all__ = ["Route", "route"]
+__all__ = ["Crossing", "Route", "reached_from", "route"]
 
 
 class Route(NamedTuple):
@@ -97,3 +97,16 @@ def _crossing(targets: Targets, n: int, offsets: Sequence[int]) -> Crossing:
     starts = np.concatenate([np.concatenate([[0], ends[:-1, -1]])[:, None], ends], axis=1)
     places, planes = np.asarray(flat).T
     return Crossing(starts, np.ascontiguousarray(places), np.ascontiguousarray(planes))
+
+
+def reached_from(crossing: Crossing, planes: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same from the other side, for so many planes of the next grid, of n positions along the axis.
+
+    ``starts``, ``planes`` and ``places``: the pairs at the position p of the plane number k come from the positions
+    ``places[i]`` of the planes number ``planes[i]``, for i from ``starts[k n + p]`` to before ``starts[k n + p + 1]``.
+    """
+    counts = np.diff(crossing.starts, axis=1)
+    from_planes, from_places = np.divmod(np.repeat(np.arange(counts.size), counts.reshape(-1)), counts.shape[1])
+    targets = crossing.planes * n + crossing.places
+    order = np.argsort(targets, kind="stable")
+    return np.searchsorted(targets[order], np.arange(planes * n + 1)), from_planes[order], from_places[order]

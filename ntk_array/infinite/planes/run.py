@@ -11,16 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._formula.formula import COLUMN, ROW, Formula
-from ..._formula.numba_planes import LANES, Course, Stage, compiled_course, sides_kept, without_constants
-from ..angle import over_root
-from ..covariance import Covariance
-from ..inputs import Inputs
-from ..positions import Frame
-from ..program import Program, refuse_overflow
+from ..._formula.numba_planes import LANES, Course, compiled_course, without_constants
+from ..._formula.plane_stages import sides_kept
 from .crossings import Route, route
-from .formulas import StageFormula
-from .layout import Key, Layout, StagePlan
-from .sides import Batch, factor, sides
+from .recorded import Recorded
+from .sides import Batch, sides
 
 __all__ = ["Planes"]
 
@@ -59,17 +54,13 @@ class Code(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Planes:
-    """The steps of a network up to the mean over positions, run plane by plane in one dtype.
+class Planes(Recorded):
+    """The steps of a network up to the mean over positions, run plane by plane by Numba in one dtype."""
 
-    Attributes
-    ----------
-    layout : Layout
-    dtype : numpy.dtype
-    """
-
-    layout: Layout
-    dtype: np.dtype
+    def runs_on(self, device: Any) -> bool:
+        """Whether all stages have code. NotElementwise where a layer has none."""
+        del device
+        return bool(self.codes)
 
     @property
     def lanes(self) -> int:
@@ -86,41 +77,14 @@ class Planes:
         """What a few pairs take on their way."""
         return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
 
-    def batch(self, inputs: Inputs, program: Program) -> Batch:
-        """What is needed of images. ValueError where variances overflow."""
-        layout, same = self.layout, program.upto(self.layout.end - 1, same=True)
-        pixels = np.asarray(inputs.scaled * over_root(inputs.variance), self.dtype)
-        states: list[Any] = [same.start(inputs, False), *[None] * (layout.end - 1)]
-        order = sorted(range(1, layout.end), key=lambda place: layout.numbers[place])
-        for place in order:
-            if not layout.pools(place):
-                states[place] = same.paired_step(place, states)
-            elif states[place] is None:
-                # Variances behind pooling are means over pairs of positions of one image.
-                known = Batch(pixels, [None if state is None else np.asarray(state.k11) for state in states])
-                for pooled, k in self._pooled(known, layout.numbers[place]).items():
-                    k = k.reshape(len(pixels), *layout.signals[pooled].shape[:-1])
-                    frame = Frame(k.ndim - 1, blocks=False)
-                    states[pooled] = Covariance.of_pairs(k, None, np.zeros_like(k), frame=frame)
-        refuse_overflow([states[0], *(states[place] for place in order)])
-        return Batch(pixels, [np.asarray(state.k11) for state in states])
-
-    def _pooled(self, batch: Batch, number: int) -> dict[int, np.ndarray]:
-        """The variances (N, height, width) at the places that are pooled from the grid before that of this number."""
-        layout, n = self.layout, len(batch.pixels)
-        leaving = layout.segments[number - 1].leaving
-        keys = [(place, name) for place in leaving for _, name in layout.crossing(place)]
-        found = {p: np.zeros((n, *layout.segments[number].grid), self.dtype) for p in leaving if layout.pools(p)}
-        images = np.arange(n)
+    def left_behind(self, batch: Batch, number: int) -> np.ndarray:
+        layout, n, images = self.layout, len(batch.pixels), np.arange(len(batch.pixels))
+        grid, parts = layout.segments[number].grid, []
         for start, _, target in self._runs(batch, batch, (images, images), route(layout, number, every=False)):
             # The plane number 0 has the pairs of each position with itself.
-            same = target[:, 0].reshape(len(keys), *layout.segments[number].grid, self.lanes)
-            values = {key: np.moveaxis(a, -1, 0)[: n - start] for key, a in zip(keys, same, strict=True)}
-            for place, variances in found.items():
-                k = values.get((place, "k12"))
-                k = 0.5 * (values[place, "above"] - values[place, "below"]) if k is None else k
-                variances[start : start + self.lanes] = k * factor(layout, place) ** 2
-        return found
+            same = target[:, 0].reshape(len(target), *grid, self.lanes)
+            parts.append(np.moveaxis(same, -1, 0)[: n - start].copy())
+        return np.concatenate(parts)
 
     def of_pairs(self, one: Batch, two: Batch, pairs: Pairs) -> dict[str, np.ndarray]:
         """The means over positions of "k12" and "ntk", for pairs of images given by their numbers in both batches."""
@@ -128,7 +92,7 @@ class Planes:
         result = np.zeros((1 + self.layout.ntk, count))
         for start, sums, _ in self._runs(one, two, pairs, self._whole_route):
             result[:, start : start + self.lanes] = self._over_positions(sums)[0, :, : count - start]
-        return self._means(result)
+        return self.means(result)
 
     def of_block(self, one: Batch, two: Batch, symmetric: bool) -> dict[str, np.ndarray]:
         """The same for all pairs of two batches, (N1, N2); where ``symmetric``, only what is above the diagonal."""
@@ -136,7 +100,7 @@ class Planes:
         result = np.zeros((1 + self.layout.ntk, n1, n2))
         if not self._many:
             self._fill(result, one, two, symmetric)
-            return self._means(result)
+            return self.means(result)
         pairs = np.triu_indices(n1, 1) if symmetric else np.divmod(np.arange(n1 * n2), n2)
         result[:, pairs[0], pairs[1]] = list(self.of_pairs(one, two, pairs).values())
         return dict(zip(("k12", "ntk"), result, strict=False))
@@ -159,11 +123,6 @@ class Planes:
     def _over_positions(self, sums: np.ndarray) -> np.ndarray:
         """(inputs, outputs, lanes) of (inputs, outputs, width lanes)."""
         return np.asarray(sums.reshape(*sums.shape[:2], -1, self.lanes).sum(axis=2))
-
-    def _means(self, sums: np.ndarray) -> dict[str, np.ndarray]:
-        height, width = self.layout.segments[-1].grid
-        means = sums / (height * width) ** (2 if self.layout.every else 1)
-        return dict(zip(("k12", "ntk"), means, strict=False))
 
     def _runs(self, one: Batch, two: Batch, pairs: Pairs, way: Route) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Pairs on a route, a few at a time: the number of the first pair, the sums over the last grid and what it
@@ -247,24 +206,9 @@ class Planes:
         return [self._code(k) for k in range(len(self.layout.segments))]
 
     def _code(self, k: int) -> Code:
-        layout, segment = self.layout, self.layout.segments[k]
-        formulas = [StageFormula(layout, plan).traced(self.dtype) for plan in segment.stages]
-        parts = zip(segment.stages, segment.slots, formulas, strict=True)
-        stages = tuple(without_constants(self._stage(*part)) for part in parts)
-        outputs = () if segment.leaving else tuple(segment.kept[key] for key in layout.values(layout.last))
-        leaving = tuple(tuple(segment.kept[key] for key in layout.crossing(place)) for place in segment.leaving)
-        course = Course(stages, not k, outputs, leaving, self.lanes)
-        return Code(course, formulas, compiled_course(course, self.dtype))
-
-    def _stage(self, plan: StagePlan, slots: dict[Key, int], formula: Formula) -> Stage:
-        """A stage as its code knows it."""
-        layout = self.layout
-        windows = tuple(tuple(slots[key] for key in layout.deficits(layout.sources(p)[0])) for p in plan.windows)
-        sizes: Any = tuple(layout.window(p).size for p in plan.windows)
-        left = sum(len(layout.crossing(p)) for p in plan.arrivals)
-        distant = tuple(layout.window(p).count for p in plan.arrivals if not layout.pools(p))
-        points = tuple(slots[key] for p in plan.points for key in layout.deficits(p))
-        return Stage(formula, windows, sizes, left, distant, points, tuple(slots[key] for key in plan.results))
+        stages = tuple(map(without_constants, self.stages(k)))
+        course = Course(stages, not k, self.outputs(k), self.leaving(k), self.lanes)
+        return Code(course, self.formulas[k], compiled_course(course, self.dtype))
 
 
 def _aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""What a solver needs of a Gram matrix: its products, its diagonal and some of its columns."""
+
+from abc import ABC, abstractmethod
+
+from .._array.namespace import Array, Home, home
+
+__all__ = ["GramOperator", "Matrix"]
+
+
+class GramOperator(ABC):
+    """A stack of B symmetric positive semidefinite matrices (B, n, n), not necessarily in memory."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(B, n, n)."""
+
+    @property
+    @abstractmethod
+    def home(self) -> Home:
+        """The library, dtype and device of the numbers."""
+
+    @abstractmethod
+    def product(self, v: Array) -> Array:
+        """K v for v (B, n, k)."""
+
+    @abstractmethod
+    def diagonal(self) -> Array:
+        """(B, n)."""
+
+    @abstractmethod
+    def columns(self, index: list[int]) -> Array:
+        """Some columns, (B, n, len(index))."""
+
+    @abstractmethod
+    def array(self) -> Array:
+        """The matrices themselves, (B, n, n)."""
+
+    def feature_rows(self) -> Array:
+        """F (B, n, R) with K = F F^T; a ValueError if no features are known."""
+        raise ValueError(
+            "the kernel is not one of explicit features: approximate it by ntk_array.Nystroem.of(kernel, x, rank, "
+            "seed) or ntk_array.RandomFeatures, or take another solver"
+        )
+
+
+class Matrix(GramOperator):
+    """Matrices that are in memory."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        b, n, _ = self._array.shape
+        return int(b), int(n), int(n)
+
+    @property
+    def home(self) -> Home:
+        return home(self._array)
+
+    def product(self, v: Array) -> Array:
+        return self._array @ v
+
+    def diagonal(self) -> Array:
+        return self.home.xp.linalg.diagonal(self._array)
+
+    def columns(self, index: list[int]) -> Array:
+        xp, _, device = self.home
+        return xp.take(self._array, xp.asarray(index, dtype=xp.int64, device=device), axis=-1)
+
+    def array(self) -> Array:
+        return self._array

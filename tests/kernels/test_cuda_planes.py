@@ -1,0 +1,188 @@
+"""The CUDA kernel of planes: its source, run on the host, gives what the layers give, and NVIDIA's compiler takes it.
+
+There need not be a GPU. Where the backend "cupy" is asked for, the kernel runs on one.
+"""
+
+import sys
+
+import numpy as np
+import pytest
+
+import ntk_array as ntk
+from ntk_array import nn
+from ntk_array._formula import numba_loops
+from ntk_array._formula.formula import ROW
+from ntk_array.infinite.planes import Batch, CudaPlanes, cuda, layout_of
+from ntk_array.infinite.planes.sides import sides
+from ntk_array.kernels import planes as in_planes
+from ntk_array.kernels.planes import PlanesKernel
+
+from .._formula import conformance, cuda_on_host
+
+
+def conv(*size, **options):
+    return nn.Conv(1, size, **({"weight_std": 1.4} | options))
+
+
+def images(shape, dtype="float64"):
+    """Equal, nearly equal, opposite and zero images, multiples, and flat regions of different brightness."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, *shape))
+    x[0, :2], x[1, :2] = 0.2, 0.7
+    x[2], x[3], x[4] = 0.0, -x[0], 2.0 * x[1]
+    x[5] = x[0] * (1.0 + 1e-6 * rng.normal(size=shape))
+    x[6, :2] = 0.0
+    return x.astype(dtype)
+
+
+vgg = (conv(3, 3), nn.ReLU()) * 4
+biased = (conv(3, 3, bias_std=0.3), nn.ReLU(), conv(3, 3, bias_std=0.3), nn.ReLU())
+residual = (conv(3, 3), nn.Residual(nn.Sequential(nn.LeakyReLU(), conv(2, 3))), nn.Abs())
+NETS = {
+    "pooled": ((5, 4, 2), (*vgg, nn.GlobalAvgPool())),
+    "biases": ((5, 4, 2), (*biased, nn.GlobalAvgPool())),
+    "residual": ((4, 6, 3), (*residual, nn.GlobalSumPool())),
+    "flattened": ((6, 7, 2), (*vgg, nn.Flatten())),
+    "circular": ((3, 5, 1), (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool())),
+    "four positions a thread": ((31, 33, 1), (conv(3, 3), nn.ReLU(), nn.Flatten())),
+    "sequences": ((9, 2), (conv(3), nn.GELU(), conv(4), nn.GELU(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU())),
+    "strides": (
+        (5, 6, 2),
+        (
+            conv(2, 3, stride=2),
+            nn.Residual(nn.Sequential(nn.ReLU(), conv(3, 3, stride=(1, 2), bias_std=0.2)), conv(1, 1, stride=(1, 2))),
+            nn.ReLU(),
+            conv(2, 2, padding="valid"),
+            nn.ReLU(),
+            nn.GlobalAvgPool(),
+        ),
+    ),
+    "pooling in between": (
+        (7, 6, 2),
+        (
+            nn.SumPool((2, 1), stride=1),
+            conv(3, 3),
+            nn.ReLU(),
+            nn.AvgPool((3, 2), stride=2, padding="same", normalize_edges=True),
+            conv(2, 2, padding="circular", stride=(1, 2)),
+            nn.ReLU(),
+            nn.AvgPool((2, 1)),
+            conv(1, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+        ),
+    ),
+}
+SINGLE = ("pooled", "biases", "residual")
+# Behind pooling angles come from their cosines: planes in float64 have half of its digits, all that float32 has.
+CASES = [(name, "float64") for name in NETS if name != "pooling in between"] + [(name, "float32") for name in SINGLE]
+CASES.append(("pooling in between", "float32"))
+
+
+def kernel_of(name, kind=ntk.InfiniteNTK):
+    return kind(nn.Sequential(*NETS[name][1], nn.Dense(1)))
+
+
+def error(kernel, x, found):
+    """Against the layers one by one in float64, relative to sqrt(K(x, x) K(x', x'))."""
+    wide = x.astype(np.float64)
+    expected = kernel.block(wide, wide.copy())
+    scale = np.sqrt(np.diag(expected))
+    scale[2] = 1.0  # the zero image
+    return np.max(np.abs(found - expected) / scale / scale[:, None])
+
+
+def planes_of(name, dtype, kind=ntk.InfiniteNTK):
+    program = kernel_of(name, kind).program(NETS[name][0])
+    return CudaPlanes(layout_of(program.steps, program.signals, kind is ntk.InfiniteNTK), np.dtype(dtype))
+
+
+TOLERANCE = {"float64": 4e-15, "float32": 4e-7}
+
+
+@pytest.fixture
+def on_host(monkeypatch):
+    """Arrays of NumPy take the way of those of CuPy."""
+    if missing := cuda_on_host.missing():
+        pytest.skip(missing)
+    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
+    monkeypatch.setitem(in_planes.KINDS, "numba", CudaPlanes)
+    monkeypatch.setitem(sys.modules, "cupy", cuda_on_host.cupy(cuda_on_host.HostKernel))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_planes_are_those_of_the_layers(name, dtype, on_host):
+    x, kernel = images(NETS[name][0], dtype), kernel_of(name)
+    planes = kernel.specialized(x, None)
+    assert isinstance(planes, PlanesKernel)
+    assert isinstance(planes.planes, CudaPlanes)
+    for found in (kernel(x), np.concatenate([kernel(x[:3], x), kernel(x[3:], x)])):
+        assert found.dtype == dtype
+        assert error(kernel, x, found) < TOLERANCE[dtype]
+    np.testing.assert_array_equal(kernel(x), kernel(x).T)
+    np.testing.assert_array_equal(np.diag(kernel(x)), kernel.diag(x))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("name", "dtype"), CASES)
+def test_nvidias_compiler_takes_the_source(name, dtype, monkeypatch):
+    if missing := conformance.installed("nvidia.cuda_nvrtc")():
+        pytest.skip(missing)
+    compiled = []
+    cupy = cuda_on_host.cupy(lambda code, name: compiled.append(conformance.compile_cuda(code)))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    planes = planes_of(name, dtype)
+    grids, ways = len(planes.launchers), sum(map(len, planes.whole.ways))
+    assert len(compiled) == grids + ways
+
+
+@pytest.mark.host
+def test_large_images_take_the_general_way(on_host, monkeypatch):
+    """Where a plane has no room in the shared memory of a block."""
+    monkeypatch.setattr(cuda_on_host, "SHARED_BYTES", 2**10)
+    assert not isinstance(kernel_of("pooled").specialized(images(NETS["pooled"][0]), None), PlanesKernel)
+
+
+@pytest.mark.host
+def test_a_block_takes_several_launches(on_host, monkeypatch):
+    """Squares of few images at a time, and those of the diagonal of the block."""
+    kernel, x = kernel_of("pooled"), images(NETS["pooled"][0])
+    whole, other = kernel(x), kernel(x[:3], x[1:])
+    monkeypatch.setattr(cuda, "ROOM", 2**16)
+    np.testing.assert_array_equal(kernel(x), whole)
+    np.testing.assert_array_equal(kernel(x[:3], x[1:]), other)
+    np.testing.assert_array_equal(kernel(x[:1]), whole[:1, :1])
+
+
+@pytest.mark.parametrize("name", ["sequences", "strides"])
+def test_what_images_have_by_themselves_is_computed_on_their_own_library(name, backend):
+    """By the standard only, which CuPy speaks too: numbers are those of NumPy, on the device and in the dtype."""
+    if backend.name == "jax":
+        pytest.skip("JAX compiles each operation, for seconds")
+    planes, rng = planes_of(name, backend.dtype_name), np.random.default_rng(0)
+    shapes = [(3, *signal.shape[:-1]) for signal in planes.layout.signals[: planes.layout.end]]
+    pixels, rows = rng.normal(size=(3, *NETS[name][0])), [rng.uniform(0.5, 2.0, size=shape) for shape in shapes]
+    expected = sides(planes.layout, planes.formulas, Batch(pixels, rows).taken(np.asarray([2, 0])), ROW)
+    batch = Batch(backend.array(pixels), list(map(backend.array, rows))).taken(np.asarray([2, 0]))
+    found = sides(planes.layout, planes.formulas, batch, ROW)
+    assert len(found) == len(expected)
+    for one, two in zip(found, expected, strict=True):
+        assert one.dtype == backend.dtype
+        backend.close(one, two, factor=10, scale=1.0 + np.max(np.abs(two)))
+
+
+def test_planes_on_a_gpu(backend, monkeypatch):
+    """Every network, in blocks of several launches."""
+    if backend.name != "cupy":
+        pytest.skip("on CuPy only planes are a CUDA kernel")
+    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
+    monkeypatch.setattr(cuda, "ROOM", 2**20)
+    for name, dtype in CASES:
+        kernel, x = kernel_of(name), images(NETS[name][0], dtype)
+        on_card = backend.xp.asarray(x)
+        assert isinstance(kernel.specialized(on_card, None), PlanesKernel)
+        found = backend.host(kernel(on_card))
+        assert found.dtype == dtype
+        assert error(kernel, x, found) < TOLERANCE[dtype]
+        assert error(kernel, x, backend.host(kernel(on_card, on_card.copy()))) < TOLERANCE[dtype]
