@@ -52,7 +52,7 @@ def doctests(session: nox.Session) -> None:
 
 @nox.session
 def reliability(session: nox.Session) -> None:
-    """Thousands of random networks, functions and damaged files; an hour, and benchmarks/results/reliability.json."""
+    """Thousands of networks, damaged files and killed processes: an hour, and benchmarks/results/reliability.json."""
     session.install(".[test]")
     session.run("python", "-m", "benchmarks.reliability", *session.posargs)
 

@@ -27,6 +27,7 @@ FILES = {
     "random networks": "tests/kernels/test_random_networks.py",
     "random duals": "tests/kernels/test_random_duals.py",
     "damaged files": "tests/nn/test_damaged_files.py",
+    "matrices on disk": "tests/gram/test_store_reliability.py",
 }
 KERNELS = ("InfiniteNNGP", "InfiniteNTK")
 TEXT = """
@@ -43,6 +44,11 @@ Made by `python -m benchmarks.reliability`, or `nox -s reliability`; the numbers
 * Files of networks with one bit flipped: {files[flipped][refused]} raised a ValueError, and {files[flipped][as saved]},
   whose bit means nothing, loaded as they were. Files that were cut: {files[cut][refused]} raised a ValueError. Each
   took at most two seconds and 256 MB.
+* Matrices on disk: {kills[kills]} processes were killed at random moments. Of the blocks that were finished
+  {kills[lost]} were lost, {kills[torn]} torn and {kills[computed again]} computed again by the next process. Of blocks
+  with one bit flipped, blocks cut short and blocks deleted, {damages[flip][detected]} of {damages[flip][of]},
+  {damages[truncate][detected]} of {damages[truncate][of]} and {damages[delete][detected]} of {damages[delete][of]} were
+  detected, by audits and by whoever read them.
 * Cases that failed: {failures}.
 """
 
@@ -106,10 +112,30 @@ def damaged(cases: list[ElementTree.Element]) -> dict[str, dict[str, int]]:
     return {damage: dict(total) for damage, total in totals.items()}
 
 
+def kills(cases: list[ElementTree.Element]) -> dict[str, int]:
+    """What became of the finished blocks of processes that were killed."""
+    (text,) = (p["kills"] for p in map(properties, cases) if "kills" in p)
+    return {word: int(number) for number, word in (one.split(" ", 1) for one in text.split(", "))}
+
+
+def damages(cases: list[ElementTree.Element]) -> dict[str, dict[str, int]]:
+    """How many damaged blocks were detected, by the kind of damage."""
+    found = {}
+    for case in cases:
+        if text := properties(case).get("damages"):
+            detected, _, number, _ = text.split()
+            found[case.attrib["name"].partition("[")[2].rstrip("]")] = {"detected": int(detected), "of": int(number)}
+    return found
+
+
 def part(name: str, processes: int) -> dict[str, Any]:
     """The result of one part."""
     cases = tested(FILES[name], processes)
-    more = {"random duals": {"stated over true error": stated}, "damaged files": {"files": damaged}}.get(name, {})
+    more: dict[str, Any] = {
+        "random duals": {"stated over true error": stated},
+        "damaged files": {"files": damaged},
+        "matrices on disk": {"killed": kills, "damaged": damages},
+    }.get(name, {})
     return {"tests": by_test(cases)} | {key: measure(cases) for key, measure in more.items()}
 
 
@@ -127,6 +153,8 @@ def written(result: dict[str, Any]) -> None:
         networks=result["random networks"]["tests"],
         stated=result["random duals"]["stated over true error"],
         files=result["damaged files"]["files"],
+        kills=result["matrices on disk"]["killed"],
+        damages=result["matrices on disk"]["damaged"],
         failures=", ".join(name for row in tests for name in row["failures"]) or "none",
     )
     sections.put(ROOT / "docs/accuracy.md", "Random cases", text)

@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = ("_support", "_array", "_formula", "function_space", "infinite", "nn", "gram", "solve", "kernels", "dynamics")
 FLOORS += ("experiments", "study")
 CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
-OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba"}
+OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba", "zarr", "dask"}
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public: the underscore keeps them apart from the fields
 NAMED = r"""["'](numpy|torch|jax|cupy)["']"""
 ASKS_FOR_LIBRARY = re.compile(
@@ -47,7 +47,7 @@ PUBLIC = {
         Logistic SquaredError kernel_gradient""",
     "ntk_array.dynamics": """Ensemble FeatureRegression FlowState Gaussian GaussianProcess GradientDescent GradientFlow
         KernelSpectrum LeaveOneOut Selection max_step select_hyperparameters""",
-    "ntk_array.gram": "Plan assemble plan",
+    "ntk_array.gram": "Plan Store assemble open plan",
     "ntk_array.solve": """Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos LowRank Solution Spectral
         solve""",
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",

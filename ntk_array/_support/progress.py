@@ -37,14 +37,14 @@ def progress_bar(items: Iterable[Item], label: str, unit: str, show: bool) -> It
     return bar
 
 
-def progress_sum(amounts: Iterable[int], total: int, label: str, unit: str, show: bool) -> Iterator[int]:
-    """The amounts, which add up to ``total``, with a bar of their sum if asked for."""
+def progress_sum(amounts: Iterable[int], total: int, label: str, unit: str, show: bool, done: int = 0) -> Iterator[int]:
+    """The amounts, which add up to ``total`` with what is ``done``, with a bar of their sum if asked for."""
     if not show:
         yield from amounts
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=label, unit=unit, unit_scale=True, leave=False) as bar:
+    with tqdm(total=total, initial=done, desc=label, unit=unit, unit_scale=True, leave=False) as bar:
         # An amount is the result of work: it comes out of the iterator once that work is done, and is counted then.
         for amount in amounts:
             bar.update(amount)

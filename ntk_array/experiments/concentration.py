@@ -7,13 +7,14 @@ from functools import partial
 
 import numpy as np
 
+from .._array.description import fingerprint
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs
 from .._support.progress import progress_bar
 from ..kernels import EmpiricalNTK, InfiniteNTK
 from ..nn import Layer
-from .journal import Journal, described, fingerprint
+from .journal import Journal, described
 from .power_law import PowerLaw
 from .scaling import Folder, ScalingResult, checked_widths, first_rows, network_of_size, run_seed
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._array.description import fingerprint
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
@@ -16,7 +17,7 @@ from .._support.progress import progress_bar
 from ..dynamics import Ensemble, max_step
 from ..kernels import InfiniteNTK
 from ..nn import Layer, train
-from .journal import Journal, described, fingerprint
+from .journal import Journal, described
 from .pictures import draw_panels
 from .runs import recorded_steps
 from .scaling import Folder, checked_fraction, run_seed, training_sample

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from .._array.namespace import Array, to_host
 from .._support.atomic import write_whole
 from ..nn.activations import Activation, Elementwise
 from ..nn.composite import Composite
 from ..nn.layer import Layer
 
-__all__ = ["Journal", "described", "fingerprint"]
+__all__ = ["Journal", "described"]
 
 SCHEMA = 1
 MAX_SPEC_BYTES = 1_000_000
@@ -91,15 +90,6 @@ def _activations(net: Layer) -> Iterator[Activation]:
             yield from _activations(part)
     elif isinstance(net, Activation):
         yield net
-
-
-def fingerprint(x: Array | None) -> str | None:
-    """dtype, shape and SHA-256 of the values of an array, by way of the host."""
-    if x is None:
-        return None
-    host = np.ascontiguousarray(to_host(x))
-    # Equal bytes may be arrays of another dtype or shape. So these two are part of the fingerprint.
-    return f"{host.dtype} {host.shape} sha256 {hashlib.sha256(host.tobytes()).hexdigest()}"
 
 
 def _read(path: Path, name: str) -> dict[str, np.ndarray] | None:

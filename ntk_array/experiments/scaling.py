@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from .._array.description import fingerprint
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, positive, same_home, targets
 from .._support.progress import progress_bar
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..nn import Layer
-from .journal import Journal, described, fingerprint
+from .journal import Journal, described
 from .pictures import scaling_picture
 from .power_law import PowerLaw
 from .runs import Measure, Start, recorded_steps, stable_step, train_and_measure

@@ -1,17 +1,24 @@
 """Gram matrices, tile by tile."""
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .._array.kinds import as_block
 from .._array.libraries import is_numpy
-from .._array.namespace import Array, home
-from .._support.progress import progress_asked, progress_sum, progress_within
-from .plan import Plan, plan_for, validated
+from .._array.namespace import Array
+from .._support.progress import progress_asked, progress_within
+from .matrix import filled, matrix_of
+from .plan import plan_for, validated
 from .result import Result
-from .threads import Each, Once, workers
-from .tiled import Tile, Tiled, compute, named, part
+from .tiled import Tiled
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from .store import Store
 
 __all__ = ["assemble", "in_tiles"]
 
@@ -29,7 +36,9 @@ def assemble(
     out: Array | None = None,
     progress: bool = False,
     threads: int | None = None,
-) -> Array:
+    store: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+) -> Array | Store:
     """A Gram matrix, computed in tiles so that only little memory is needed beside the result.
 
     The values are those of ``kernel(x1, x2)`` up to rounding. Where x2 is None, tiles below the diagonal are mirror
@@ -52,21 +61,37 @@ def assemble(
     threads : int, optional
         How many tiles to compute at once, for NumPy arrays: by default as many as NumPy's matrix products use. Each
         matrix product has one thread then, in the whole process. Other libraries take one tile after the other.
+    store : path, optional
+        A folder to write the matrix to, block by block, for one that is larger than the memory or takes long.
+        ``memory`` is then all that may be used, and blocks are moved to the host. The same call goes on after an
+        interruption of any kind: blocks that are finished are compared with their hashes and not computed again,
+        damaged ones are. Needs zarr: ``pip install 'ntk_array[scale]'``.
+    executor : concurrent.futures.Executor, optional
+        With ``store``, and for NumPy arrays: where blocks are computed, such as a ``ProcessPoolExecutor`` or that of a
+        cluster whose machines share the folder. ``memory`` and ``threads`` (one unless given) are then those of each
+        task. The kernel travels with each task, by pickle; the inputs are read from the folder.
 
     Returns
     -------
-    array
+    array or Store
         (N1, N2) for scalar kernels, (C, N1, N2) for class-wise ones, (N1 C, N2 C) for full ones: output c of input n is
-        in row n C + c.
+        in row n C + c. With ``store`` this is a :class:`ntk_array.gram.Store`.
 
     Raises
     ------
     ValueError
-        If the memory is too little for tiles of one entry, or ``out`` does not fit.
+        If the memory is too little for tiles of one entry, or ``out`` does not fit. If ``store`` is a folder with
+        another matrix, or with files of another kind: nothing is changed, and the message says what differs.
     TypeError
-        If ``out`` is given for JAX arrays or is not an array.
+        If ``out`` is given for JAX arrays or is not an array. If ``store`` is given and the kernel refers to something
+        that cannot be described in a file.
     MemoryError
         If the result and what is needed beside it are more than what is available, before work starts.
+    OSError
+        If there is too little room for the store on its disk, before work starts, or once the disk is full. If another
+        process writes to the store (a BlockingIOError).
+    FloatingPointError
+        If a block that would be stored is not finite.
 
     Examples
     --------
@@ -76,26 +101,23 @@ def assemble(
     >>> bool(np.allclose(ntk.gram.assemble(K, x, memory="1 MiB"), K(x)))
     True
     """
+    given = kernel
     with progress_within(progress):
         kernel, x1, x2 = validated(kernel, x1, x2)
+    if store is not None:
+        if out is not None:
+            raise ValueError("give out= or store=, not both")
+        from .stored import stored  # much that only matrices on disk need
+
+        return stored(given, kernel, x1, x2, memory, threads, Path(store).absolute(), progress, executor)
+    if executor is not None:
+        raise ValueError("executor= needs store=, the folder that its processes write to")
 
     # Refused before work starts: an error after an hour would be worth little.
     plan = plan_for(kernel, x1, x2, memory, threads)
     plan.check_room(result=out is None)
     result = None if out is None else Result(plan.home, plan.shape, out)
-
-    def matrix(kernel: Tiled, result: Result | None) -> Array:
-        own = plan_for(kernel, x1, x2, memory, threads)
-        return _filled(kernel, x1, x2, own, result or Result(own.home, own.shape, None), progress)
-
-    if not kernel.is_average:
-        return matrix(kernel, result)
-    # Each part of an average is a matrix of its own, so that its networks are drawn once and not once a tile.
-    mean = kernel.averaged(lambda own: matrix(own, None), x1)
-    if result is None:
-        return mean
-    result.write(mean, 0, 0)
-    return result.array
+    return matrix_of(kernel, x1, x2, memory, threads, result, progress)
 
 
 def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
@@ -109,61 +131,6 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
         plan = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
             plan.check_room(result=True)
-            matrix = _filled(kernel, x1, x2, plan, Result(plan.home, plan.shape, None), progress_asked())
+            matrix = filled(kernel, x1, x2, plan, Result(plan.home, plan.shape, None), progress_asked())
             return as_block(kernel.kind, matrix, plan.outputs)
     return kernel.prepared_block(kernel.prepare(x1), None if x2 is None else kernel.prepare(x2))
-
-
-def _filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Result, progress: bool) -> Array:
-    """The result, once all tiles are written to it."""
-
-    def fill(tile: Tile) -> int:
-        """Compute a tile and write it; the entries of the result that this made."""
-        block = compute(kernel, rows(tile.rows), None if tile.diagonal else columns(tile.columns), tile)
-        # A full kernel has a row of the result for each output of an input.
-        row, column = tile.rows.start * plan.outputs, tile.columns.start * plan.outputs
-        result.write(block, row, column)
-        if tile.mirrored:
-            result.write(home(block).xp.matrix_transpose(block), column, row)
-        return int(math.prod(block.shape)) * (2 if tile.mirrored else 1)
-
-    with workers(plan.threads) as each:
-        rows = _preparation(kernel, x1, plan.rows(), plan, each, 2 * plan.threads)
-        columns = (
-            rows
-            if x2 is None and plan.keeps
-            else _preparation(kernel, x1 if x2 is None else x2, plan.columns(), plan, each, 0)
-        )
-        for _ in progress_sum(each(fill, plan.tiles()), math.prod(plan.shape), "Gram matrix", " entries", progress):
-            pass
-    return result.array
-
-
-def _preparation(
-    kernel: Tiled, x: Array, cuts: Iterable[slice], plan: Plan, each: Each, remembered: int
-) -> Callable[[slice], Any]:
-    """What the kernel prepares of each cut of the inputs: of all at once and kept, or when it is asked for.
-
-    Then the last few are ``remembered``: tiles of one row share it.
-    """
-    if not plan.keeps:
-
-        def prepare_cut(cut: slice) -> Any:
-            with named(cut):
-                return kernel.prepare(x[cut, ...])
-
-        once = Once(prepare_cut, remembered)
-        return (lambda cut: once(cut.start, cut)) if remembered else prepare_cut
-    kept, cuts = {}, list(cuts)
-
-    def prepare(batch: list[slice]) -> None:
-        start = batch[0].start
-        whole = kernel.prepare(x[start : batch[-1].stop, ...])
-        for cut in batch:
-            kept[cut.start] = part(whole, slice(cut.start - start, cut.stop - start))
-
-    # One run of cuts for each thread: large batches make better use of matrix products than single cuts.
-    size = -(-len(cuts) // plan.threads)
-    for _ in each(prepare, [cuts[i : i + size] for i in range(0, len(cuts), size)]):
-        pass
-    return lambda cut: kept[cut.start]

@@ -3,15 +3,17 @@
 import numbers
 import os
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._array.namespace import Home
 
-__all__ = ["available", "bytes_of", "on_accelerator", "readable"]
+__all__ = ["available", "bytes_of", "host_memory", "on_accelerator", "readable"]
 
 PREFIXES = "kmgt"
+UNLIMITED = 2**60
 
 # glibc gives free memory above a threshold back to the system, and the next tile faults every page in again, which
 # takes as long as the arithmetic. The threshold follows the largest block that was ever freed, up to 32 MiB: this is
@@ -52,10 +54,16 @@ def on_accelerator(home: Home) -> bool:
 
 def available(home: Home) -> int | None:
     """Bytes that new arrays may take where these live; None where that is not known."""
-    return home.library.free_memory(home.device) if on_accelerator(home) else _host_memory()
+    return home.library.free_memory(home.device) if on_accelerator(home) else host_memory()
 
 
-def _host_memory() -> int | None:
+def host_memory() -> int | None:
+    """Bytes that new arrays of this process may take: what the machine has, its container and its SLURM job allow."""
+    known = [_of_machine(), _of_container(), _of_job()]
+    return min((n for n in known if n is not None), default=None)
+
+
+def _of_machine() -> int | None:
     """What is free and what caches would give up; all memory of the machine where only that is known."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
@@ -68,3 +76,60 @@ def _host_memory() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+class _Controller(NamedTuple):
+    """The files of a version of Linux's control groups: limit, what is used, and the part of that which is cache."""
+
+    mounted: str
+    limit: str
+    used: str
+    cache: str
+
+
+CONTROLLERS = {
+    "": _Controller("", "memory.max", "memory.current", "inactive_file"),
+    "memory": _Controller("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""By the name in /proc/self/cgroup: version 2 has none."""
+CGROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def _of_container() -> int | None:
+    """What the control groups of this process leave, those above them included."""
+    try:
+        lines = [line.split(":", 2) for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return None
+    left = []
+    for _, names, path in (line for line in lines if len(line) == 3):
+        for name in set(names.split(",")) & set(CONTROLLERS):
+            files = CONTROLLERS[name]
+            mount = CGROUPS / files.mounted
+            own = mount / path.lstrip("/")
+            # In a container the path may be that of the host, which is not mounted: the mount itself is the group then.
+            groups = [own, *own.parents] if own.is_dir() else [mount]
+            left += [_left(group, files) for group in groups if group == mount or mount in group.parents]
+    return min((n for n in left if n is not None), default=None)
+
+
+def _left(group: Path, files: _Controller) -> int | None:
+    try:
+        limit, used = (int((group / name).read_text(encoding="ascii")) for name in (files.limit, files.used))
+        # A page cache counts as used, although the system gives it up when it is asked for memory.
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+    except (OSError, ValueError):  # no limit is the word "max", or a number that no machine has
+        return None
+    return max(0, limit - used + int(stat.get(files.cache, 0))) if limit < UNLIMITED else None
+
+
+def _of_job() -> int | None:
+    """What a SLURM job may take on each node, less what this process has."""
+    try:
+        limit = int(os.environ["SLURM_MEM_PER_NODE"]) * 2**20
+        with open("/proc/self/statm", encoding="ascii") as file:
+            resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (KeyError, OSError, ValueError):
+        return None
+    # 0 stands for all memory of the node.
+    return max(0, limit - resident) if limit else None

@@ -10,9 +10,9 @@ from .._array.namespace import Array, Home, itemsize
 from .._formula.numba_loops import ENOUGH
 from .memory import available, bytes_of, on_accelerator, readable
 from .threads import thread_count
-from .tiled import Tile, Tiled
+from .tiled import Tile, Tiled, cuts, tile_count, tiles_of
 
-__all__ = ["Plan", "plan", "plan_for", "validated"]
+__all__ = ["Plan", "evenly", "plan", "plan_for", "validated"]
 
 HOST_BYTES = 3 * 2**22
 """What a tile works with on the host, or less: it then stays near the processor's caches."""
@@ -63,25 +63,19 @@ class Plan:
 
     def tiles(self) -> Iterator[Tile]:
         """The tiles that are computed, row by row."""
-        for rows in self.rows():
-            for columns in self.columns(rows.start if self.symmetric else 0):
-                # A tile on the diagonal is symmetric itself; those above it are written twice, once transposed.
-                diagonal = self.symmetric and rows == columns
-                yield Tile(rows, columns, diagonal, self.symmetric and not diagonal)
+        return tiles_of(self.inputs, self.tile, self.symmetric)
 
     def rows(self) -> Iterator[slice]:
         """The rows of tiles, from the top."""
-        return _cuts(0, self.inputs[0], self.tile[0])
+        return cuts(0, self.inputs[0], self.tile[0])
 
     def columns(self, start: int = 0) -> Iterator[slice]:
         """The columns of tiles from the input ``start`` on."""
-        return _cuts(start, self.inputs[1], self.tile[1])
+        return cuts(start, self.inputs[1], self.tile[1])
 
     def __len__(self) -> int:
         """How many tiles are computed."""
-        # Rounded up: the last tile of a row may be smaller.
-        rows, columns = (-(-n // side) for n, side in zip(self.inputs, self.tile, strict=True))
-        return rows * (rows + 1) // 2 if self.symmetric else rows * columns
+        return tile_count(self.inputs, self.tile, self.symmetric)
 
     def __repr__(self) -> str:
         return (
@@ -192,12 +186,12 @@ class _Bytes:
         rows, columns = self._largest(n1, n2, square, room, wanted)
         least_side = math.isqrt(least - 1) + 1
         even = (
-            _evenly(n1, rows, max(least_side, -(-least // columns))),
-            _evenly(n2, columns, max(least_side, -(-least // rows))),
+            evenly(n1, rows, max(least_side, -(-least // columns))),
+            evenly(n2, columns, max(least_side, -(-least // rows))),
         )
         if self.of_tile(*even) <= room:
             return even
-        return _evenly(n1, rows), _evenly(n2, columns)
+        return evenly(n1, rows), evenly(n2, columns)
 
     def _largest(self, n1: int, n2: int, square: bool, room: int, limit: int) -> tuple[int, int]:
         """Rows and columns of the largest tile within so many bytes and so many entries."""
@@ -212,11 +206,7 @@ class _Bytes:
         return (rows if square else along(n1, columns)), columns
 
 
-def _evenly(n: int, side: int, least: int = 1) -> int:
+def evenly(n: int, side: int, least: int = 1) -> int:
     """At most ``side``, such that as few tiles are about equally large; more where it would be less than the least."""
     number = min(-(-n // side), max(1, n // least))
     return -(-n // number)
-
-
-def _cuts(start: int, n: int, side: int) -> Iterator[slice]:
-    return (slice(i, min(i + side, n)) for i in range(start, n, side))

@@ -13,7 +13,7 @@ from .._array.libraries import is_numpy
 from .._array.namespace import Array
 from .._array.validate import count
 
-__all__ = ["Each", "Once", "thread_count", "workers"]
+__all__ = ["Each", "Once", "one_thread_a_product", "thread_count", "workers"]
 
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """A map over tasks, in any order."""
@@ -25,7 +25,7 @@ def workers(threads: int) -> Iterator[Each]:
     if threads == 1:
         yield map
         return
-    with _one_thread_a_product:
+    with one_thread_a_product:
         yield partial(_shared, threads)
 
 
@@ -120,7 +120,7 @@ class _OneThreadAProduct:
                 self._limit.restore_original_limits()
 
 
-_one_thread_a_product = _OneThreadAProduct()
+one_thread_a_product = _OneThreadAProduct()
 
 
 def thread_count(x: Array, threads: Any) -> int:

@@ -13,7 +13,7 @@ from .._array.namespace import Array, Home, home
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Costs", "Tile", "Tiled", "compute", "joined", "named", "part"]
+__all__ = ["Costs", "Tile", "Tiled", "compute", "cuts", "joined", "named", "part", "tile_count", "tiles_of"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,30 @@ class Tile(NamedTuple):
     columns: slice
     diagonal: bool
     mirrored: bool
+
+
+def tiles_of(inputs: tuple[int, int], side: tuple[int, int], symmetric: bool) -> Iterator[Tile]:
+    """The tiles of a matrix between so many inputs, of so many rows and columns each, row by row.
+
+    Where the matrix is symmetric only those on the diagonal and above it.
+    """
+    for rows in cuts(0, inputs[0], side[0]):
+        for columns in cuts(rows.start if symmetric else 0, inputs[1], side[1]):
+            # A tile on the diagonal is symmetric itself; those above it stand for two.
+            diagonal = symmetric and rows == columns
+            yield Tile(rows, columns, diagonal, symmetric and not diagonal)
+
+
+def tile_count(inputs: tuple[int, int], side: tuple[int, int], symmetric: bool) -> int:
+    """How many of them there are."""
+    # Rounded up: the last tile of a row may be smaller.
+    rows, columns = (-(-n // length) for n, length in zip(inputs, side, strict=True))
+    return rows * (rows + 1) // 2 if symmetric else rows * columns
+
+
+def cuts(start: int, n: int, side: int) -> Iterator[slice]:
+    """The inputs from ``start`` on, ``side`` at a time."""
+    return (slice(i, min(i + side, n)) for i in range(start, n, side))
 
 
 def compute(kernel: Tiled, rows: Any, columns: Any, tile: Tile) -> Array:

@@ -6,12 +6,13 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
 from .._array.validate import count, inputs, one_of
 
-__all__ = ["BUNDLED", "Dataset", "Split", "load_dataset"]
+__all__ = ["BUNDLED", "Dataset", "Split", "load_dataset", "load_inputs"]
 
 BUNDLED = {
     "digits": "classification",
@@ -134,6 +135,40 @@ def load_dataset(source: str, target: str | None = None, task: str = "auto", *, 
     x = _with_channels(x, path.name) if images else _as_rows(x)
     x = np.asarray(inputs("x", x), dtype=np.float64)
     return _with_task(path.stem, x, np.asarray(y), task)
+
+
+def load_inputs(source: str, *, images: bool = False) -> np.ndarray:
+    """The inputs of a .npy file, or of a .npz file: its array "x" or "X", or its only one.
+
+    They stay as they are, but for their shape: images become (N, H, W, channels), or rows of features where no images
+    are asked for.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is not there, is damaged, or has no such array.
+    """
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {source!r}")
+    if path.suffix.lower() not in (".npy", ".npz"):
+        raise ValueError(f"{path.name} is not a .npy or .npz file")
+    try:
+        # Pickled objects can run code when they are read, and the file may come from anywhere.
+        loaded = np.load(path, allow_pickle=False)
+        arrays = dict(loaded) if path.suffix.lower() == ".npz" else {"x": loaded}
+    except (ValueError, EOFError, BadZipFile, OSError, TypeError) as error:
+        raise ValueError(f"{path.name} is damaged, or holds more than plain numbers: {error}") from error
+    x = arrays[_named_inputs(path, list(arrays))]
+    return np.asarray(inputs("x", _with_channels(x, path.name) if images else _as_rows(x)))
+
+
+def _named_inputs(path: Path, names: list[str]) -> str:
+    """Which array of a .npz file has the inputs."""
+    chosen = next((name for name in ("x", "X") if name in names), names[0] if len(names) == 1 else None)
+    if chosen is None:
+        raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {', '.join(names)}")
+    return chosen
 
 
 def _with_channels(x: np.ndarray, name: str) -> np.ndarray:
@@ -261,11 +296,7 @@ def _read_npz(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:
         arrays = dict(archive)
     if target not in arrays:
         raise ValueError(f"{path.name} has no array {target!r}; its arrays are {', '.join(arrays)}")
-    others = [name for name in arrays if name != target]
-    chosen = next((name for name in ("x", "X") if name in others), others[0] if len(others) == 1 else None)
-    if chosen is None:
-        raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {', '.join(arrays)}")
-    return arrays[chosen], arrays[target]
+    return arrays[_named_inputs(path, [name for name in arrays if name != target])], arrays[target]
 
 
 def _read_npy(path: Path, target: str) -> tuple[np.ndarray, np.ndarray]:

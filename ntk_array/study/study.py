@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from .._array.description import fingerprint
 from .._array.namespace import to_host
 from .._support.progress import progress_bar
 from .._support.versions import installed_version
 from ..experiments.concentration import kernel_concentration
 from ..experiments.ensembles import TrainedEnsemble, trained_ensemble
-from ..experiments.journal import Journal, fingerprint
+from ..experiments.journal import Journal
 from ..experiments.power_law import PowerLaw
 from ..experiments.scaling import FITTED, Folder
 from .comparison import PROBE, WATCHED, Sample, compare, infinite_errors, plan_steps

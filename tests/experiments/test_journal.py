@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ntk_array import nn
-from ntk_array.experiments.journal import Journal, described, fingerprint
+from ntk_array._array.description import fingerprint
+from ntk_array.experiments.journal import Journal, described
 
 SPEC = {"widths": [1, 2], "steps": 5}
 ARRAYS = {"a/b": np.asarray([1.0, 2.0], dtype=np.float32), "c": np.asarray(3)}

@@ -446,7 +446,7 @@ def test_out_needs_no_new_memory(monkeypatch):
     kernel = ntk.InfiniteNTK(ntk.nn.mlp((1,), 1))
     x = np.random.default_rng(0).normal(size=(50, 2))
     scheme = plan(kernel, x, memory="60 kB", threads=1)
-    monkeypatch.setattr("ntk_array.gram.memory._host_memory", lambda: scheme.working_bytes)
+    monkeypatch.setattr("ntk_array.gram.memory.host_memory", lambda: scheme.working_bytes)
     with pytest.raises(MemoryError):
         assemble(kernel, x, memory="60 kB", threads=1)
     np.testing.assert_allclose(assemble(kernel, x, memory="60 kB", threads=1, out=np.empty((50, 50))), kernel(x))

@@ -88,3 +88,45 @@ def test_memory_of_devices(monkeypatch):
         assert on_accelerator(place)
         assert available(place) == free
     assert not on_accelerator(home(np.ones(1)))
+
+
+VERSION_1 = {
+    "own": "4:memory:/job/step\n2:cpu,cpuacct:/other\n0::/\n",
+    "memory/job/step": {"limit_in_bytes": 2**63 - 4096, "usage_in_bytes": 900, "stat": "total_inactive_file 0"},
+    "memory/job": {"limit_in_bytes": 1000, "usage_in_bytes": 700, "stat": "cache 5\ntotal_inactive_file 50"},
+    "memory": {"limit_in_bytes": 9000, "usage_in_bytes": 900, "stat": "total_inactive_file 0"},
+}
+VERSION_2 = {
+    "own": "0::/slice/pod\n",
+    "slice/pod": {"max": "max", "current": 10, "stat": "inactive_file 1"},
+    "slice": {"max": 5000, "current": 4500, "stat": "anon 7\ninactive_file 100"},
+}
+IN_A_CONTAINER = {"own": "0::/somewhere/on/the/host\n", "": {"max": 800, "current": 900, "stat": "inactive_file 0"}}
+
+
+@pytest.mark.parametrize(
+    ("files", "left"), [(VERSION_1, 350), (VERSION_2, 600), (IN_A_CONTAINER, 0), ({"own": "a"}, None)]
+)
+def test_limits_of_containers(tmp_path, monkeypatch, files, left):
+    """Of the group of this process and of those above it, less what is used and is no cache."""
+    for folder, values in files.items():
+        if folder == "own":
+            (tmp_path / "own").write_text(values)
+            continue
+        (tmp_path / "cgroup" / folder).mkdir(parents=True, exist_ok=True)
+        for name, value in values.items():
+            (tmp_path / "cgroup" / folder / f"memory.{name}").write_text(f"{value}\n")
+    monkeypatch.setattr(memory, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path / "cgroup")
+    machine = available(home(np.ones(1)))
+    assert machine == left if left is not None else machine > 2**20
+
+
+def test_limits_of_jobs(monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1")
+    assert available(home(np.ones(1))) == 0, "this process has more than 1 MB"
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "100000")
+    assert 0 < available(home(np.ones(1))) < 100_000 * 2**20
+    for unlimited in ("0", "many"):
+        monkeypatch.setenv("SLURM_MEM_PER_NODE", unlimited)
+        assert available(home(np.ones(1))) > 2**20

@@ -208,7 +208,7 @@ def test_interrupting_says_so(monkeypatch, capsys):
 
     monkeypatch.setattr("ntk_array.cli.run_study", interrupt)
     assert main(["study", "wine"]) == 130
-    assert "goes on from the runs that were finished" in capsys.readouterr().err
+    assert "goes on from what was finished" in capsys.readouterr().err
 
 
 def test_info(capsys):

@@ -1,0 +1,146 @@
+"""Blocks of matrices on disk: how one is computed, in this process or in another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor, as_completed, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .._array.description import fingerprint
+from .._array.libraries import is_numpy
+from .._array.namespace import Array, to_host
+from .._support.atomic import PARTIAL, flush
+from .blocks import Blocks
+from .driver import INPUTS, finish_block
+from .matrix import matrix_of
+from .plan import validated
+from .spec import Spec
+from .threads import one_thread_a_product
+from .tiled import Tile, Tiled
+
+__all__ = ["Elsewhere", "Here", "OneBlock", "refuse_other_libraries"]
+
+
+@dataclass(frozen=True)
+class OneBlock:
+    """What computes blocks of a matrix on disk: called with a tile it gives that part of the matrix, on the host."""
+
+    kernel: Tiled
+    x1: Array
+    x2: Array | None
+    memory: int
+    threads: int | None
+
+    def __call__(self, tile: Tile) -> np.ndarray:
+        columns = None if tile.diagonal else (self.x1 if self.x2 is None else self.x2)[tile.columns, ...]
+        return to_host(matrix_of(self.kernel, self.x1[tile.rows, ...], columns, self.memory, self.threads, None, False))
+
+
+@dataclass(frozen=True)
+class Here:
+    """Blocks one after the other, in this process."""
+
+    compute: OneBlock
+
+    def __call__(self, blocks: Blocks, left: list[Tile]) -> Iterator[int]:
+        """The entries of each block once it is finished."""
+        return (finish_block(blocks, self.compute, tile) for tile in left)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Blocks as tasks of an executor, each with all that it needs: the folder of the store, the kernel and a tile.
+
+    The inputs are in the folder, so that no process has the only copy of them.
+    """
+
+    executor: Executor
+    kernel: Tiled
+    x1: Array
+    x2: Array | None
+    memory: int
+    threads: int
+
+    def __call__(self, blocks: Blocks, left: list[Tile]) -> Iterator[int]:
+        """The entries of each block once it is finished. However this ends, no task is running afterwards."""
+        for name, x in (("x1", self.x1), ("x2", self.x2)):
+            if x is not None:
+                _keep(blocks.folder / INPUTS / f"{name}.npy", x)
+        task = (os.fspath(blocks.folder), self.kernel, self.memory, self.threads)
+        futures = [self.executor.submit(finish_from_folder, *task, tile) for tile in left]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenExecutor as error:
+            error.add_note(
+                "a process that computed blocks has died, perhaps for want of memory; no finished block is lost: "
+                "call the same again, with fewer processes or less memory="
+            )
+            raise
+        finally:
+            for future in futures:
+                future.cancel()
+            wait(futures)
+
+
+def finish_from_folder(path: str, kernel: Tiled, memory: int, threads: int, tile: Tile) -> int:
+    """Compute a block from what is in the folder of its store, and put it there; the entries that this gives."""
+    folder = Path(path)
+    spec = Spec.read(folder)
+    if spec is None:
+        raise FileNotFoundError(f"{folder} is not the folder of a Gram matrix")
+    compute = _problem(folder, spec, kernel, memory, threads)
+    with one_thread_a_product:
+        return finish_block(Blocks(folder, spec), compute, tile)
+
+
+_LAST: dict[tuple[str, int, int], OneBlock] = {}
+"""The last problem of this process, by the hash of its spec. Tables of a kernel take a second, and tasks are many."""
+
+
+def _problem(folder: Path, spec: Spec, kernel: Tiled, memory: int, threads: int) -> OneBlock:
+    key = (spec.digest, memory, threads)
+    found = _LAST.get(key)
+    if found is None:
+        x1, x2 = (
+            None if spec.matrix[name] is None else _kept(folder / INPUTS / f"{name}.npy", spec.matrix[name])
+            for name in ("x1", "x2")
+        )
+        found = OneBlock(*validated(kernel, x1, x2), memory, threads)
+        _LAST.clear()
+        _LAST[key] = found
+    return found
+
+
+def _keep(path: Path, x: Array) -> None:
+    """Write inputs, unless they are there."""
+    expected = fingerprint(x)
+    try:
+        _kept(path, expected)
+    except (OSError, ValueError, EOFError):
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_suffix(PARTIAL)
+        with open(partial, "wb") as file:
+            np.save(file, x, allow_pickle=False)
+        flush(partial)
+        os.replace(partial, path)
+        flush(path.parent)
+
+
+def _kept(path: Path, expected: str | None) -> np.ndarray:
+    """The inputs in a file. ValueError where they are others."""
+    # Not by a memory map, although processes would share it: what happens to the file later would change the inputs.
+    x = np.asarray(np.load(path, allow_pickle=False))
+    if fingerprint(x) != expected:
+        raise ValueError(f"{path} is damaged: it does not hold the inputs that are named in spec.json")
+    return x
+
+
+def refuse_other_libraries(x: Array) -> None:
+    """ValueError for inputs that are not NumPy's, which are what tasks read from the folder."""
+    if not is_numpy(x):
+        raise ValueError("executor= is for NumPy arrays: the processes of an executor read the inputs from files")
