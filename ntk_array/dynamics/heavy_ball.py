@@ -58,7 +58,7 @@ class HeavyBall(SpectralFlow):
         """
         fastest = math.sqrt(self.solution.rate * max(self.solution.largest, 1e-300))
         damping = 0.5 * self.friction
-        swings = 0.0 if fastest <= damping else -math.log(1e-16) / damping if damping else math.inf
+        swings = 0.0 if fastest <= damping else math.log(1e16) / damping if damping else math.inf
         step = 2.0 * math.pi / LOOKS_A_PERIOD / fastest
         time = first + step
         for _ in range(MOST_LOOKS):
@@ -73,17 +73,16 @@ class HeavyBall(SpectralFlow):
         )
 
     def _damped(self, s: Array, time: float, bound: float) -> Array:
-        xp, dtype, _ = home(s)
-        largest, damping = self.solution.largest, 0.5 * self.friction
-        fastest = math.sqrt(self.solution.rate * largest)
+        xp, largest, damping = home(s).xp, self.solution.largest, 0.5 * self.friction
+        fastest, data = math.sqrt(self.solution.rate * largest), home(self.solution.residual)
         if fastest > damping:
             turned = time * math.sqrt((fastest - damping) * (fastest + damping))
-            if turned * home(s).eps * math.exp(-damping * time) > PHASE:
+            if turned * data.eps * math.exp(-damping * time) > PHASE:
                 raise ValueError(
-                    f"at t = {time:g} the fastest direction has turned by {turned:.1e} radians, more than {dtype} can "
-                    "tell the phase of: give a shorter time or more friction"
+                    f"at t = {time:g} the fastest direction has turned by {turned:.1e} radians, more than {data.dtype} "
+                    "can tell the phase of: give a shorter time or more friction"
                 )
-        if bound * largest > 0.01 * float(xp.finfo(dtype).max):
+        if bound * largest > 0.01 * float(xp.finfo(s.dtype).max):
             # At so long a time 1 / s is wrong for unresolved directions only, and the filter leaves those out.
             return 1.0 / xp.where(s > 0, s, 1.0)
         return damped_filter(s, self.solution.rate, self.friction, time)

@@ -187,14 +187,18 @@ class EmpiricalNTK(_Empirical):
         True
         """
         x = self.validated(x, None)[0]
-        if self.outputs != "full" and (width := self.net.signal(Signal(tuple(x.shape[1:]))).width) > 1:
+        c, shape = (
+            real_array("coefficients", coefficients, like=x),
+            (x.shape[0], self.net.signal(Signal(tuple(x.shape[1:]))).width),
+        )
+        if self.outputs != "full" and shape[1] > 1:
             raise ValueError(
-                f'no parameters of the network have the kernel of outputs="{self.outputs}" for each of its {width} '
+                f'no parameters of the network have the kernel of outputs="{self.outputs}" for each of its {shape[1]} '
                 'outputs: use outputs="full"'
             )
-        gradient = self.net.vjp(
-            self.params, x, finite("coefficients", real_array("coefficients", coefficients, like=x))
-        )
+        if c.shape != shape:
+            raise ValueError(f"coefficients has shape {tuple(c.shape)}; expected {shape}, as of a flow on these inputs")
+        gradient = self.net.vjp(self.params, x, finite("coefficients", c))
         return tree_map(lambda p, g, keep: p + g if keep else p, self.params, gradient, self._trained)
 
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
