@@ -143,8 +143,10 @@ def test_lanczos_follows_it(backend):
 
 
 def test_the_squared_error_integrated_is_its_closed_form(backend):
-    closed = flow_of(backend, "squared", "full", True, 0.3, 0.4)
-    ball = IntegratedHeavyBall(closed.kernel, closed.cost, start, 0.3, 0.4)
+    p_in = EmpiricalMeasure(backend.array(X), backend.array(WEIGHTS))
+    cost = SquaredError(p_in, backend.array(Y), convention="half_sum")
+    closed = GradientFlow(kernel_of_kind("full", backend.array), cost, start, 0.3, friction=0.4)
+    ball = IntegratedHeavyBall(closed.kernel, cost, start, 0.3, 0.4)
     for time, f in zip(MOMENTS, ball.functions(None, ball.path(MOMENTS, None)), strict=True):
         assert_near(backend, f, closed.predict(t=time))
 
