@@ -4,7 +4,7 @@ Finite networks with explicit forward and backward passes, their empirical and i
 training dynamics that the kernels predict, on NumPy, CuPy, PyTorch and JAX arrays alike.
 """
 
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import function_space, gram, nn
 from .kernels import (
@@ -19,7 +19,11 @@ from .kernels import (
     Precomputed,
 )
 
+if TYPE_CHECKING:
+    from .kernels import EmpiricalFeatures, Nystroem, RandomFeatures
+
 __all__ = [
+    "EmpiricalFeatures",
     "EmpiricalNNGP",
     "EmpiricalNTK",
     "Estimate",
@@ -28,7 +32,9 @@ __all__ = [
     "Kernel",
     "MonteCarloNNGP",
     "MonteCarloNTK",
+    "Nystroem",
     "Precomputed",
+    "RandomFeatures",
     "dynamics",
     "experiments",
     "function_space",
@@ -42,8 +48,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> ModuleType:
-    """The floors above the kernels are loaded when they are first asked for: what needs a kernel only does not wait."""
+def __getattr__(name: str) -> Any:
+    """The floors above the kernels, and kernels of features, are loaded when they are first asked for: what needs
+    another kernel only does not wait."""
+    if name in ("EmpiricalFeatures", "Nystroem", "RandomFeatures"):
+        from . import kernels
+
+        return getattr(kernels, name)
     if name in ("dynamics", "experiments", "operators", "solve", "study"):
         from importlib import import_module
 

@@ -32,22 +32,24 @@ IMPORT_SECONDS = 0.1  # where NumPy takes NUMPY_SECONDS: a loaded or slow machin
 NUMPY_SECONDS = 0.075
 
 PUBLIC = {
-    "ntk_array": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP MonteCarloNTK
-        Precomputed dynamics experiments function_space gram nn operators solve study""",
+    "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
+        MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram nn operators
+        solve study""",
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm ChannelsLast Concatenate
         Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
         GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
         LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial
         Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum
         SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
-    "ntk_array.kernels": """EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
-        MonteCarloNTK Precomputed ZonalSpectrum zonal_spectrum""",
+    "ntk_array.kernels": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel
+        MonteCarloNNGP MonteCarloNTK Nystroem Precomputed RandomFeatures ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient
         Logistic SquaredError kernel_gradient""",
-    "ntk_array.dynamics": """Ensemble FlowState Gaussian GaussianProcess GradientDescent GradientFlow KernelSpectrum
-        LeaveOneOut Selection max_step select_hyperparameters""",
+    "ntk_array.dynamics": """Ensemble FeatureRegression FlowState Gaussian GaussianProcess GradientDescent GradientFlow
+        KernelSpectrum LeaveOneOut Selection max_step select_hyperparameters""",
     "ntk_array.gram": "Plan assemble plan",
-    "ntk_array.solve": "Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos Solution Spectral solve",
+    "ntk_array.solve": """Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos LowRank Solution Spectral
+        solve""",
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",

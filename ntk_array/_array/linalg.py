@@ -1,6 +1,8 @@
 """Dense linear algebra over the array API, with one behaviour on every library."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,9 @@ __all__ = [
     "mirror",
     "plus_diagonal",
     "refuse_indefinite",
+    "singular_values",
     "solve_lower",
+    "triangular",
     "with_diagonal",
 ]
 
@@ -76,6 +80,36 @@ def solve_lower(lower: Array, b: Array, transposed: bool = False) -> Array:
     return its_home.library.solve_lower(its_home.xp, lower, b, transposed)
 
 
+def triangular(a: Array) -> Array:
+    """The upper triangular factor of matrices (..., m, n), (..., min(m, n), n), of which a^T a is the square."""
+    # The standard gives both factors of a QR decomposition. NumPy can leave out the one that nobody asks for.
+    if is_numpy(a):
+        return np.linalg.qr(a, mode="r")
+    return _each(home(a).xp.linalg.qr, a)[1]
+
+
+def singular_values(a: Array) -> tuple[Array, Array, Array]:
+    """U (..., n, n), singular values (..., n) in descending order and V (..., n, n) with U diag(s) V^T = a, for square
+    matrices.
+
+    Raises numpy.linalg.LinAlgError, on every library, for NaN or infinity and where the method does not converge.
+    """
+    xp = home(a).xp
+    if not to_host(xp.all(xp.isfinite(a))):
+        raise np.linalg.LinAlgError("the features have NaN or infinity, or their squares overflow")
+    left, values, right = _each(xp.linalg.svd, a)
+    if not to_host(xp.all(xp.isfinite(values))):
+        raise np.linalg.LinAlgError("the singular value decomposition did not converge")
+    return left, values, xp.matrix_transpose(right)
+
+
+def _each(decomposed: Callable[[Array], Sequence[Array]], a: Array) -> Sequence[Array]:
+    """The parts of a decomposition; a stack of one matrix is decomposed as that matrix, as in :func:`eigh`."""
+    if a.ndim == 3 and a.shape[0] == 1:
+        return tuple(part[None, ...] for part in decomposed(a[0, ...]))
+    return decomposed(a)
+
+
 def refuse_indefinite(values: np.ndarray, eps: float) -> None:
     """numpy.linalg.LinAlgError if eigenvalues (..., n) of a Gram matrix are negative beyond rounding."""
     least, largest = float(values.min()), float(values.max())
@@ -103,15 +137,15 @@ def inner(a: Array, b: Array) -> Array:
     return mirror(product) if symmetric and not is_numpy(a) else product
 
 
-def plus_diagonal(a: Array, number: float) -> Array:
-    """a + number I for matrices (..., n, n), a new array."""
+def plus_diagonal(a: Array, number: Any) -> Array:
+    """a + number I for matrices (..., n, n), or a + diag(number) for numbers (n,); a new array."""
     its_home = home(a)
     if is_numpy(a):
         result = np.array(a, order="C")
         places = np.arange(a.shape[-1])
         result[..., places, places] += number
         return result
-    return a + number * its_home.eye(a.shape[-1])
+    return a + its_home.eye(a.shape[-1]) * number
 
 
 def with_diagonal(a: Array, diagonal: Array) -> Array:

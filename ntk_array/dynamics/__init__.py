@@ -1,6 +1,7 @@
 """Training as a kernel predicts it: flows, their distribution over initializations, and regression with noise."""
 
 from .ensemble import Ensemble
+from .feature_regression import FeatureRegression
 from .gaussian import Gaussian
 from .gaussian_process import GaussianProcess
 from .gradient_descent import GradientDescent, max_step
@@ -12,6 +13,7 @@ from .state import FlowState
 
 __all__ = [
     "Ensemble",
+    "FeatureRegression",
     "FlowState",
     "Gaussian",
     "GaussianProcess",

@@ -2,14 +2,14 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal, overload
 
 from .._array.linalg import mirror
 from .._array.namespace import Array, home
 from .._array.random import Seed
-from .._array.validate import nonnegative, one_of
+from .._array.validate import one_of, targets
 from .._support.progress import progress_within
 from ..function_space.cost import SquaredError
 from ..function_space.measure import EmpiricalMeasure
@@ -19,7 +19,9 @@ from ..solve.solvers import solver_of
 from ..solve.spectrum import SpectralFactor, Spectrum, decompose
 from .gaussian import Covariance, Gaussian, room_for_covariance, scalar_kernel
 from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual
+from .noise import Noise
 from .problem import KernelProblem
+from .units import Units
 
 __all__ = ["HYPERPARAMETERS", "GaussianProcess"]
 
@@ -50,20 +52,29 @@ class GaussianProcess:
         Training inputs.
     y : array (N, C) or (N,)
         Targets.
-    noise : float
-        The variance of the noise, at least 0, added to the diagonal.
+    noise : float or array (N,)
+        The variance of the noise, at least 0, added to the diagonal: one for all observations, or one for each.
     solver : str or solver
-        "direct", "cholesky", "spectrum" or "conjugate_gradient", or one of the classes of :mod:`ntk_array.solve` with
-        its options. "direct" is a Cholesky factor if there is noise, and else the spectrum, see
-        :class:`ntk_array.solve.Direct`. Conjugate gradients give means and variances, and no covariances, likelihoods
-        or leave-one-out.
+        "direct", "cholesky", "spectrum", "conjugate_gradient", or "low_rank" for kernels of explicit features; or one
+        of the classes of :mod:`ntk_array.solve` with its options. "direct" is a Cholesky factor if there is noise, and
+        else the spectrum, see :class:`ntk_array.solve.Direct`. Conjugate gradients give means and variances, and no
+        covariances, likelihoods or leave-one-out.
+    prior_mean : callable, optional
+        The mean of f before any target is seen, a function of inputs such as ``net.bind(params)`` or an earlier model.
+        None is 0.
+    normalize_y : bool
+        Fit the targets less their mean (of each output), over the root mean square of what is left (of all outputs);
+        predictions are in the units of the targets again. The noise is that of normalized targets. Without it a kernel
+        whose values are of order 1 takes targets around 1000 for noise.
     progress : bool
         Show bars: of the kernel matrix, its factorisation, iterations and the kernel values of new inputs.
 
     Attributes
     ----------
-    noise : float
+    noise : float or array (N,)
         The variance of the noise.
+    y : array (N, C)
+        The targets as they are fitted, normalized if that was asked for.
     factor : Factorization
         The factorisation of S: its method, rank and condition number.
     solved : Solution
@@ -100,23 +111,39 @@ class GaussianProcess:
     """
 
     def __init__(
-        self, kernel: Kernel, x: Array, y: Array, noise: float, solver: Any = "direct", *, progress: bool = False
+        self,
+        kernel: Kernel,
+        x: Array,
+        y: Array,
+        noise: float | Array,
+        solver: Any = "direct",
+        *,
+        prior_mean: Callable[[Array], Array] | None = None,
+        normalize_y: bool = False,
+        progress: bool = False,
     ) -> None:
         scalar_kernel("kernel", kernel)
+        p_in = EmpiricalMeasure(x)
+        if normalize_y and prior_mean is not None:
+            raise ValueError("normalize_y takes the mean of the targets for a prior mean: give one of the two")
+        self._units = Units(targets("y", y, p_in.x), normalize_y)
         # A problem takes its sample and targets from a cost. Only these are used of it here, never its value.
-        self._cost = SquaredError(EmpiricalMeasure(x), y)
-        self.problem = KernelProblem.of(kernel, self._cost, f0=None, ridge=nonnegative("noise", noise))
-        self.kernel, self.x, self.y = kernel, self._cost.p_in.x, self._cost.y
-        self.solver = solver_of(solver)
-        self.progress = progress
+        self._cost = SquaredError(p_in, self._units.fitted)
+        self._noise = Noise(noise, p_in.x)
+        self.problem = KernelProblem.of(kernel, self._cost, f0=prior_mean, ridge=self._noise.least)
+        self.kernel, self.x, self.y = kernel, p_in.x, self._cost.y
+        self.solver, self.progress = solver_of(solver), progress
         with progress_within(progress):
-            self._operator = self.problem.operator(self.solver.matrix_free)
-            self.factor = self.solver.factor(self._operator, self.problem.ridge)
+            self._prior = self.problem.operator(self.solver)
+            self.factor = self._factored(self.solver, self._noise)
+
+    def _factored(self, solver: Solver, noise: Noise) -> Factorization:
+        return solver.factor(noise.added(self._prior), noise.least)
 
     @property
-    def noise(self) -> float:
-        """The variance of the noise, which is the ridge of the problem."""
-        return self.problem.ridge
+    def noise(self) -> Any:
+        """The variance of the noise, a number or an array (N,)."""
+        return self._noise.given
 
     @cached_property
     def prepared_y(self) -> Array:
@@ -135,33 +162,33 @@ class GaussianProcess:
 
     @cached_property
     def _spectrum(self) -> Spectrum:
-        return decompose(self._operator.array())
+        return decompose(self._prior.array())
 
     @property
     def singular(self) -> bool:
         """Whether S cannot be told from a singular matrix."""
         return self.factor.singular
 
-    def with_noise(self, noise: float) -> "GaussianProcess":
+    def with_noise(self, noise: float | Array) -> "GaussianProcess":
         """The same process with another variance of the noise, from the same kernel matrix and, where the solver is the
-        spectrum, the same eigendecomposition.
+        spectrum and there is one variance for all, the same eigendecomposition.
 
         ValueError if the noise is negative.
         """
-        problem = self.problem.with_ridge(nonnegative("noise", noise))
-        if isinstance(self.factor, SpectralFactor):
+        new = Noise(noise, self.x)
+        if isinstance(self.factor, SpectralFactor) and new.above is None and self._noise.above is None:
             # Eigenvectors do not depend on the noise, nor do the targets along them: both are shared.
-            other = self._with(self.solver, self.factor.with_ridge(problem.ridge))
+            other = self._with(self.solver, self.factor.with_ridge(new.least))
             other.__dict__["prepared_y"] = self.prepared_y
         else:
-            other = self._with(self.solver, self.solver.factor(self._operator, problem.ridge))
-        other.problem = problem
+            other = self._with(self.solver, self._factored(self.solver, new))
+        vars(other).update(_noise=new, problem=self.problem.with_ridge(new.least))
         return other
 
     def with_solver(self, solver: Any) -> "GaussianProcess":
         """The same process by another solver, from the same kernel matrix."""
         solver = solver_of(solver)
-        return self._with(solver, solver.factor(self._operator, self.noise))
+        return self._with(solver, self._factored(solver, self._noise))
 
     def _with(self, solver: Solver, factor: Factorization) -> "GaussianProcess":
         other = copy.copy(self)
@@ -172,8 +199,16 @@ class GaussianProcess:
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "GaussianProcess":
         """The same process with the weight_std and bias_std of its kernel times factors; see ``Kernel.rescaled``."""
-        kernel = self.kernel.rescaled(weight_std=weight_std, bias_std=bias_std)
-        return GaussianProcess(kernel, self.x, self._cost.shaped(self.y), self.noise, self.solver)
+        return GaussianProcess(
+            self.kernel.rescaled(weight_std=weight_std, bias_std=bias_std),
+            self.x,
+            self._units.given,
+            self.noise,
+            self.solver,
+            prior_mean=self.problem.f0,
+            normalize_y=self._units.normalized,
+            progress=self.progress,
+        )
 
     def predict(
         self, x_new: Array | None = None, covariance: Covariance = "full", *, memory: str | int = "1 GiB"
@@ -211,24 +246,29 @@ class GaussianProcess:
         return predicted
 
     def _posterior(self, x_new: Array | None, covariance: Covariance, memory: str | int) -> Gaussian:
-        mean = self._cost.shaped(self._mean(x_new, memory))
+        units, mean = self._units, self._cost.shaped(self._units.mean(self._mean(x_new, memory)))
         if covariance is None:
             return Gaussian(mean)
         if covariance == "full":
-            return Gaussian(mean, self._covariance(x_new))
-        return Gaussian(mean, variance=self._variance(x_new, memory))
+            return Gaussian(mean, units.covariance(self._covariance(x_new)))
+        return Gaussian(mean, variance=units.covariance(self._variance(x_new, memory)))
 
     def _mean(self, x_new: Array | None, memory: str | int) -> Array:
         # K(x, X) (S^{-1} y), not half(c)^T half(y): that would divide the rounding of half(c) by small eigenvalues.
-        alpha = self.solved.x
-        if x_new is None:
-            return self.factor.fitted(self.problem.residual(self.y), alpha)[0, ...]
-        return self.problem.products(x_new, alpha, memory)[0, ...]
+        alpha, start = self.solved.x, self.problem.start(x_new)
+        if x_new is not None:
+            return start + self.problem.products(x_new, alpha, memory)[0, ...]
+        fitted = self.factor.fitted(self.problem.residual(self.y), alpha)
+        if self._noise.above is not None:
+            fitted = fitted - self._noise.above[:, None] * alpha
+        return start + fitted[0, ...]
 
     def _covariance(self, x_new: Array | None) -> Array:
         if x_new is None:
             room_for_covariance(self.x, self.x.shape[0], self.x.shape[0])
-            return mirror(self._operator.array()[0, ...] - self.factor.quadratic_of_gram()[0, ...])
+            gram = self._prior.array()
+            explained = self.factor.quadratic_of_gram() if self._noise.above is None else self.factor.quadratic(gram)
+            return mirror(gram[0, ...] - explained[0, ...])
         x_new, _ = self.kernel.validated(x_new, None)
         room_for_covariance(self.x, x_new.shape[0], self.x.shape[0])
         cross = home(self.y).xp.matrix_transpose(self.problem.cross(x_new))
@@ -237,14 +277,15 @@ class GaussianProcess:
     def _variance(self, x_new: Array | None, memory: str | int) -> Array:
         xp = home(self.y).xp
         if x_new is None:
-            prior, parts = self._operator.diagonal()[0, ...], [self._operator.array()]
-            explained = [self.factor.quadratic_diagonal(part)[0, ...] for part in parts]
+            prior = self._prior.diagonal()[0, ...]
+            explained = self.factor.quadratic_diagonal(self._prior.array())[0, ...]
         else:
-            prior, explained = self.kernel.diag(x_new), []
+            prior, parts = self.kernel.diag(x_new), []
             for cut in self.problem.cuts(x_new, memory, blocks=2):
                 cross = xp.matrix_transpose(self.problem.cross(x_new[cut, ...]))
-                explained.append(self.factor.quadratic_diagonal(cross)[0, ...])
-        return xp.clip(prior - xp.concat(explained), min=0.0)
+                parts.append(self.factor.quadratic_diagonal(cross)[0, ...])
+            explained = xp.concat(parts)
+        return xp.clip(prior - explained, min=0.0)
 
     def sample(self, x_new: Array | None, draws: int, seed: Seed) -> Array:
         """Independent draws of f from the posterior, (draws, M, C) or (draws, M).
@@ -307,7 +348,9 @@ class GaussianProcess:
         n, outputs = self.y.shape
         # y^T S^{-1} y as the square of one half is never negative, whatever rounding does.
         fit = xp.sum(self.factor.prepared_half(self.prepared_y) ** 2)
-        value = -0.5 * (fit + outputs * self.factor.log_determinant()[0] + n * outputs * math.log(2.0 * math.pi))
+        # Targets in other units have another density.
+        constant = n * outputs * (math.log(2.0 * math.pi) + 2.0 * math.log(self._units.scale))
+        value = -0.5 * (fit + outputs * self.factor.log_determinant()[0] + constant)
         if gradient is False:
             return value
         names = self._differentiable if gradient is True else (gradient,) if isinstance(gradient, str) else gradient
@@ -318,9 +361,11 @@ class GaussianProcess:
         """The derivative of the log marginal likelihood in one hyper-parameter, for alpha = S^{-1} y, (1, N, C)."""
         xp, outputs = home(self.y).xp, self.y.shape[1]
         if name == "log_noise":
-            if self.noise == 0.0:
+            if self._noise.least == 0.0:
                 raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
-            return 0.5 * self.noise * (xp.sum(alpha**2) - outputs * self.factor.inverse_trace()[0])
+            # dS = D, the variances themselves.
+            diagonal = self.factor.inverse_diagonal()[0, :, None]
+            return 0.5 * (xp.sum(self._noise.times(alpha * alpha)) - outputs * xp.sum(self._noise.times(diagonal)))
         change = self._gram_derivative(name)[None, ...]
         return 0.5 * (xp.sum(alpha * (change @ alpha)) - outputs * self.factor.trace_of(change)[0])
 
@@ -338,8 +383,9 @@ class GaussianProcess:
         self.factor.refuse_singular("noise", "leave-one-out has no closed form")
         residual = left_out_residual(self.problem, self.factor, self.prepared_y)
         # It is the variance of a new observation: the noise is in it.
-        variance = 1.0 / self.factor.inverse_diagonal()[0, :]
-        return LeaveOneOut(self._cost.shaped(self.y - residual), self._cost.shaped(residual), variance)
+        variance = self._units.covariance(1.0 / self.factor.inverse_diagonal()[0, :])
+        mean = self._cost.shaped(self._units.mean(self.y - residual))
+        return LeaveOneOut(mean, self._cost.shaped(self._units.scale * residual), variance)
 
     def leave_one_out_gradient(self, wrt: Sequence[str]) -> dict[str, Array]:
         """Derivatives of ``leave_one_out().error`` in "log_weight_std" and "log_bias_std", one array for each name.
@@ -358,7 +404,7 @@ class GaussianProcess:
     @property
     def _differentiable(self) -> tuple[str, ...]:
         """The hyper-parameters in which a derivative exists: the logarithm of no noise is -inf."""
-        present = self.kernel.hyperparameters | ({"log_noise"} if self.noise else set())
+        present = self.kernel.hyperparameters | ({"log_noise"} if self._noise.least else set())
         return tuple(name for name in HYPERPARAMETERS if name in present)
 
     def _gram_derivative(self, name: str) -> Array:

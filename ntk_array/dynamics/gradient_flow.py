@@ -47,8 +47,9 @@ class GradientFlow:
         Theta. A kernel (N, N) is the same for every output; "classwise" is C flows; "full" couples the outputs.
     cost : Cost
         The sample, its weights and the targets.
-    f0 : callable, optional
-        The function at t = 0, such as ``net.bind(params)``. None is the centred network, f_0 = 0.
+    f0 : callable or array (N, C) or (N,), optional
+        The function at t = 0, such as ``net.bind(params)``, or its values on the sample where no new inputs are asked
+        for. None is the centred network, f_0 = 0.
     ridge : float
         Added to the kernel. For every cost it is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2. In
         another convention of the squared error ridge = rho N / (2 c), so that the limit depends on the ridge and not
@@ -59,7 +60,7 @@ class GradientFlow:
         times, "lanczos" needs nothing but products with the kernel matrix, "cholesky" and "conjugate_gradient" are for
         the limit alone. Or one of the classes of :mod:`ntk_array.solve` with its options.
     friction : float, optional
-        Of the heavy ball. Without friction, 0, it oscillates forever and has no limit. None is gradient flow.
+        Of the heavy ball. With 0 it oscillates forever and has no limit. None is gradient flow.
 
     Attributes
     ----------
@@ -68,8 +69,7 @@ class GradientFlow:
     solver : SpectralFlow or IntegratedFlow
         The solver: in closed form for the squared error, by integration for every other cost.
     spectrum : Spectrum
-        Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off. It is
-        made when it is first asked for.
+        Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off.
     solved : Solution
         Squared error only: the coefficients of the limit t = inf, and how exact they are.
 
@@ -132,8 +132,8 @@ class GradientFlow:
         solver: Any = "direct",
         friction: float | None = None,
     ) -> None:
-        self.kernel, self.cost, self.f0 = kernel, cost, f0
         self.friction = None if friction is None else nonnegative("friction", friction)
+        self.kernel, self.cost, self.f0 = kernel, cost, f0
         self.solver: SpectralFlow | IntegratedFlow
         if isinstance(cost, SquaredError):
             closed = (kernel, cost, f0, ridge, solver)

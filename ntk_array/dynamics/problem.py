@@ -2,14 +2,16 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 from .._array.kinds import stack_block, stack_values, unstack_values
-from .._array.namespace import Array, home, itemsize
+from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, nonnegative, real_array, same_home
 from ..function_space.cost import Cost
 from ..function_space.measure import EmpiricalMeasure
-from ..gram.memory import bytes_of, readable
+from ..gram.memory import available, bytes_of, readable
 from ..kernels.base import Kernel
+from ..solve.factor import Solver
 from ..solve.kernel_matrix import KernelMatrix
 from ..solve.operator import GramOperator, Matrix
 
@@ -32,8 +34,8 @@ class KernelProblem:
         The sample and its weights.
     outputs : int, optional
         C, the number of outputs of f_0 and of the targets. None where there are neither.
-    f0 : callable, optional
-        The function at t = 0; None is f_0 = 0.
+    f0 : callable or array (N, C), optional
+        The function at t = 0, or its values on the sample; None is f_0 = 0.
     ridge : float
         Added to the diagonal of the weighted Gram matrix.
 
@@ -50,19 +52,25 @@ class KernelProblem:
         kernel: Kernel,
         p_in: EmpiricalMeasure,
         outputs: int | None = None,
-        f0: Callable[[Array], Array] | None = None,
+        f0: Callable[[Array], Array] | Array | None = None,
         ridge: float = 0.0,
     ) -> None:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
         if not isinstance(p_in, EmpiricalMeasure):
             raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
-        if f0 is not None and not callable(f0):
-            raise TypeError("f0 must be a function of x, such as net.bind(params), or None for a centred network")
+        if f0 is not None and not callable(f0) and not is_array(f0):
+            raise TypeError(
+                "f0 must be a function of x, such as net.bind(params), its values on the sample, or None for a centred "
+                "network"
+            )
         self.kernel, self.kind, self.p_in = kernel, kernel.kind, p_in
         self.outputs, self.f0 = outputs, f0
         self.ridge = nonnegative("ridge", ridge)
-        self.initial: Array = None if outputs is None else self.start(p_in.x)
+        self.initial: Array = None
+        if outputs is not None:
+            values = is_array(f0) and not callable(f0)
+            self.initial = self._values("f0", f0, p_in.x) if values else self.start(p_in.x)
         # sqrt(N w_i) as a column (N, 1).
         self._root = None if p_in.uniform else home(p_in.x).xp.sqrt(len(p_in) * p_in.column_weights)
 
@@ -104,10 +112,22 @@ class KernelProblem:
         """K(x_new, x_j) sqrt(N w_j), (B, m, n)."""
         return self._columns_weighted(self.block(x_new))
 
-    def operator(self, matrix_free: bool = False) -> GramOperator:
-        """:meth:`gram`, as solvers take it; or what computes its products without it."""
-        if matrix_free:
+    def operator(self, solver: Solver) -> GramOperator:
+        """:meth:`gram`, as solvers take it; or what computes its products without it.
+
+        MemoryError if the matrix and what the solver needs beside it have no room, before work starts.
+        """
+        if solver.matrix_free:
             return KernelMatrix(self.kernel, self.p_in.x, None if self._root is None else self._factors(self.size))
+        here = home(self.p_in.x)
+        stack = (self.outputs or 1) if self.kind == "classwise" else 1
+        needed, free = int(solver.matrices(self.ridge) * stack * self.size**2 * itemsize(here)), available(here)
+        if free is not None and needed > free:
+            raise MemoryError(
+                f"{needed} bytes ({readable(needed)}) are needed for the kernel matrix of {self.size} rows in "
+                f"{here.dtype} and for {type(solver).__name__} beside it, and {readable(free)} are available; take "
+                "float32, fewer inputs, or solver=ntk_array.solve.ConjugateGradient(matrix_free=True)"
+            )
         return Matrix(self.gram())
 
     def cuts(self, x_new: Array, memory: str | int, blocks: int = 1) -> list[slice]:
@@ -143,14 +163,22 @@ class KernelProblem:
         if x_new is None:
             return self.initial
         xp, dtype, device = home(self.p_in.x)
-        shape = (x_new.shape[0], self.outputs)
         if self.f0 is None:
-            return xp.zeros(shape, dtype=dtype, device=device)
-        values = finite("f0(x)", real_array("f0(x)", self.f0(x_new), like=x_new))
+            return xp.zeros((x_new.shape[0], self.outputs), dtype=dtype, device=device)
+        if not callable(self.f0):
+            raise ValueError(
+                "f0 was given as its values on the sample, and is not known at new inputs: give f0 as a function of x"
+            )
+        return self._values("f0(x)", self.f0(x_new), x_new)
+
+    def _values(self, name: str, values: Any, x: Array) -> Array:
+        """Values (M, C) of f_0 at x, validated."""
+        values = finite(name, real_array(name, values, like=x))
         values = values[:, None] if values.ndim == 1 else values
-        same_home(**{"x": self.p_in.x, "f0(x)": values})
+        same_home(**{"x": self.p_in.x, name: values})
+        shape = (x.shape[0], self.outputs)
         if values.shape != shape:
-            raise ValueError(f"f0(x) has shape {tuple(values.shape)}; expected {shape}")
+            raise ValueError(f"{name} has shape {tuple(values.shape)}; expected {shape}")
         return values
 
     def residual(self, y: Array) -> Array:

@@ -48,7 +48,7 @@ class SpectralSolution:
         if not isinstance(cost, SquaredError):
             raise TypeError(f"the dynamics have a closed form for SquaredError only, got {type(cost).__name__}")
         self.cost = cost
-        self.operator = self.problem.operator(self.solver.matrix_free)
+        self.operator = self.problem.operator(self.solver)
         self.residual = self.problem.residual(cost.y)
         self.rate = 2.0 * cost.factor / len(cost.p_in)
 

@@ -1,5 +1,7 @@
 """Kernels: what maps two batches of inputs to a block of kernel values."""
 
+from typing import TYPE_CHECKING, Any
+
 from .base import Kernel
 from .empirical import EmpiricalNNGP, EmpiricalNTK
 from .infinite import InfiniteNNGP, InfiniteNTK
@@ -7,7 +9,13 @@ from .monte_carlo import Estimate, MonteCarloNNGP, MonteCarloNTK
 from .precomputed import Precomputed
 from .zonal_spectrum import ZonalSpectrum, zonal_spectrum
 
+if TYPE_CHECKING:
+    from .empirical_features import EmpiricalFeatures
+    from .nystroem import Nystroem
+    from .random_features import RandomFeatures
+
 __all__ = [
+    "EmpiricalFeatures",
     "EmpiricalNNGP",
     "EmpiricalNTK",
     "Estimate",
@@ -16,7 +24,20 @@ __all__ = [
     "Kernel",
     "MonteCarloNNGP",
     "MonteCarloNTK",
+    "Nystroem",
     "Precomputed",
+    "RandomFeatures",
     "ZonalSpectrum",
     "zonal_spectrum",
 ]
+
+_LATER = {"EmpiricalFeatures": "empirical_features", "Nystroem": "nystroem", "RandomFeatures": "random_features"}
+
+
+def __getattr__(name: str) -> Any:
+    """Kernels of features are loaded when they are first asked for: what needs another kernel does not wait."""
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_LATER[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

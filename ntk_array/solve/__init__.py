@@ -8,6 +8,7 @@ from .conjugate_gradient import ConjugateGradient
 from .factor import Solution
 from .kernel_matrix import KernelMatrix
 from .lanczos import Lanczos
+from .low_rank import LowRank
 from .operator import GramOperator
 from .solvers import Direct, solve
 from .spectrum import Spectral
@@ -19,6 +20,7 @@ __all__ = [
     "GramOperator",
     "KernelMatrix",
     "Lanczos",
+    "LowRank",
     "Solution",
     "Spectral",
     "solve",

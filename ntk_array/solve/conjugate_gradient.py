@@ -86,6 +86,9 @@ class ConjugateGradient:
         if self.rank != 0 and self.rank is not None:
             whole("rank", self.rank)
 
+    def matrices(self, ridge: float) -> float:
+        return 0.0 if self.matrix_free else 1.1
+
     def factor(self, operator: GramOperator, ridge: float) -> "ConjugateGradientFactor":
         return ConjugateGradientFactor(self, operator, ridge)
 

@@ -29,6 +29,9 @@ class Solver(Protocol):
     @property
     def matrix_free(self) -> bool: ...
 
+    def matrices(self, ridge: float) -> float:
+        """How many matrices of the size of K there are at once, K included."""
+
     def factor(self, operator: GramOperator, ridge: float) -> "Factorization":
         """The factorisation of S = K + ridge I by this method."""
 

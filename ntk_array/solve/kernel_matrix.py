@@ -88,6 +88,11 @@ class KernelMatrix(GramOperator):
             return columns
         return columns * xp.take(self._factors[:, 0], xp.asarray(index, dtype=xp.int64, device=device))
 
+    def feature_rows(self) -> Array:
+        if not hasattr(self.kernel, "features"):
+            return super().feature_rows()
+        return self._times(self.kernel.features(self.x)[None, ...])
+
     def array(self) -> Array:
         block = self._times(stack_block(self.kernel.kind, self.kernel.values(self.x, None)))
         return block if self._factors is None else block * self._factors[:, 0]

@@ -59,6 +59,9 @@ class Lanczos:
             positive("tolerance", self.tolerance)
         whole("max_iterations", self.max_iterations)
 
+    def matrices(self, ridge: float) -> float:
+        return 0.0 if self.matrix_free else 1.1
+
     def factor(self, operator: GramOperator, ridge: float) -> "LanczosFactor":
         return LanczosFactor(self, operator, ridge, largest_eigenvalue(operator, operator.product))
 

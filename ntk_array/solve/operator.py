@@ -36,6 +36,13 @@ class GramOperator(ABC):
     def array(self) -> Array:
         """The matrices themselves, (B, n, n)."""
 
+    def feature_rows(self) -> Array:
+        """F (B, n, R) with K = F F^T; a ValueError if no features are known."""
+        raise ValueError(
+            "the kernel is not one of explicit features: approximate it by ntk_array.Nystroem.of(kernel, x, rank, "
+            "seed) or ntk_array.RandomFeatures, or take another solver"
+        )
+
 
 class Matrix(GramOperator):
     """Matrices that are in memory."""

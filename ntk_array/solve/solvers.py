@@ -11,6 +11,7 @@ from .cholesky import Cholesky, CholeskyFactor
 from .conjugate_gradient import ConjugateGradient
 from .factor import Factorization, Solution, Solver
 from .lanczos import Lanczos
+from .low_rank import LowRank
 from .operator import GramOperator, Matrix
 from .spectrum import Spectral
 
@@ -32,6 +33,9 @@ class Direct:
 
     matrix_free: ClassVar[bool] = False
 
+    def matrices(self, ridge: float) -> float:
+        return (Cholesky() if ridge > 0.0 else Spectral()).matrices(ridge)
+
     def factor(self, operator: GramOperator, ridge: float) -> Factorization:
         if ridge > 0.0:
             try:
@@ -50,6 +54,7 @@ WORDS: dict[str, Any] = {
     "spectrum": Spectral,
     "conjugate_gradient": ConjugateGradient,
     "lanczos": Lanczos,
+    "low_rank": LowRank,
 }
 
 
@@ -77,7 +82,8 @@ def solve(a: Any, b: Array, *, ridge: float = 0.0, solver: Any = "direct") -> So
         At least 0.
     solver : str or solver
         "direct" (a Cholesky factor if there is a ridge, else the spectrum), "cholesky", "spectrum",
-        "conjugate_gradient" or "lanczos"; or one of the classes of this module with its options.
+        "conjugate_gradient", "lanczos", or "low_rank" for kernels of explicit features; or one of the classes of this
+        module with its options.
 
     Raises
     ------

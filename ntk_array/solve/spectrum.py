@@ -72,6 +72,9 @@ class Spectral:
 
     matrix_free: ClassVar[bool] = False
 
+    def matrices(self, ridge: float) -> float:
+        return 5.0  # K, the eigenvectors, a copy that LAPACK overwrites, and its workspace of two
+
     def factor(self, operator: GramOperator, ridge: float) -> "SpectralFactor":
         return SpectralFactor(decompose(operator.array()), operator, ridge)
 

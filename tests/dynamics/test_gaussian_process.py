@@ -401,3 +401,101 @@ def test_arguments_of_other_kinds_are_refused():
         GaussianProcess(KERNEL, x, y, 0.1).predict(x_new[:, :2])
     with pytest.raises(ValueError, match="draws must be a whole number of at least 1"):
         GaussianProcess(KERNEL, x, y, 0.1).sample(x_new, 0, seed=0)
+
+
+# ---- noise of each observation, prior means, units ------------------------------------------------------------------
+
+
+def mean_function(z):
+    return 0.3 * z[:, :C] + 2.0
+
+
+@pytest.mark.parametrize("solver", ["direct", "spectrum", "conjugate_gradient"])
+def test_noise_of_each_observation_and_a_prior_mean(backend, rng, solver):
+    x, x_new, y = data()
+    noise = rng.uniform(0.05, 2.0, size=N)
+    factor = cho_factor(KERNEL(x) + np.diag(noise))
+    process = GaussianProcess(
+        KERNEL, *(backend.array(part) for part in (x, y, noise)), solver, prior_mean=mean_function
+    )
+    for points in (x_new, None):
+        at = x if points is None else points
+        cross = KERNEL(at, x)
+        mean = mean_function(at) + cross @ cho_solve(factor, y - mean_function(x))
+        covariance = KERNEL(at) - cross @ cho_solve(factor, cross.T)
+        there = None if points is None else backend.array(points)
+        got = process.predict(there, "diagonal" if solver == "conjugate_gradient" else "full")
+        assert_near(backend, got.mean, mean, 1e-8)
+        assert_near(backend, got.variance, np.diagonal(covariance), 1e-8)
+        if got.covariance is not None:
+            assert_near(backend, got.covariance, covariance, 1e-8)
+    assert_near(backend, process.noise, noise)
+
+
+def test_likelihood_and_leave_one_out_with_noise_of_each_observation(backend, rng):
+    x, _, y = data()
+    noise = rng.uniform(0.05, 2.0, size=N)
+    process = GaussianProcess(KERNEL, *(backend.array(part) for part in (x, y, noise)))
+
+    def value(factor):
+        density = multivariate_normal(np.zeros(N), KERNEL(x) + factor * np.diag(noise))
+        return sum(density.logpdf(y[:, c]) for c in range(C))
+
+    got, slope = process.log_marginal_likelihood(gradient="log_noise")
+    assert_near(backend, got, value(1.0))
+    h = 1e-4
+    assert_near(backend, slope["log_noise"], (value(np.exp(h)) - value(np.exp(-h))) / (2 * h), 1e-6)
+    i, rest = 3, np.arange(N) != 3
+    cross = KERNEL(x[i : i + 1], x[rest])
+    solved = np.linalg.solve(KERNEL(x[rest]) + np.diag(noise[rest]), np.concatenate([y[rest], cross.T], axis=1))
+    left = process.leave_one_out()
+    assert_near(backend, left.mean[i, :], (cross @ solved[:, :C])[0])
+    assert_near(backend, left.variance[i], (KERNEL.diag(x[i : i + 1]) + noise[i] - cross @ solved[:, C:])[0, 0])
+    same = process.with_noise(0.3)
+    assert_near(backend, same.predict().mean, posterior(x, x, y, 0.3)[0])
+    assert_near(backend, same.with_noise(backend.array(noise)).log_marginal_likelihood(), value(1.0))
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_normalized_targets_are_fitted_in_their_own_units(backend, vector):
+    x, x_new, y = data(vector)
+    y = 1000.0 + 5.0 * y
+    shift, scale = y.mean(axis=0), np.sqrt(np.mean((y - y.mean(axis=0)) ** 2))
+    process = GaussianProcess(KERNEL, backend.array(x), backend.array(y), 0.1, normalize_y=True)
+    mean, covariance = posterior(x, x_new, (y - shift) / scale, 0.1)
+    got = process.predict(backend.array(x_new))
+    assert_near(backend, got.mean, scale * mean + shift)
+    assert_near(backend, got.covariance, scale**2 * covariance, 1e-8)
+    density = multivariate_normal(np.zeros(N), scale**2 * (KERNEL(x) + 0.1 * np.eye(N)))
+    columns = (y - shift).reshape(N, -1)
+    assert_near(backend, process.log_marginal_likelihood(), sum(density.logpdf(column) for column in columns.T))
+    rescaled = process.rescaled(1.1, 1.0).predict(backend.array(x_new))
+    assert abs(backend.host(rescaled.mean).mean() - 1000.0) < 10.0
+    left = process.leave_one_out()
+    assert_near(backend, left.mean + left.residual, y)
+
+
+@pytest.mark.host
+def test_noise_and_units_that_make_no_sense_are_refused():
+    x, _, y = data()
+    with pytest.raises(ValueError, match="noise must be a number or 8 of them"):
+        GaussianProcess(KERNEL, x, y, np.full(N, -1.0))
+    with pytest.raises(ValueError, match="noise has shape"):
+        GaussianProcess(KERNEL, x, y, np.ones(3))
+    with pytest.raises(ValueError, match="give one of the two"):
+        GaussianProcess(KERNEL, x, y, 0.1, prior_mean=mean_function, normalize_y=True)
+    constant = GaussianProcess(KERNEL, x, np.full(N, 7.0), 0.1, normalize_y=True)
+    np.testing.assert_allclose(constant.predict(None, None).mean, 7.0, rtol=1e-12)
+
+
+@pytest.mark.host
+def test_matrices_without_room_are_refused_before_work(monkeypatch):
+    x, _, y = data()
+    monkeypatch.setattr("ntk_array.dynamics.problem.available", lambda home: 1000)
+    monkeypatch.setattr(ntk.Kernel, "__call__", None)
+    with pytest.raises(
+        MemoryError, match=r"kernel matrix of 8 rows in float64 and for Direct beside it, and 0\.977 KiB"
+    ):
+        GaussianProcess(KERNEL, x, y, 0.1)
+    with pytest.raises(MemoryError, match="for Spectral beside it"):
+        GaussianProcess(KERNEL, x, y, 0.1, "spectrum")

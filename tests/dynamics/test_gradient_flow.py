@@ -328,13 +328,26 @@ def test_indefinite_kernels_are_refused(backend):
         GradientFlow(kernel, cost).predict()
 
 
+@pytest.mark.parametrize("vector", [False, True])
+def test_f0_may_be_its_values_on_the_sample(backend, vector):
+    flow, x_new = flow_of(backend, "scalar", True, 0.3, True, vector)
+    values = flow.f0(flow.cost.p_in.x)
+    known = GradientFlow(flow.kernel, flow.cost, values, 0.3)
+    for t in (0.0, 1.0, math.inf):
+        backend.close(known.predict(t=t), flow.predict(t=t), factor=0)
+    with pytest.raises(ValueError, match="not known at new inputs: give f0 as a function"):
+        known.predict(x_new)
+    with pytest.raises(ValueError, match="f0 has shape"):
+        GradientFlow(flow.kernel, flow.cost, values[:3, ...])
+
+
 @pytest.mark.host
 def test_arguments_of_other_kinds_are_refused():
     x, _, y = data()
     kernel, p_in = kernel_of_kind("scalar", np.asarray), EmpiricalMeasure(x)
     cost = SquaredError(p_in, y)
     with pytest.raises(TypeError, match="f0 must be a function of x"):
-        GradientFlow(kernel, cost, np.zeros((N, C)))
+        GradientFlow(kernel, cost, "zero")
     with pytest.raises(TypeError, match="cost must be a cost functional"):
         GradientFlow(kernel, y)
     with pytest.raises(TypeError, match="SquaredError only, got Huber"):

@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(TypeError, match="cost must be a cost functional"):
         KernelProblem.of(kernel, p_in, None, 0.0)
     with pytest.raises(TypeError, match="f0 must be a function of x"):
-        KernelProblem.of(kernel, cost, y, 0.0)
+        KernelProblem.of(kernel, cost, 1.0, 0.0)
     with pytest.raises(ValueError, match=r"f0\(x\) has shape \(6, 1\); expected \(6, 2\)"):
         KernelProblem.of(kernel, cost, lambda x: x[:, 0], 0.0)
     with pytest.raises(TypeError, match=r"x has dtype float64, f0\(x\) has float32"):

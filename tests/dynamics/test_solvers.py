@@ -130,6 +130,22 @@ def test_processes_by_every_solver(backend):
         near(backend, left[name], exact_left[name])
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_kernels_of_features_by_low_rank(backend, weighted):
+    x, x_new, y = (backend.array(part) for part in data(False))
+    kernel = ntk.Nystroem(KERNEL, x[:4, ...])
+    process = GaussianProcess(kernel, x, y, 0.1, "low_rank")
+    exact = process.with_solver("spectrum")
+    near(backend, process.predict(x_new).mean, exact.predict(x_new).mean)
+    near(backend, process.predict(x_new).covariance, exact.predict(x_new).covariance)
+    near(backend, process.log_marginal_likelihood(), exact.log_marginal_likelihood())
+    cost = SquaredError(EmpiricalMeasure(x, backend.array(WEIGHTS) if weighted else None), y)
+    flow = GradientFlow(kernel, cost, ridge=0.1, solver="low_rank")
+    near(backend, flow.predict(x_new), flow.with_solver("spectrum").predict(x_new))
+    with pytest.raises(ValueError, match=r"is not one of explicit features: approximate it by ntk_array.Nystroem"):
+        GaussianProcess(KERNEL, x, y, 0.1, "low_rank")
+
+
 @pytest.mark.host
 def test_what_a_solver_cannot_answer_is_refused():
     x, x_new, y = data(False)

@@ -1,0 +1,39 @@
+"""The units in which targets are fitted."""
+
+from .._array.namespace import Array, home, to_host
+
+__all__ = ["Units"]
+
+
+class Units:
+    """Targets as they were given, and as they are fitted: less a shift of each output, over a scale of all.
+
+    One scale for all outputs keeps one covariance for all of them.
+
+    Attributes
+    ----------
+    given, fitted : array (N, C) or (N,)
+    normalized : bool
+        Else nothing is changed.
+    scale : float
+        The root mean square of the targets less their means; 1 where that is 0.
+    """
+
+    def __init__(self, given: Array, normalized: bool) -> None:
+        self.given = self.fitted = given
+        self.normalized, self.scale = normalized, 1.0
+        if not normalized:
+            return
+        xp = home(given).xp
+        self._shift = xp.mean(given, axis=0)
+        centred = given - self._shift
+        self.scale = float(to_host(xp.sqrt(xp.mean(centred * centred)))) or 1.0
+        self.fitted = centred / self.scale
+
+    def mean(self, fitted: Array) -> Array:
+        """Values (M, C) in the units of the targets."""
+        return self.scale * fitted + self._shift if self.normalized else fitted
+
+    def covariance(self, fitted: Array) -> Array:
+        """Covariances in the units of the targets."""
+        return self.scale**2 * fitted if self.normalized else fitted
