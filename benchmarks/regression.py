@@ -42,13 +42,15 @@ TEXT = """
 
 {reading}
 """
-INTRO = """Regression on the first N images of MNIST, ten outputs, the ReLU NTK of three hidden layers, noise of {noise:g}
-times the mean of K(x, x): fit and {new:,} means. "Floor" is our Gram matrix, LAPACK's Cholesky factor in its place, the
+INTRO = """
+Regression on the first N images of MNIST, ten outputs, the ReLU NTK of three hidden layers, noise of {noise:g} times
+the mean of K(x, x): fit and {new:,} means. "Floor" is our Gram matrix, LAPACK's Cholesky factor in its place, the
 solve, and the product with our kernel values of new inputs. scikit-learn gets the same Gram matrix, whose time is
-counted. Seconds are wall time on two cores, each run in a process of its own, the least of {rounds}; "matrices" is the
-largest resident memory beyond that of the data, over that of one Gram matrix. "Off" is the largest distance of means
-from those of the floor in float64, over the largest mean. Made by `python -m benchmarks.regression`; the numbers are in
-`benchmarks/results/regression.json`, from {machine}."""
+counted. Seconds are wall time on two cores, each run in a process of its own, the least of {rounds}; "matrices" is
+the largest resident memory beyond that of the data, over that of one Gram matrix. "Off" is the largest distance of
+means from those of the floor in float64, over the largest mean. Made by `python -m benchmarks.regression`; the
+numbers are in `benchmarks/results/regression.json`, from {machine}.
+"""
 
 
 def kernel() -> ntk.Kernel:

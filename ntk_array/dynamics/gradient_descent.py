@@ -30,7 +30,14 @@ class GradientDescent:
     for C(f) = (1/N) sum ||f(x_i) - y_i||^2; for c times that, another convention of
     :class:`~ntk_array.function_space.SquaredError`, read c eta for eta. Without momentum
     phi_k(s) = (1 - (1 - 2 eta s / N)^k) / s, and f_k follows :class:`GradientFlow` at t = eta k to first order in eta.
-    With momentum (heavy ball, Polyak 1964) it follows the flow at about t = eta k / (1 - momentum).
+    With momentum m (heavy ball, Polyak 1964) and small eta it follows that flow at about t = eta k / (1 - m). Where
+    1 - m is of the order of sqrt(eta), it follows ``GradientFlow(friction=...)`` with friction = (1 - m) / sqrt(eta) at
+    t = k sqrt(eta) to first order in sqrt(eta), and with
+
+        friction = (1 - m) sqrt(2 / ((1 + m) eta)),  t = (k + 1/2) sqrt(2 eta / (1 + m))
+
+    to second order: f_{k+1} - 2 f_k + f_{k-1} and f_{k+1} - f_{k-1} are central differences, and f_{-1} = f_0 means
+    that f is at rest half a step before k = 0.
 
     Parameters
     ----------

@@ -11,7 +11,8 @@ from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..solve.factor import Solution
 from ..solve.spectrum import Spectrum
-from .leave_one_out import LeaveOneOut, left_out_residual
+from .heavy_ball import HeavyBall, IntegratedHeavyBall
+from .leave_one_out import LeaveOneOut, leave_one_out_of
 from .ode import IntegratedFlow
 from .spectral_flow import SpectralFlow
 from .state import FlowState
@@ -20,7 +21,7 @@ __all__ = ["GradientFlow"]
 
 
 class GradientFlow:
-    """Kernel gradient flow of a cost, d/dt f_t = -grad_K C|_{f_t}.
+    """Kernel gradient flow of a cost, d/dt f_t = -grad_K C|_{f_t}; with friction, the heavy ball.
 
     For the squared error it is in closed form at any time. With S = Theta + ridge I over the N training points,
     C(f) = (1/N) sum ||f(x_i) - y_i||^2 and phi_t(s) = (1 - exp(-2 t s / N)) / s (another convention of
@@ -36,6 +37,10 @@ class GradientFlow:
 
         f_t(x) = f_0(x) + Theta(x, X) c(t),  d/dt c_i = -w_i d|_{f_t}(x_i) - (2 ridge / N) c_i,  c(0) = 0.
 
+    With ``friction`` it is the heavy ball from rest, d^2/dt^2 f_t + friction d/dt f_t = -grad_K C|_{f_t} (Polyak 1964;
+    Su, Boyd and Candes 2016). :class:`GradientDescent` with step eta and momentum m follows it to first order in
+    sqrt(eta), with friction = (1 - m) / sqrt(eta), at t = k sqrt(eta).
+
     Parameters
     ----------
     kernel : Kernel
@@ -43,8 +48,8 @@ class GradientFlow:
     cost : Cost
         The sample, its weights and the targets.
     f0 : callable or array (N, C) or (N,), optional
-        The function at t = 0, such as ``net.bind(params)``. Its values on the sample are enough where no new inputs are
-        asked for. None is the centred network, f_0 = 0.
+        The function at t = 0, such as ``net.bind(params)``, or its values on the sample where no new inputs are asked
+        for. None is the centred network, f_0 = 0.
     ridge : float
         Added to the kernel. For every cost it is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2. In
         another convention of the squared error ridge = rho N / (2 c), so that the limit depends on the ridge and not
@@ -54,16 +59,17 @@ class GradientFlow:
         Cholesky factor for the limit t = inf with a ridge; see :class:`ntk_array.solve.Direct`. "spectrum" is for all
         times, "lanczos" needs nothing but products with the kernel matrix, "cholesky" and "conjugate_gradient" are for
         the limit alone. Or one of the classes of :mod:`ntk_array.solve` with its options.
+    friction : float, optional
+        Of the heavy ball. With 0 it oscillates forever and has no limit. None is gradient flow.
 
     Attributes
     ----------
-    kernel, cost, f0, ridge
+    kernel, cost, f0, ridge, friction
         The arguments.
     solver : SpectralFlow or IntegratedFlow
         The solver: in closed form for the squared error, by integration for every other cost.
     spectrum : Spectrum
-        Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off. It is
-        made when it is first asked for.
+        Squared error only: eigenvalues of the weighted kernel matrix, its rank, condition number and the cut-off.
     solved : Solution
         Squared error only: the coefficients of the limit t = inf, and how exact they are.
 
@@ -73,14 +79,16 @@ class GradientFlow:
     direction. In a null direction a positive semidefinite kernel changes no prediction, on the sample or off it. At
     short times such a direction is kept, because its error is small. It is left out once 2 t / N times the cut-off is
     above sqrt(eps), or above 1 / 4 where eigenvalues fall to the cut-off without a gap, so that the limit is the
-    solution of minimum norm. A ridge above 1/64 of the cut-off resolves all directions; with a
-    smaller one the limit comes with a RuntimeWarning.
+    solution of minimum norm. A ridge above 1/64 of the cut-off resolves all directions; with a smaller one it warns.
 
     The integration is by LSODA (Petzold 1983, in SciPy), stiff or not, with a relative tolerance of eps^(2/3): 4e-11 in
-    float64. Coefficients lie on the host in float64; kernel products and derivatives of the cost are computed where the
-    data lie, in their dtype, and the kernel matrix is kept. Where the problem is stiff, LSODA forms and factors
-    (N C)^2 numbers on the host many times, which suits N C up to a few thousand. A cost whose derivative jumps, such
-    as an absolute error, is slow to integrate near its minimum.
+    float64. Coefficients lie on the host in float64; all else is computed where the data lie, in their dtype, and the
+    kernel matrix is kept. Where the problem is stiff, LSODA forms and factors (N C)^2 numbers on the host many times,
+    which suits N C up to a few thousand. A cost whose derivative jumps, such as an absolute error, is slow to integrate
+    near its minimum.
+
+    Without friction, rounding of an eigenvalue s turns its direction by about eps t sqrt(2 / (N s)) lambda_max: small
+    eigenvalues lose their phase first. Times at which the dtype cannot tell that of the largest one are refused.
 
     A flow remembers nothing between calls. To continue from a time that was reached, keep the :class:`FlowState` that
     :meth:`advance` and :meth:`until` return, and pass it as ``start``.
@@ -101,12 +109,14 @@ class GradientFlow:
     ((5,), (3, 5))
     >>> bool(np.allclose(flow.predict(), np.sin(x[:, 0])))
     True
+    >>> ball = ntk.dynamics.GradientFlow(K, flow.cost, friction=0.2)
+    >>> descent = ntk.dynamics.GradientDescent(K, flow.cost, step=0.05**2, momentum=1 - 0.2 * 0.05)
+    >>> bool(np.allclose(ball.predict(x_new, t=5.0), descent.predict(x_new, k=100), atol=0.05))
+    True
 
     Another cost, and a flow that continues from a state:
 
     >>> flow = ntk.dynamics.GradientFlow(K, ntk.function_space.CrossEntropy(p_in, np.arange(20) % 3))
-    >>> flow.predict(x_new, t=[1.0, 10.0]).shape
-    (2, 5, 3)
     >>> state = flow.until(cost=0.5, longest=1e4)
     >>> later = flow.advance(2 * state.time, start=state)
     >>> bool(np.allclose(flow.predict(x_new, t=later.time, start=later), flow.predict(x_new, t=later.time)))
@@ -120,15 +130,20 @@ class GradientFlow:
         f0: Callable[[Array], Array] | None = None,
         ridge: float = 0.0,
         solver: Any = "direct",
+        friction: float | None = None,
     ) -> None:
+        self.friction = None if friction is None else nonnegative("friction", friction)
+        self.kernel, self.cost, self.f0 = kernel, cost, f0
         self.solver: SpectralFlow | IntegratedFlow
         if isinstance(cost, SquaredError):
-            self.solver = SpectralFlow(kernel, cost, f0, ridge, solver)
-        else:
-            if solver != "direct":
-                raise ValueError(f"solver={solver!r} is for the squared error; {cost!r} is integrated in time")
+            closed = (kernel, cost, f0, ridge, solver)
+            self.solver = SpectralFlow(*closed) if self.friction is None else HeavyBall(*closed, self.friction)
+        elif solver != "direct":
+            raise ValueError(f"solver={solver!r} is for the squared error; {cost!r} is integrated in time")
+        elif self.friction is None:
             self.solver = IntegratedFlow(kernel, cost, f0, ridge)
-        self.kernel, self.cost, self.f0 = kernel, cost, f0
+        else:
+            self.solver = IntegratedHeavyBall(kernel, cost, f0, ridge, self.friction)
 
     @property
     def ridge(self) -> float:
@@ -138,9 +153,7 @@ class GradientFlow:
     @property
     def spectrum(self) -> Spectrum:
         """The spectrum of the kernel matrix, where the flow is in closed form."""
-        if isinstance(self.solver, SpectralFlow):
-            return self.solver.solution.spectrum
-        raise AttributeError(f"the flow of {type(self.cost).__name__} is integrated and has no spectrum")
+        return self._closed(AttributeError, "the flow of {} is integrated and has no spectrum").solution.spectrum
 
     @property
     def solved(self) -> Solution:
@@ -148,9 +161,8 @@ class GradientFlow:
 
         AttributeError where the cost is not the squared error.
         """
-        if isinstance(self.solver, SpectralFlow):
-            return self.solver.solution.limit
-        raise AttributeError(f"the flow of {type(self.cost).__name__} is integrated: no linear system is solved")
+        problem = "the flow of {} is integrated: no linear system is solved"
+        return self._closed(AttributeError, problem).settled().limit
 
     def predict(
         self,
@@ -201,8 +213,8 @@ class GradientFlow:
     def until(self, cost: float, longest: float, start: FlowState | None = None) -> FlowState:
         """The state at the first time at which C(f_t) is at most ``cost``.
 
-        With a ridge C(f_t) may rise again. If it falls below ``cost`` for a short while only, the closed form may miss
-        that crossing.
+        With a ridge or friction C(f_t) may rise again. If it falls below ``cost`` for a short while only, that crossing
+        may be missed: with friction, for less than 1/16 of the shortest period.
 
         Parameters
         ----------
@@ -251,20 +263,8 @@ class GradientFlow:
         >>> left_out.residual.shape, bool(left_out.error > flow.cost(flow.predict()))
         ((20,), True)
         """
-        cost = self.cost
-        if not isinstance(self.solver, SpectralFlow):
-            raise TypeError(f"leave-one-out has a closed form for SquaredError only, got {type(cost).__name__}: refit")
-        if not cost.p_in.uniform:
-            raise ValueError(
-                "leave-one-out has a closed form for equal weights only: those of the other points would change with "
-                "each point left out; use EmpiricalMeasure(x) without weights, or refit"
-            )
-        solution = self.solver.solution
-        factor = solution.limit_factor
-        factor.refuse_singular("ridge", "leave-one-out has no closed form")
-        # Equal weights make the weighted matrix the plain one, to which the formula applies.
-        residual = left_out_residual(solution.problem, factor, factor.prepare(solution.residual))
-        return LeaveOneOut(cost.shaped(cost.y - residual), cost.shaped(residual))
+        problem = "leave-one-out has a closed form for SquaredError only, got {}: refit"
+        return leave_one_out_of(self._closed(TypeError, problem).settled())
 
     def with_ridge(self, ridge: float) -> "GradientFlow":
         """The same flow with another ridge, from the same kernel matrix or eigendecomposition."""
@@ -277,15 +277,23 @@ class GradientFlow:
 
         TypeError if the cost is not the squared error: its flow is integrated.
         """
-        if not isinstance(self.solver, SpectralFlow):
-            raise TypeError(
-                f"solvers are for SquaredError only, got {type(self.cost).__name__}: its flow is integrated"
-            )
+        closed = self._closed(TypeError, "solvers are for SquaredError only, got {}: its flow is integrated")
         other = copy.copy(self)
-        other.solver = self.solver.with_solver(solver)
+        other.solver = closed.with_solver(solver)
         return other
 
+    def _closed(self, error: type[Exception], problem: str) -> SpectralFlow:
+        """The solver, if the flow is in closed form; an error that names the cost if not."""
+        if isinstance(self.solver, SpectralFlow):
+            return self.solver
+        raise error(problem.format(type(self.cost).__name__))
+
     def _checked(self, start: FlowState | None) -> FlowState | None:
-        if start is not None and (not isinstance(start, FlowState) or start.coefficients.shape != self.cost.y.shape):
+        moving = isinstance(self.solver, IntegratedHeavyBall)
+        if start is not None and (
+            not isinstance(start, FlowState)
+            or start.coefficients.shape != self.cost.y.shape
+            or (start.velocities is not None) != moving
+        ):
             raise TypeError(f"start must be a FlowState of this flow, from advance or until, got {start!r}")
         return start

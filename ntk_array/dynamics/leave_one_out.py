@@ -5,8 +5,9 @@ from typing import NamedTuple
 from .._array.namespace import Array, home
 from ..solve.factor import Factorization
 from .problem import KernelProblem
+from .spectral import SpectralSolution
 
-__all__ = ["LeaveOneOut", "error_derivative", "left_out_residual"]
+__all__ = ["LeaveOneOut", "error_derivative", "leave_one_out_of", "left_out_residual"]
 
 
 class LeaveOneOut(NamedTuple):
@@ -30,6 +31,24 @@ class LeaveOneOut(NamedTuple):
     def error(self) -> Array:
         """The mean squared residual, (1/N) sum_i ||y_i - mean_i||^2 as in the squared error; an array of no axes."""
         return home(self.residual).xp.sum(self.residual**2) / self.residual.shape[0]
+
+
+def leave_one_out_of(solution: SpectralSolution) -> LeaveOneOut:
+    """That of the limit t = inf of a flow.
+
+    ValueError if the sample has weights, numpy.linalg.LinAlgError if S is singular.
+    """
+    cost = solution.cost
+    if not cost.p_in.uniform:
+        raise ValueError(
+            "leave-one-out has a closed form for equal weights only: those of the other points would change with "
+            "each point left out; use EmpiricalMeasure(x) without weights, or refit"
+        )
+    factor = solution.limit_factor
+    factor.refuse_singular("ridge", "leave-one-out has no closed form")
+    # Equal weights make the weighted matrix the plain one, to which the formula applies.
+    residual = left_out_residual(solution.problem, factor, factor.prepare(solution.residual))
+    return LeaveOneOut(cost.shaped(cost.y - residual), cost.shaped(residual))
 
 
 def left_out_residual(problem: KernelProblem, factor: Factorization, prepared: Array) -> Array:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .._array.namespace import Array, home, to_host
@@ -58,14 +58,23 @@ class SpectralFlow:
         first = 0.0 if start is None else start.time
         if excess(first) <= 0:
             return self._state(first)
-        if longest <= first or excess(longest) > 0:
-            raise not_reached(value, value + excess(longest), longest)
-        # Steps that double, from the time in which the fastest direction decays by the factor e: they bracket the
-        # first crossing where the cost falls all the time.
-        below = min(longest, first + 1.0 / (self.solution.rate * max(self.solution.largest, 1e-300)))
-        while excess(below) > 0:
-            first, below = below, min(longest, 2.0 * below)
-        return self._state(float(brentq(excess, first, below, rtol=1e-14, xtol=1e-300)))
+        for time in self.looks(first, longest) if longest > first else ():
+            if excess(time) <= 0:
+                return self._state(float(brentq(excess, first, time, rtol=1e-14, xtol=1e-300)))
+            first = time
+        raise not_reached(value, value + excess(longest), longest)
+
+    def looks(self, first: float, longest: float) -> Iterator[float]:
+        """Times up to the longest at which to look for a first crossing, which is then between two of them.
+
+        They double, from the time in which the fastest direction decays by the factor e: they bracket the first
+        crossing where the cost falls all the time.
+        """
+        time = first + 1.0 / (self.solution.rate * max(self.solution.largest, 1e-300))
+        while time < longest:
+            yield time
+            time *= 2.0
+        yield longest
 
     def functions(self, x_new: Array | None, states: Sequence[FlowState], memory: str | int = "1 GiB") -> list[Array]:
         """f_t at new inputs (the training points if None), one array for each state."""
@@ -79,6 +88,10 @@ class SpectralFlow:
         finite = any(time < math.inf for time in times) and not solution.time_factor.converged
         return limit + ([solution.time_factor] if finite else [])
 
+    def settled(self) -> SpectralSolution:
+        """The solution, for questions about the limit t = inf."""
+        return self.solution
+
     def filter(self, time: float) -> Filter:
         """phi_t; its largest value is 2 c t / N, at s = 0."""
         speed = self.solution.rate * time
@@ -88,7 +101,10 @@ class SpectralFlow:
         return FlowState(time, self.solution.coefficients(self._filter_or_limit(time)))
 
     def _filter_or_limit(self, time: float) -> Filter | None:
-        return None if time == math.inf else self.filter(time)
+        if time == math.inf:
+            self.settled()
+            return None
+        return self.filter(time)
 
     def _phi(self, s: Array, speed: float) -> Array:
         """(1 - exp(-speed s)) / s, with its limit where speed * s would overflow."""

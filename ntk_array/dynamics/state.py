@@ -19,11 +19,14 @@ class FlowState:
         c.
     evaluations : int
         How many times d/dt c was evaluated in the integration from t = 0; 0 for a closed form.
+    velocities : array (N, C), optional
+        d/dt c, of an integrated flow with friction; None for all others.
     """
 
     time: float
     coefficients: Array
     evaluations: int = 0
+    velocities: Array | None = None
 
 
 def not_reached(value: float, cost: float, longest: float) -> ValueError:

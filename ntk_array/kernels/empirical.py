@@ -9,7 +9,7 @@ from typing import Any
 from .._array.kinds import Kind, numbers
 from .._array.linalg import inner
 from .._array.namespace import Array, home, is_array, itemsize
-from .._array.validate import finite, one_of, same_home
+from .._array.validate import finite, one_of, real_array, same_home
 from ..gram.tiled import Costs, joined
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
@@ -148,6 +148,58 @@ class EmpiricalNTK(_Empirical):
         contraction = Contraction(self.kind, paired)
         self.net.gram(factors1, factors2, contraction, self._trained)
         return contraction.block
+
+    def parameters(self, x: Array, coefficients: Array) -> Params:
+        """theta_0 + J(x)^T c, the parameters at which the linearized network is f_0 + Theta(., x) c.
+
+        With c = ``flow.advance(t).coefficients`` of a flow of this kernel on the sample x they are theta_t, the
+        parameters that the flow has reached: ``Linearized(net, params)(theta_t, x_new)`` is ``flow.predict(x_new, t)``
+        for f_0 = ``net.bind(params)``, and for f_0 = None the difference to ``net(params, x_new)`` is.
+
+        Parameters
+        ----------
+        x : array (N, ...)
+            The sample.
+        coefficients : array (N, C)
+            c, for each output of the network.
+
+        Returns
+        -------
+        params
+            In the structure of the network. Parameters that are not ``trainable`` are those of theta_0.
+
+        Raises
+        ------
+        ValueError
+            For a network of several outputs, unless the kernel is "full": no parameters have the others.
+
+        Examples
+        --------
+        >>> import numpy as np, ntk_array as ntk
+        >>> x = np.random.default_rng(0).normal(size=(4, 3))
+        >>> net = ntk.nn.mlp((32,), 1, activation="tanh")
+        >>> params = net.init(0, like=x)
+        >>> cost = ntk.function_space.SquaredError(ntk.function_space.EmpiricalMeasure(x), np.sin(x[:, :1]))
+        >>> K = ntk.EmpiricalNTK(net, params)
+        >>> flow = ntk.dynamics.GradientFlow(K, cost, net.bind(params))
+        >>> theta = K.parameters(x, flow.advance(3.0).coefficients)
+        >>> bool(np.allclose(ntk.nn.Linearized(net, params)(theta, x + 1.0), flow.predict(x + 1.0, t=3.0)))
+        True
+        """
+        x = self.validated(x, None)[0]
+        c, shape = (
+            real_array("coefficients", coefficients, like=x),
+            (x.shape[0], self.net.signal(Signal(tuple(x.shape[1:]))).width),
+        )
+        if self.outputs != "full" and shape[1] > 1:
+            raise ValueError(
+                f'no parameters of the network have the kernel of outputs="{self.outputs}" for each of its {shape[1]} '
+                'outputs: use outputs="full"'
+            )
+        if c.shape != shape:
+            raise ValueError(f"coefficients has shape {tuple(c.shape)}; expected {shape}, as of a flow on these inputs")
+        gradient = self.net.vjp(self.params, x, finite("coefficients", c))
+        return tree_map(lambda p, g, keep: p + g if keep else p, self.params, gradient, self._trained)
 
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
         """Of scalar kernels of Dense layers and activations, by the tangents of both passes."""
