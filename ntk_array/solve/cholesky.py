@@ -15,6 +15,10 @@ from .power import largest_eigenvalue
 __all__ = ["Cholesky", "CholeskyFactor"]
 
 
+REGULAR = 64.0
+"""A condition number below 1 / (REGULAR eps) is far from that of a singular matrix."""
+
+
 @dataclass(frozen=True)
 class Cholesky:
     """S = L L^T, for a ridge that makes S positive definite to rounding.
@@ -49,7 +53,8 @@ class CholeskyFactor(Factorization):
     """
 
     method = "cholesky"
-    refinements = 1
+    # It is backward stable: refinement in the same precision gains nothing.
+    refinements = 0
 
     def __init__(self, operator: GramOperator, ridge: float) -> None:
         self.operator, self.ridge = operator, ridge
@@ -61,8 +66,13 @@ class CholeskyFactor(Factorization):
                 f"K + {ridge:g} I is not positive definite to rounding in {operator.home.dtype}: it has no Cholesky "
                 'factor; give a larger ridge or noise, use float64 if the inputs are float32, or take solver="spectrum"'
             ) from error
-        self.rank, self.largest = array.shape[-1], largest_eigenvalue(operator, operator.product) + ridge
-        self.condition = self.largest * largest_eigenvalue(operator, self.solve)
+        self.rank = array.shape[-1]
+        # Two steps are enough for kernels, whose largest eigenvalue is far above the next.
+        self.largest = largest_eigenvalue(operator, operator.product, steps=2) + ridge
+        # No eigenvalue is below the ridge. Where that is enough to make S regular, nothing more is computed.
+        self.condition = self.largest / ridge if ridge else np.inf
+        if not REGULAR * self.condition * operator.home.eps < 1.0:
+            self.condition = min(self.condition, self.largest * largest_eigenvalue(operator, self.solve))
         self.singular = not self.condition * operator.home.eps < 1.0
 
     def with_ridge(self, ridge: float) -> "CholeskyFactor":

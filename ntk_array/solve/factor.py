@@ -52,7 +52,8 @@ class Solution:
         The norm of b - S x over that of b plus those of S and x: the relative change of S and b that x solves exactly.
         The norm of S is its largest eigenvalue, or an estimate of it.
     condition : float
-        The largest eigenvalue of S over the smallest that can be told from 0, or an estimate of it.
+        The largest eigenvalue of S over the smallest that can be told from 0, or an estimate of it: for a Cholesky
+        factor and for iterative methods over the ridge, where that is enough to make S regular.
     rank : int
         How many directions of S can be told from null directions; the others are left out of x.
     iterations : int

@@ -7,6 +7,7 @@ import numpy as np
 
 from .._array.namespace import Array
 from .._array.validate import finite, inputs, nonnegative, real_array, same_home
+from ..gram.store import Store
 from .cholesky import Cholesky, CholeskyFactor
 from .conjugate_gradient import ConjugateGradient
 from .factor import Factorization, Solution, Solver
@@ -14,6 +15,7 @@ from .lanczos import Lanczos
 from .low_rank import LowRank
 from .operator import GramOperator, Matrix
 from .spectrum import Spectral
+from .stored import StoredMatrix
 
 __all__ = ["Direct", "solve", "solver_of"]
 
@@ -74,8 +76,9 @@ def solve(a: Any, b: Array, *, ridge: float = 0.0, solver: Any = "direct") -> So
 
     Parameters
     ----------
-    a : array (n, n), or operator
-        A Gram matrix, or an :class:`GramOperator`, which need not be in memory.
+    a : array (n, n), store or operator
+        A Gram matrix; one on disk (:func:`ntk_array.gram.open`); or a kernel with its inputs,
+        :class:`KernelMatrix`.
     b : array (n,) or (n, k)
         Right-hand sides.
     ridge : float
@@ -101,6 +104,8 @@ def solve(a: Any, b: Array, *, ridge: float = 0.0, solver: Any = "direct") -> So
     >>> found.solver, found.backward_error < 1e-15, bool(np.allclose(gram @ found.x + 0.1 * found.x, x[:, 0]))
     ('cholesky', True, True)
     """
+    if isinstance(a, Store):
+        a = StoredMatrix(a)
     if isinstance(a, GramOperator):
         operator, like = a, None
     else:
