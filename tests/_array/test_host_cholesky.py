@@ -17,6 +17,7 @@ def positive(n, rng, stack=()):
 def test_large_matrices_are_factored_block_by_block(monkeypatch, rng, dtype):
     monkeypatch.setattr(host_cholesky, "WHOLE", 16)
     monkeypatch.setattr(host_cholesky, "BLOCK", 16)
+    monkeypatch.setattr(host_cholesky, "ROWS", 10)
     matrix = positive(75, rng).astype(dtype)
     given = matrix.copy()
     lower = cholesky(given)
