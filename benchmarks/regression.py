@@ -189,9 +189,9 @@ def page(found: dict[str, Any]) -> str:
     intro = INTRO.format(noise=NOISE, new=NEW, rounds=rounds, machine=found["machine"])
     reading = (
         f"In brackets: times the floor. ntk_array takes at most {worst:.2f} times the floor. Off and matrices are of "
-        "ntk_array with its default solver, a Cholesky factor. Crash: LAPACK's Cholesky factor, as OpenBLAS has it on two "
-        "threads, ends the process (SIGSEGV) from 16,000 rows in float64 on; ntk_array factors large matrices by blocks of "
-        "its own."
+        "ntk_array with its default solver, a Cholesky factor. Crash: LAPACK's Cholesky factor, as OpenBLAS has it on "
+        "two threads, ends the process (SIGSEGV) from 16,000 rows in float64 on; ntk_array factors large matrices by "
+        "blocks of its own."
     )
     return TEXT.format(intro=fill(" ".join(intro.split()), 120), table="\n".join(lines), reading=fill(reading, 120))
 

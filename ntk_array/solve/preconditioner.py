@@ -32,7 +32,7 @@ class Pivoted(NamedTuple):
 def pivoted_factor(operator: GramOperator, rank: int, remains: float = 0.0, seed: int = 0) -> Pivoted:
     """A partial Cholesky factor of K whose columns are drawn with the probabilities of the diagonal that remains.
 
-    Blocked randomly pivoted Cholesky (Chen, Epperly, Tropp and Webber 2023, algorithm 4). It takes ``rank`` columns of
+    Blocked randomly pivoted Cholesky (Chen, Epperly, Tropp and Webber 2023). It takes ``rank`` columns of
     K, and n rank^2 operations.
 
     Parameters
