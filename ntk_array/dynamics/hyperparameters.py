@@ -88,6 +88,7 @@ def select_hyperparameters(
         change it.
     wrt : str or sequence of str, optional
         Of a Gaussian process some of "log_weight_std", "log_bias_std" and "log_noise"; all that there are unless given.
+        Noise of each observation stays as it is.
         Of a flow "log_ridge".
     bounds : dict, optional
         (low, high) for some of these names. Bounds of "log_weight_std" and "log_bias_std" are logarithms of the factor
@@ -195,8 +196,11 @@ class _Search:
         flow = isinstance(start, GradientFlow)
         self.ridge_name = "log_ridge" if flow else "log_noise"
         known = (self.ridge_name,) if flow else HYPERPARAMETERS
+        if not flow and not isinstance(start.noise, float):
+            # One number would take the place of the noise of each observation.
+            known = tuple(name for name in known if name != self.ridge_name)
         self.y = start.cost.y if flow else start.y
-        present = {self.ridge_name, *start.kernel.hyperparameters}
+        present = {self.ridge_name, *start.kernel.hyperparameters} & {*known}
         if wrt is None:
             wrt = [name for name in known if name in present]
         self.names = tuple(one_of("wrt", name, known) for name in ((wrt,) if isinstance(wrt, str) else wrt))

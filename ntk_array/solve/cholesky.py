@@ -12,11 +12,11 @@ from .factor import Factorization
 from .operator import GramOperator
 from .power import largest_eigenvalue
 
-__all__ = ["Cholesky", "CholeskyFactor"]
+__all__ = ["REGULAR", "Cholesky", "CholeskyFactor"]
 
 
-REGULAR = 64.0
-"""A condition number below 1 / (REGULAR eps) is far from that of a singular matrix."""
+REGULAR = 4.0
+"""A condition number below 1 / (REGULAR eps) can be told from that of a singular matrix."""
 
 
 @dataclass(frozen=True)

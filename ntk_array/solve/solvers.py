@@ -8,7 +8,7 @@ import numpy as np
 from .._array.namespace import Array
 from .._array.validate import finite, inputs, nonnegative, real_array, same_home
 from ..gram.store import Store
-from .cholesky import Cholesky, CholeskyFactor
+from .cholesky import REGULAR, Cholesky, CholeskyFactor
 from .conjugate_gradient import ConjugateGradient
 from .factor import Factorization, Solution, Solver
 from .lanczos import Lanczos
@@ -18,9 +18,6 @@ from .spectrum import Spectral
 from .stored import StoredMatrix
 
 __all__ = ["Direct", "solve", "solver_of"]
-
-RESOLVED = 4.0
-"""A Cholesky factor is taken where its condition number is below 1 / (RESOLVED eps)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Direct:
                 factor: CholeskyFactor | None = CholeskyFactor(operator, ridge)
             except np.linalg.LinAlgError:
                 factor = None
-            if factor is not None and RESOLVED * operator.home.eps * factor.condition < 1.0:
+            if factor is not None and REGULAR * operator.home.eps * factor.condition < 1.0:
                 return factor
             del factor  # its memory is needed
         return Spectral().factor(operator, ridge)

@@ -284,3 +284,15 @@ def test_models_of_other_kinds_are_refused():
     with pytest.raises(ValueError, match="no layer has a bias"):
         select_hyperparameters(unbiased, "marginal_likelihood", wrt=["log_bias_std"])
     assert set(select_hyperparameters(unbiased, "marginal_likelihood").hyperparameters) == set(NAMES) - {"log_bias_std"}
+
+
+@pytest.mark.host
+def test_noise_of_each_observation_is_kept():
+    x, y = data()
+    noise = np.linspace(0.05, 0.2, N)
+    chosen = select_hyperparameters(GaussianProcess(START, x, y, noise), "marginal_likelihood")
+    assert "log_noise" not in chosen.hyperparameters
+    assert chosen.value >= chosen.start
+    np.testing.assert_array_equal(chosen.model.noise, noise)
+    with pytest.raises(ValueError, match="wrt must be one of"):
+        select_hyperparameters(GaussianProcess(START, x, y, noise), "leave_one_out", wrt="log_noise")
