@@ -105,7 +105,13 @@ def page(found: dict[str, Any]) -> str:
         "meets one of the other, side^2 pairs; the mean over positions needs all side^4. Channels enter once, in inner "
         "products of the inputs."
     )
-    text = TEXT.format(images=IMAGES, base=base, rounds=ROUNDS, machine=found["machine"], reading=fill(reading, 120))
+    text = TEXT.format(
+        images=IMAGES,
+        base=base,
+        rounds=ROUNDS,
+        machine="{processor}, {cores} cores, {date}".format(**found["machine"]),
+        reading=fill(reading, 120),
+    )
     head, rest = text.strip().split("\n\n", 1)
     return fill(" ".join(head.split()), 120, break_on_hyphens=False) + "\n\n" + rest
 

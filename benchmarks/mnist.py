@@ -144,7 +144,7 @@ def page(found: dict[str, Any]) -> str:
         residual=found["solved"]["residual"],
         resident=found["resident"],
         accuracy=100 * found["predicted"]["accuracy"],
-        machine=found["machine"],
+        machine="{processor}, {cores} cores, {date}".format(**found["machine"]),
     )
     return fill(" ".join(text.split()), 120, break_on_hyphens=False)
 

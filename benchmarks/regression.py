@@ -186,7 +186,9 @@ def page(found: dict[str, Any]) -> str:
         cells += [f"{own['ours']['off']:.0e}", f"{own['ours']['matrices']:.2f}"]
         lines.append(f"| {n:,} | {dtype} | " + " | ".join(cells) + " |")
     rounds = ", ".join(f"{number} at N = {n:,}" for n, number in ROUNDS.items())
-    intro = INTRO.format(noise=NOISE, new=NEW, rounds=rounds, machine=found["machine"])
+    intro = INTRO.format(
+        noise=NOISE, new=NEW, rounds=rounds, machine="{processor}, {cores} cores, {date}".format(**found["machine"])
+    )
     reading = (
         f"In brackets: times the floor. ntk_array takes at most {worst:.2f} times the floor. Off and matrices are of "
         "ntk_array with its default solver, a Cholesky factor. Crash: LAPACK's Cholesky factor, as OpenBLAS has it on "

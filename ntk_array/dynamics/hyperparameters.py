@@ -195,7 +195,7 @@ class _Search:
         self.start, self.criterion = start, criterion
         flow = isinstance(start, GradientFlow)
         self.ridge_name = "log_ridge" if flow else "log_noise"
-        known = (self.ridge_name,) if flow else HYPERPARAMETERS
+        known: tuple[str, ...] = (self.ridge_name,) if flow else HYPERPARAMETERS
         if not flow and not isinstance(start.noise, float):
             # One number would take the place of the noise of each observation.
             known = tuple(name for name in known if name != self.ridge_name)
