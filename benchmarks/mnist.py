@@ -69,7 +69,7 @@ def work(data: Path, folder: Path, n: int) -> None:
     kernel = ntk.InfiniteNTK(ntk.nn.mlp((1, 1, 1), 1, weight_std=2**0.5))
     store = ntk.gram.assemble(kernel, x, store=folder / "theta", memory="1 GiB", progress=True)
     say(part="assembled")
-    solver = ConjugateGradient(rank=min(RANK, n // 10), checkpoint=folder / "state.npz")
+    solver = ConjugateGradient(rank=min(RANK, n // 10), checkpoint=folder / "state.npz", checkpoint_seconds=5.0)
     found = ntk.solve.solve(OnDisk(kernel, x, store), targets(labels, x.dtype), solver=solver)
     say(part="solved", iterations=found.iterations, residual=found.residual, converged=found.converged)
     means = kernel.matvec(x_test, x, found.x)

@@ -55,8 +55,10 @@ class ConjugateGradient:
     seed : int
         Of the pivots.
     checkpoint : str or path, optional
-        A file that keeps the state, about once a minute. The same solve, called again, continues from there; the file
+        A file that keeps the state. The same solve, called again, continues from there; the file
         is removed at the end. One that belongs to another problem is refused.
+    checkpoint_seconds : float
+        The time between two of them.
     matrix_free : bool
         Whether dynamics compute kernel values anew for each product, instead of keeping the Gram matrix.
 
@@ -74,12 +76,14 @@ class ConjugateGradient:
     rank: int | None = None
     seed: int = 0
     checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_seconds: float = 60.0
     matrix_free: bool = False
 
     def __post_init__(self) -> None:
         if self.tolerance is not None:
             positive("tolerance", self.tolerance)
         whole("max_iterations", self.max_iterations)
+        positive("checkpoint_seconds", self.checkpoint_seconds)
         if self.rank != 0 and self.rank is not None:
             whole("rank", self.rank)
 
@@ -139,7 +143,7 @@ class ConjugateGradientFactor(Factorization):
         b, xp = prepared, home(prepared).xp
         sizes = _norms(b)
         goal = self.tolerance * sizes
-        checkpoint = _Checkpoint(self.solver.checkpoint, b, self.ridge)
+        checkpoint = _Checkpoint(self.solver, b, self.ridge)
         state = checkpoint.state or self._started(xp.zeros_like(b), b)
         least, fresh, stalled, self.iterations, self.converged = math.inf, True, 0, 0, False
         with closing(_ticks()) as ticks:
@@ -200,10 +204,9 @@ class ConjugateGradientFactor(Factorization):
 class _Checkpoint:
     """The state on disk, for the problem that it belongs to."""
 
-    SECONDS = 60.0
-
-    def __init__(self, path: Any, b: Array, ridge: float) -> None:
-        self._path, self._last, self.state = path, time.monotonic(), None
+    def __init__(self, solver: ConjugateGradient, b: Array, ridge: float) -> None:
+        self._path, self._seconds, self._last = solver.checkpoint, solver.checkpoint_seconds, time.monotonic()
+        self.state, path = None, solver.checkpoint
         if path is None:
             return
         host = np.ascontiguousarray(to_host(b))
@@ -223,7 +226,7 @@ class _Checkpoint:
         self.state = _State(*(home(b).asarray(array) for array in arrays))
 
     def keep(self, state: _State) -> None:
-        if self._path is None or time.monotonic() - self._last < self.SECONDS:
+        if self._path is None or time.monotonic() - self._last < self._seconds:
             return
         file = io.BytesIO()
         arrays: dict[str, Any] = {name: to_host(value) for name, value in state._asdict().items()}
