@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home
-from .._array.validate import one_of, time_points
+from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
 from ..nn.layer import Layer
-from .gaussian import Covariance, Gaussian, room_for_covariance, scalar_kernel
+from .gaussian import Covariance, Gaussian, checked, room_for_covariance, scalar_kernel
 from .problem import refuse_other_outputs
 from .spectral_flow import SpectralFlow
 
@@ -137,8 +137,7 @@ class Ensemble:
             If there is no room for the covariance, before work starts.
         """
         times, x = time_points(t), self.cost.p_in.x
-        if covariance is not None:
-            one_of("covariance", covariance, ("full", "diagonal"))
+        checked(covariance)
         several = times if times.ndim else times[None]
         points = x if x_new is None else self.nngp_kernel.validated(x_new, None)[0]
         if covariance == "full":

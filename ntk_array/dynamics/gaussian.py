@@ -11,7 +11,7 @@ from .._array.validate import count
 from ..gram.memory import available, readable
 from ..kernels.base import Kernel
 
-__all__ = ["Covariance", "Gaussian", "room_for_covariance", "scalar_kernel"]
+__all__ = ["Covariance", "Gaussian", "checked", "room_for_covariance", "scalar_kernel"]
 
 
 Covariance = Literal["full", "diagonal"] | None
@@ -78,6 +78,12 @@ def scalar_kernel(name: str, kernel: Kernel) -> None:
             f"{name} has blocks for each output ({kernel.kind}); the outputs here are independent and share one "
             'kernel: use an infinite-width kernel, or outputs="trace" for an empirical one'
         )
+
+
+def checked(covariance: Covariance) -> None:
+    """ValueError for another word."""
+    if covariance not in ("full", "diagonal", None):
+        raise ValueError(f'covariance must be "full", "diagonal" or None, got {covariance!r}')
 
 
 def room_for_covariance(x: Array, rows: int, columns: int, times: int = 1) -> None:

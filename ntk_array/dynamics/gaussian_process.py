@@ -17,7 +17,7 @@ from ..kernels.base import Kernel
 from ..solve.factor import Factorization, Solution, Solver
 from ..solve.solvers import solver_of
 from ..solve.spectrum import SpectralFactor, Spectrum, decompose
-from .gaussian import Covariance, Gaussian, room_for_covariance, scalar_kernel
+from .gaussian import Covariance, Gaussian, checked, room_for_covariance, scalar_kernel
 from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual
 from .noise import Noise
 from .problem import KernelProblem
@@ -124,6 +124,8 @@ class GaussianProcess:
     ) -> None:
         scalar_kernel("kernel", kernel)
         p_in = EmpiricalMeasure(x)
+        if prior_mean is not None and not callable(prior_mean):
+            raise TypeError(f"prior_mean must be a function of x, such as net.bind(params), got {prior_mean!r}")
         if normalize_y and prior_mean is not None:
             raise ValueError("normalize_y takes the mean of the targets for a prior mean: give one of the two")
         self._units = Units(targets("y", y, p_in.x), normalize_y)
@@ -136,6 +138,13 @@ class GaussianProcess:
         with progress_within(progress):
             self._prior = self.problem.operator(self.solver)
             self.factor = self._factored(self.solver, self._noise)
+
+    def __repr__(self) -> str:
+        noise = f"{self.noise:g}" if isinstance(self.noise, float) else "of each observation"
+        return (
+            f"GaussianProcess({type(self.kernel).__name__}, {self.y.shape[0]} observations of {self.y.shape[1]} "
+            f"outputs, noise {noise}, {self.factor.method})"
+        )
 
     def _factored(self, solver: Solver, noise: Noise) -> Factorization:
         return solver.factor(noise.added(self._prior), noise.least)
@@ -238,8 +247,7 @@ class GaussianProcess:
         ValueError
             If the solver gives no covariances.
         """
-        if covariance is not None:
-            one_of("covariance", covariance, ("full", "diagonal"))
+        checked(covariance)
         with progress_within(self.progress):
             predicted = self._posterior(x_new, covariance, memory)
         self.factor.warn("noise")

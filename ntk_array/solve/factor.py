@@ -36,7 +36,7 @@ class Solver(Protocol):
         """The factorisation of S = K + ridge I by this method."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """The solution of S x = b, and how it was found.
 
@@ -70,6 +70,14 @@ class Solution:
     rank: int
     iterations: int
     converged: bool
+
+    def __repr__(self) -> str:
+        steps = f", {self.iterations} iterations" if self.iterations else ""
+        return (
+            f"Solution({self.solver}, x {tuple(self.x.shape)}, residual {self.residual:.1e}, backward error "
+            f"{self.backward_error:.1e}, condition {self.condition:.1e}, rank {self.rank}{steps}"
+            f"{'' if self.converged else ', not converged'})"
+        )
 
     def with_x(self, x: Array) -> "Solution":
         """The same solution in another shape."""
@@ -191,7 +199,7 @@ class Factorization(ABC):
 
     def prepared_half(self, prepared: Array) -> Array:
         """half(b) for b that was prepared."""
-        return self._no("variances and likelihoods")
+        return self._no("covariances and likelihoods")
 
     def half(self, b: Array) -> Array:
         """One half of the quadratic form of S^{-1}: half(a)^T half(b) = a^T S^{-1} b, (B, n, k).

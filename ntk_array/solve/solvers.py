@@ -8,6 +8,7 @@ import numpy as np
 from .._array.namespace import Array
 from .._array.validate import finite, inputs, nonnegative, real_array, same_home
 from ..gram.store import Store
+from ..gram.tiled import Tiled
 from .cholesky import REGULAR, Cholesky, CholeskyFactor
 from .conjugate_gradient import ConjugateGradient
 from .factor import Factorization, Solution, Solver
@@ -101,6 +102,8 @@ def solve(a: Any, b: Array, *, ridge: float = 0.0, solver: Any = "direct") -> So
     >>> found.solver, found.backward_error < 1e-15, bool(np.allclose(gram @ found.x + 0.1 * found.x, x[:, 0]))
     ('cholesky', True, True)
     """
+    if isinstance(a, Tiled):
+        raise TypeError(f"{a!r} is a kernel: give its matrix, or ntk_array.solve.KernelMatrix(kernel, x)")
     if isinstance(a, Store):
         a = StoredMatrix(a)
     if isinstance(a, GramOperator):

@@ -482,6 +482,12 @@ def test_noise_and_units_that_make_no_sense_are_refused():
         GaussianProcess(KERNEL, x, y, np.full(N, -1.0))
     with pytest.raises(ValueError, match="noise has shape"):
         GaussianProcess(KERNEL, x, y, np.ones(3))
+    with pytest.raises(TypeError, match="prior_mean must be a function of x"):
+        GaussianProcess(KERNEL, x, y, 0.1, prior_mean=1.0)
+    assert repr(GaussianProcess(KERNEL, x, y, 0.1)) == (
+        "GaussianProcess(InfiniteNNGP, 8 observations of 2 outputs, noise 0.1, cholesky)"
+    )
+    assert "noise of each observation" in repr(GaussianProcess(KERNEL, x, y, np.ones(N)))
     with pytest.raises(ValueError, match="give one of the two"):
         GaussianProcess(KERNEL, x, y, 0.1, prior_mean=mean_function, normalize_y=True)
     constant = GaussianProcess(KERNEL, x, np.full(N, 7.0), 0.1, normalize_y=True)

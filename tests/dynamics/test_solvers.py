@@ -175,7 +175,7 @@ def test_what_a_solver_cannot_answer_is_refused():
         classes.with_solver("cholesky")
     with pytest.raises(AttributeError, match="no linear system is solved"):
         _ = classes.solved
-    with pytest.raises(ValueError, match="covariance must be one of"):
+    with pytest.raises(ValueError, match='covariance must be "full", "diagonal" or None'):
         GaussianProcess(KERNEL, x, y, 0.1).predict(x_new, "all")
     with pytest.raises(ValueError, match="one row of kernel values takes"):
         GaussianProcess(KERNEL, x, y, 0.1).predict(x_new, None, memory=10)

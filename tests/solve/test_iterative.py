@@ -199,6 +199,9 @@ def test_bad_arguments_are_refused():
     for solver in ("lu", None, Lanczos):
         with pytest.raises(ValueError, match='solver must be one of "direct", "cholesky"'):
             ntk.solve.solve(np.eye(2), np.ones(2), solver=solver)
+    with pytest.raises(TypeError, match=r"is a kernel: give its matrix, or ntk_array\.solve\.KernelMatrix"):
+        ntk.solve.solve(ntk.InfiniteNTK(ntk.nn.mlp((1,), 1)), np.ones(2))
+    assert repr(ntk.solve.solve(np.eye(2), np.ones(2), ridge=1.0)).startswith("Solution(cholesky, x (2,), residual ")
     with pytest.raises(ValueError, match=r"a Gram matrix is \(n, n\)"):
         ntk.solve.solve(np.ones((2, 3)), np.ones(2))
     with pytest.raises(ValueError, match=r"b has shape \(3,\); expected \(2,\)"):
