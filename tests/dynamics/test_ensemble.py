@@ -223,8 +223,9 @@ def test_many_times_in_one_call_are_the_single_times(backend):
     assert together.standard_deviation.shape == (4, M)
     for i, t in enumerate(times):
         alone = ensemble.predict(x_new, t=t)
-        backend.close(together.mean[i, ...], alone.mean, factor=1)
-        backend.close(together.covariance[i, ...], alone.covariance, factor=1)
+        backend.close(together.mean[i, ...], alone.mean, factor=10)
+        # Rounding is of the size of the prior, of which late times leave little.
+        backend.close(together.covariance[i, ...], alone.covariance, factor=100)
     assert together.mean.dtype == together.covariance.dtype == backend.dtype
 
 
