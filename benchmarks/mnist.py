@@ -41,7 +41,7 @@ The NTK of three hidden ReLU layers on all {n:,} training images of MNIST, witho
 images, on {cores} cores: {seconds:.0f} seconds from the files of images to the predictions, killed twice on the way.
 The matrix was computed and written to disk in {assembled:.0f} s ({gib:.1f} GiB, its upper triangle), the ten systems
 were solved by {iterations} steps of conjugate gradients in {solved:.0f} s, each of which reads the matrix once, and
-the predictions took {predicted:.0f} s. Residual: {residual:.1e}. The process held at most {resident:.1f} GiB.
+the predictions took {predicted:.0f} s. Residual: {residual:.1e}{ended}. The process held at most {resident:.1f} GiB.
 {accuracy:.2f} % of the test images are classified right. Made by `python -m benchmarks.mnist`; the numbers are in
 `benchmarks/results/mnist.json`, from {machine}.
 """
@@ -142,6 +142,9 @@ def page(found: dict[str, Any]) -> str:
         solved=found["solved"]["seconds"] - found["assembled"]["seconds"],
         predicted=found["predicted"]["seconds"] - found["solved"]["seconds"],
         residual=found["solved"]["residual"],
+        ended=""
+        if found["solved"]["converged"]
+        else ", where rounding in float32 ended it: one class or more stayed above the tolerance of 1e-4",
         resident=found["resident"],
         accuracy=100 * found["predicted"]["accuracy"],
         machine="{processor}, {cores} cores, {date}".format(**found["machine"]),

@@ -26,7 +26,7 @@ from .preconditioner import Preconditioner, pivoted_factor
 
 __all__ = ["ConjugateGradient", "ConjugateGradientFactor"]
 
-STALLED = 4
+STALLED = 2
 """So many fresh residuals in a row, none of them half as large as the smallest before, are a stall."""
 ENOUGH = 0.5
 """A preconditioner takes columns until the trace that remains is this share of n times the ridge: the condition number
