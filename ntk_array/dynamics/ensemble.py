@@ -139,7 +139,7 @@ class Ensemble:
         times, x = time_points(t), self.cost.p_in.x
         checked(covariance)
         several = times if times.ndim else times[None]
-        points = x if x_new is None else self.nngp_kernel.validated(x_new, None)[0]
+        points = x if x_new is None else self._flow.solution.problem.new_inputs(x_new)
         if covariance == "full":
             room_for_covariance(x, points.shape[0], x.shape[0], times.size)
         if covariance == "full" or x_new is None:

@@ -248,6 +248,7 @@ class GaussianProcess:
             If the solver gives no covariances.
         """
         checked(covariance)
+        x_new = None if x_new is None else self.problem.new_inputs(x_new)
         with progress_within(self.progress):
             predicted = self._posterior(x_new, covariance, memory)
         self.factor.warn("noise")
@@ -277,7 +278,6 @@ class GaussianProcess:
             gram = self._prior.array()
             explained = self.factor.quadratic_of_gram() if self._noise.above is None else self.factor.quadratic(gram)
             return mirror(gram[0, ...] - explained[0, ...])
-        x_new, _ = self.kernel.validated(x_new, None)
         room_for_covariance(self.x, x_new.shape[0], self.x.shape[0])
         cross = home(self.y).xp.matrix_transpose(self.problem.cross(x_new))
         return mirror(self.kernel(x_new) - self.factor.quadratic(cross)[0, ...])
@@ -300,6 +300,7 @@ class GaussianProcess:
 
         One seed gives the same draws on every library; see :meth:`Gaussian.sample`.
         """
+        x_new = None if x_new is None else self.problem.new_inputs(x_new)
         draw = self._posterior(x_new, "full", "1 GiB").sample(draws, seed)
         self.factor.warn("noise")
         return draw

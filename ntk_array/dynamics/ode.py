@@ -88,7 +88,7 @@ class IntegratedFlow:
         """f_t at new inputs (the training points if None), one array a state."""
         if x_new is None:
             return [self._shaped(self.problem.initial, self._matrix, state) for state in states]
-        parts = []
+        x_new, parts = self.problem.new_inputs(x_new), []
         for cut in self.problem.cuts(x_new, memory):
             start, block = self.problem.start(x_new[cut, ...]), self.problem.block(x_new[cut, ...])
             parts.append([self._shaped(start, block, state) for state in states])

@@ -130,6 +130,10 @@ class KernelProblem:
             )
         return Matrix(self.gram())
 
+    def new_inputs(self, x_new: Any) -> Array:
+        """New inputs, validated whole: a row that an error names is then one of theirs, and not of a block."""
+        return self.kernel.validated(x_new, self.p_in.x)[0]
+
     def cuts(self, x_new: Array, memory: str | int, blocks: int = 1) -> list[slice]:
         """Rows of new inputs, so few at a time that this many blocks of kernel values with the sample fit the memory.
 

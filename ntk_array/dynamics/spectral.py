@@ -121,6 +121,7 @@ class SpectralSolution:
         self, x_new: Array | None, filters: Sequence[Filter | None], memory: str | int = "1 GiB"
     ) -> list[Array]:
         """f at new inputs (the training points if None), one array for each filter; None is the limit."""
+        x_new = None if x_new is None else self.problem.new_inputs(x_new)
         start = self.problem.start(x_new)
         if x_new is None:
             values = [self.problem.unweighted(self._fitted(filtered)) for filtered in filters]

@@ -197,6 +197,31 @@ def test_covariances_without_room_are_refused_before_work(monkeypatch):
 
 
 @pytest.mark.host
+def test_new_inputs_are_validated_whole_and_not_block_by_block():
+    x, x_new, y = data(False)
+    cost = SquaredError(EmpiricalMeasure(x), y)
+    models = (
+        GaussianProcess(KERNEL, x, y, 0.1).predict,
+        Ensemble(KERNEL, KERNEL, cost).predict,
+        GradientFlow(KERNEL, cost).predict,
+        lambda z, **options: GradientFlow(KERNEL, CrossEntropy(cost.p_in, np.arange(len(x)) % 2)).predict(
+            z, 1.0, **options
+        ),
+    )
+    damaged = x_new.copy()
+    damaged[-1, 0] = np.nan
+    for predict in models:
+        with pytest.raises(ValueError, match=f"first in row {len(x_new) - 1};"):
+            predict(damaged, memory=1000)
+        with pytest.raises(ValueError, match="differ beyond the first axis"):
+            predict(x_new[:, :2])
+        with pytest.raises(TypeError, match="list"):
+            predict(x_new.tolist())
+        with pytest.raises(ValueError):
+            predict(x_new[:0])
+
+
+@pytest.mark.host
 def test_large_products_come_in_parts(monkeypatch, rng):
     x, v = rng.normal(size=(50, 3)), rng.normal(size=(50, 2))
     whole = KERNEL.matvec(x, None, v)

@@ -18,6 +18,7 @@ from ntk_array.kernels import planes as in_planes
 from ntk_array.kernels.planes import PlanesKernel
 
 from .._formula import conformance, cuda_on_host
+from .test_planes import NETS as NETS_ON_THE_HOST
 
 
 def conv(*size, **options):
@@ -46,32 +47,7 @@ NETS = {
     "circular": ((3, 5, 1), (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool())),
     "four positions a thread": ((31, 33, 1), (conv(3, 3), nn.ReLU(), nn.Flatten())),
     "sequences": ((9, 2), (conv(3), nn.GELU(), conv(4), nn.GELU(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU())),
-    "strides": (
-        (5, 6, 2),
-        (
-            conv(2, 3, stride=2),
-            nn.Residual(nn.Sequential(nn.ReLU(), conv(3, 3, stride=(1, 2), bias_std=0.2)), conv(1, 1, stride=(1, 2))),
-            nn.ReLU(),
-            conv(2, 2, padding="valid"),
-            nn.ReLU(),
-            nn.GlobalAvgPool(),
-        ),
-    ),
-    "pooling in between": (
-        (7, 6, 2),
-        (
-            nn.SumPool((2, 1), stride=1),
-            conv(3, 3),
-            nn.ReLU(),
-            nn.AvgPool((3, 2), stride=2, padding="same", normalize_edges=True),
-            conv(2, 2, padding="circular", stride=(1, 2)),
-            nn.ReLU(),
-            nn.AvgPool((2, 1)),
-            conv(1, 1),
-            nn.ReLU(),
-            nn.Flatten(),
-        ),
-    ),
+    **{name: NETS_ON_THE_HOST[name] for name in ("strides", "pooling in between")},
 }
 SINGLE = ("pooled", "biases", "residual")
 # Behind pooling angles come from their cosines: planes in float64 have half of its digits, all that float32 has.
