@@ -45,7 +45,7 @@ class KernelSpectrum:
     eigenvalues : array (R,)
         mu_k, in descending order.
     rank : int
-        R, how many eigenvalues are above the cut-off of 4 eps times the largest; see :class:`.solve.spectrum.Spectrum`.
+        R, how many eigenvalues are above the cut-off of 4 eps times the largest.
         The others cannot be told from zero and are left out everywhere.
     condition : float
         mu_1 / mu_R.
