@@ -6,7 +6,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
-import ntk_array  # noqa: E402
+import ntk_array
 
 project = "ntk_array"
 author = "the ntk_array developers"

@@ -41,6 +41,7 @@ __all__ = [
     "gram",
     "nn",
     "operators",
+    "plotting",
     "solve",
     "study",
 ]
@@ -55,7 +56,7 @@ def __getattr__(name: str) -> Any:
         from . import kernels
 
         return getattr(kernels, name)
-    if name in ("dynamics", "experiments", "operators", "solve", "study"):
+    if name in ("dynamics", "experiments", "operators", "plotting", "solve", "study"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

@@ -18,8 +18,8 @@ PACKAGE = Path(ntk_array.__file__).parent
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FLOORS = ("_support", "_array", "_formula", "function_space", "infinite", "nn", "gram", "solve", "kernels", "dynamics")
-FLOORS += ("experiments", "study")
+FLOORS = ("_support", "_array", "plotting", "_formula", "function_space", "infinite", "nn", "gram", "solve")
+FLOORS += ("kernels", "dynamics", "experiments", "study")
 CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
 OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba", "zarr", "dask"}
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public: the underscore keeps them apart from the fields
@@ -34,7 +34,7 @@ NUMPY_SECONDS = 0.075
 PUBLIC = {
     "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram nn operators
-        solve study""",
+        plotting solve study""",
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm ChannelsLast Concatenate
         Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
         GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
@@ -53,6 +53,7 @@ PUBLIC = {
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",
+    "ntk_array.plotting": "STYLE dynamics exponents gram process spectrum",
     "ntk_array.study": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""

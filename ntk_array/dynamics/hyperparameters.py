@@ -11,6 +11,7 @@ import numpy as np
 
 from .._array.namespace import home, to_host
 from .._array.validate import one_of
+from .._support.html import table
 from .._support.progress import progress_bar
 from .gaussian_process import HYPERPARAMETERS, GaussianProcess
 from .gradient_flow import GradientFlow
@@ -60,6 +61,11 @@ class Selection(Generic[Model]):
     converged: bool
     kernels: int
     evaluations: int
+
+    def _repr_html_(self) -> str:
+        found = ("value", "start", "at_bound", "converged", "kernels", "evaluations")
+        rows = [*self.hyperparameters.items(), *[(name, getattr(self, name)) for name in found]]
+        return table(f"Hyper-parameters of a {type(self.model).__name__}", rows)
 
 
 def select_hyperparameters(

@@ -222,6 +222,12 @@ class KernelSpectrum:
         xp = home(self.eigenvalues).xp
         return xp.sum(self.eigenvalues / (self.eigenvalues + nonnegative("ridge", ridge) / len(self.p_in)))
 
+    def plot(self, label: str | None = None, ax: Any = None) -> Any:
+        """The eigenvalues over their number; see :func:`ntk_array.plotting.spectrum`. Returns the matplotlib Axes."""
+        from .. import plotting
+
+        return plotting.spectrum(self.eigenvalues, label=label, ax=ax)
+
     def _over_time(self, cost: Cost, t: Any, function: Callable[[Array], Array]) -> Array:
         """function(-2 c mu_k t)."""
         xp, dtype, _ = home(self.eigenvalues)
