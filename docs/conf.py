@@ -20,11 +20,12 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "site_complete",
     "site_docstrings",
     "site_references",
 ]
-exclude_patterns = ["_build", "extensions"]
+exclude_patterns = ["_build", "examples", "extensions"]
 html_static_path = ["_static"]
 
 html_theme = "furo"
@@ -41,6 +42,20 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 nitpicky = True
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "copyfile_regex": r"^$",
+    "download_all_examples": False,
+    "min_reported_time": 1e9,
+    "show_signature": False,
+    "write_computation_times": False,
+    "reference_url": {"ntk_array": None},
+    "doc_module": ("ntk_array",),
+}
 
 
 def setup(app: Any) -> None:

@@ -46,8 +46,6 @@ __all__ = [
     "study",
 ]
 
-__version__ = "0.1.0"
-
 
 def __getattr__(name: str) -> Any:
     """The floors above the kernels, and kernels of features, are loaded when they are first asked for: what needs
@@ -60,4 +58,8 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return import_module(f".{name}", __name__)
+    if name == "__version__":
+        from ._support.versions import installed_version
+
+        return installed_version(__name__) or "unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -94,7 +94,7 @@ def spectrum(eigenvalues: Array, label: str | None = None, ax: Any = None) -> An
     ----------
     eigenvalues : array (R,)
         In any order; values that are not positive are left out. Of a Gram matrix they are ``numpy.linalg.eigvalsh``,
-        of a kernel on a sample :attr:`ntk_array.dynamics.KernelSpectrum.eigenvalues`.
+        of a kernel on a sample ``eigenvalues`` of :class:`~ntk_array.dynamics.KernelSpectrum`.
     label : str, optional
         Its name in the legend.
     ax : matplotlib Axes, optional

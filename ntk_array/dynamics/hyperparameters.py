@@ -63,7 +63,7 @@ class Selection(Generic[Model]):
     evaluations: int
 
     def _repr_html_(self) -> str:
-        found = ("value", "start", "at_bound", "converged", "kernels", "evaluations")
+        found: tuple[str, ...] = ("value", "start", "at_bound", "converged", "kernels", "evaluations")
         rows = [*self.hyperparameters.items(), *[(name, getattr(self, name)) for name in found]]
         return table(f"Hyper-parameters of a {type(self.model).__name__}", rows)
 
