@@ -275,13 +275,13 @@ def exponents(laws: Mapping[str, Any], theory: float | None = -0.5, ax: Any = No
         raise ValueError("no law has an exponent: each needs usable runs at two widths or more")
     ax = _axes(ax, (4.8, 0.9 + 0.4 * len(known)))
     if theory is not None:
-        ax.axvline(theory, color=GREY, ls="--", lw=1, label=f"theory: {theory:g}")
-        ax.legend()
+        ax.axvline(theory, color=GREY, ls="--", lw=1)
+        ax.annotate(f" theory: {theory:g}", (theory, 1), xycoords=("data", "axes fraction"), color=GREY, va="top")
     for row, law in enumerate(known.values()):
         ax.plot([law.low, law.high], [row, row], color=MIDDLE, lw=3, alpha=0.5, solid_capstyle="butt")
         ax.plot([law.exponent], [row], "o", color=DARK, ms=5)
     ax.set_yticks(range(len(known)), list(known))
-    ax.set_ylim(len(known) - 0.5, -0.5)
+    ax.set_ylim(len(known) - 0.5, -0.9)  # room for the name of the line above the first row
     ax.set_xlabel("exponent of the width")
     return ax
 
@@ -323,5 +323,5 @@ def _band(ax: Any, at: np.ndarray, mean: np.ndarray, deviation: np.ndarray, colo
 
 def _legend(ax: Any, label: str | None) -> Any:
     if label is not None:
-        ax.legend()
+        ax.legend(frameon=False)
     return ax

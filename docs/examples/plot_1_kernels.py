@@ -20,7 +20,7 @@ x, digit = x[:300] / 16.0, digit[:300]
 theta = ntk.InfiniteNTK(ntk.nn.mlp((1, 1, 1), 1))(x)
 size = np.sqrt(np.diag(theta))
 ax = ntk.plotting.gram(theta / np.outer(size, size), labels=digit)
-ax.set_title("NTK of three hidden ReLU layers")
+ax.set_title("NTK of three hidden ReLU layers", loc="left")
 
 # %%
 # Deeper networks have flatter spectra: training learns small components sooner, as far as the leading ones allow. The
@@ -32,4 +32,4 @@ for depth in (1, 3, 10):
     kernel = ntk.InfiniteNTK(ntk.nn.mlp((1,) * depth, 1))
     scaled = (1.0 / float(np.mean(kernel.diag(x)))) * kernel
     ax = ntk.dynamics.KernelSpectrum(scaled, p_in).plot(label=f"{depth} hidden layers", ax=ax)
-ax.set_title("eigenvalues on 300 digits")
+ax.set_title("eigenvalues on 300 digits", loc="left")

@@ -31,7 +31,7 @@ for width, ax in zip((64, 1024), axes, strict=True):
     ax.plot(ntk.InfiniteNTK(net)(x[:1], x)[0], "k.", label="infinite width")
     ax.set(title=f"width {width}", xlabel="input")
 axes[0].set_ylabel("kernel with the first input")
-axes[0].legend()
+axes[0].legend(frameon=False)
 
 # %%
 # The experiment behind it draws networks of several widths and depths, and fits a power law to their relative error.
@@ -44,5 +44,5 @@ result
 
 laws = {name.split(", ")[1]: law for name, law in result.laws.items() if name.startswith("frobenius")}
 ax = ntk.plotting.exponents(laws)
-ax.set_title("error of the kernel at initialization")
+ax.set_title("error of the kernel at initialization", loc="left")
 np.testing.assert_array_less([law.exponent for law in laws.values()], -0.4)

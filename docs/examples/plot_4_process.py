@@ -31,7 +31,7 @@ chosen
 grid = np.linspace(x.min() - 0.7, x.max() + 0.7, 200)[:, None]
 prediction = chosen.model.predict(grid, covariance="diagonal")
 ax = prediction.plot(grid, observed=(x, progression))
-ax.set(xlabel="body mass index, in standard deviations", ylabel="progression after a year", title="442 patients")
+ax.set(xlabel="body mass index, in standard deviations", ylabel="progression after a year")
 
 # %%
 # Each patient predicted from all others, without a refit: the share that lies within two standard deviations, noise

@@ -44,4 +44,4 @@ for name, (kernel, shaped) in kernels.items():
 ax.set(xscale="log", xlabel="images to learn from", ylabel="accuracy on 120 others")
 ax.set_xticks(counts, [str(count) for count in counts])
 ax.minorticks_off()
-ax.legend()
+ax.legend(frameon=False)

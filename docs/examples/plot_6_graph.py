@@ -72,11 +72,16 @@ right = np.sign(guess) == side
 print(f"{right.sum()} of 34 members are on the side that the kernel tells")
 
 # %%
-# Members are placed by the second and third component of the kernel; circles are filled with what is predicted, squares
-# are the two known members, and a red ring marks a wrong side.
+# Colours are what is predicted, squares are the two known members, and a red ring marks a wrong side. Friends attract
+# and all members repel each other, until they have found a place (Fruchterman and Reingold 1991).
 
-values, vectors = np.linalg.eigh(theta / np.sqrt(np.outer(np.diag(theta), np.diag(theta))))
-place = vectors[:, [-2, -3]]
+place = np.random.default_rng(4).normal(size=(34, 2))
+for heat in np.linspace(0.3, 0.0, 300):
+    apart = place[:, None] - place[None]
+    distance = np.linalg.norm(apart, axis=-1) + 1e-9
+    force = 0.12 / distance**2 - adjacency * distance
+    moved = np.sum(force[..., None] * apart, axis=1)
+    place += heat * moved / (np.linalg.norm(moved, axis=-1, keepdims=True) + 1e-9)
 with plt.rc_context({**ntk.plotting.STYLE, "axes.grid": False}):
     figure, ax = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
 for member, friends in FRIENDS.items():

@@ -30,7 +30,7 @@ ax = spectrum.plot(label="eigenvalue")
 share = spectrum.explained(y_train)
 ax.plot(np.arange(1, len(share) + 1), share, ".", ms=3, color="#e67e22", label="share of the labels")
 ax.set_ylim(1e-9, None)
-ax.legend()
+ax.legend(frameon=False)
 print(f"{share[:10].sum():.0%} of the labels are along ten of {len(share)} components")
 
 # %%
@@ -45,5 +45,5 @@ with plt.rc_context(ntk.plotting.STYLE):
 ax.plot(times, np.mean((train - y_train) ** 2, axis=1), label="training set")
 ax.plot(times, np.mean((test - y_new) ** 2, axis=1), label="169 other patients")
 ax.plot(times, spectrum.remaining(cost, t=times) ** 2 @ share, "k.", ms=4, label="training set, by the spectrum")
-ax.set(xscale="log", yscale="log", xlabel="time t", ylabel="mean squared error")
-ax.legend()
+ax.set(xscale="log", yscale="log", ylim=(1e-3, 2), xlabel="time t", ylabel="mean squared error")
+ax.legend(frameon=False)

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import array_api_strict
 import numpy as np
+from array_api_compat import numpy as compat  # NumPy 2.0 itself has no __array_namespace_info__
 
 __all__ = ["newarray"]
 
@@ -74,7 +75,7 @@ for name in dir(np):
         setattr(newarray, name, _lifted(function))
 for name in ("float32", "float64", "int32", "int64", "bool", "newaxis", "pi", "inf", "nan", "e", "finfo", "iinfo"):
     setattr(newarray, name, getattr(np, name))
-newarray.__array_namespace_info__ = np.__array_namespace_info__
+newarray.__array_namespace_info__ = compat.__array_namespace_info__
 newarray.isdtype = np.isdtype
 newarray.linalg = ModuleType("newarray.linalg")
 for name in ("eigh", "matrix_norm", "vector_norm"):
