@@ -67,7 +67,7 @@ def docs(session: nox.Session) -> None:
 def links(session: nox.Session) -> None:
     """Links to elsewhere in the docs, which takes a network."""
     session.install(".[docs]")
-    options = ["-D", "sphinx_gallery_conf.plot_gallery=0"]
+    options = ["-D", "plot_gallery=0"]
     session.run("sphinx-build", "-q", "-b", "linkcheck", *options, "docs", "build/links")
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import array_api_strict
 import numpy as np
-from array_api_compat import numpy as compat  # NumPy 2.0 itself has no __array_namespace_info__
+from array_api_compat import numpy as compat  # NumPy 2.0 itself is not all of the standard
 
 __all__ = ["newarray"]
 
@@ -69,8 +69,8 @@ for word in [*ARITHMETIC, *(f"r{word}" for word in ARITHMETIC), *OTHERS, "len", 
 
 
 newarray = ModuleType("newarray")
-for name in dir(np):
-    function = getattr(np, name)
+for name in dir(compat):
+    function = getattr(compat, name)
     if name in array_api_strict.__all__ and callable(function) and not isinstance(function, type):
         setattr(newarray, name, _lifted(function))
 for name in ("float32", "float64", "int32", "int64", "bool", "newaxis", "pi", "inf", "nan", "e", "finfo", "iinfo"):
