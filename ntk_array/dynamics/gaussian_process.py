@@ -15,6 +15,8 @@ from ..function_space.cost import SquaredError
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
 from ..solve.factor import Factorization, Solution, Solver
+from ..solve.kernel_matrix import KernelMatrix
+from ..solve.ridge import Ridge, TimesMeanDiagonal, absolute_ridge
 from ..solve.solvers import solver_of
 from ..solve.spectrum import SpectralFactor, Spectrum, decompose
 from .gaussian import Covariance, Gaussian, checked, room_for_covariance, scalar_kernel
@@ -25,8 +27,9 @@ from .units import Units
 
 __all__ = ["HYPERPARAMETERS", "GaussianProcess"]
 
-HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise")
-"""The hyper-parameters of a likelihood: factors of all weight_std and bias_std, and the variance of the noise."""
+HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise", "log_amplitude")
+"""The hyper-parameters of a likelihood: factors of all weight_std and bias_std, the variance of the noise, and a factor
+of the kernel."""
 
 
 class GaussianProcess:
@@ -52,8 +55,9 @@ class GaussianProcess:
         Training inputs.
     y : array (N, C) or (N,)
         Targets.
-    noise : float or array (N,)
-        The variance of the noise, at least 0, added to the diagonal: one for all observations, or one for each.
+    noise : float, array (N,) or TimesMeanDiagonal
+        The variance of the noise, at least 0, added to the diagonal: one for all observations, or one for each; or
+        :class:`ntk_array.solve.TimesMeanDiagonal`, a multiple of the mean diagonal of the kernel matrix.
     solver : str or solver
         "direct", "cholesky", "spectrum", "conjugate_gradient", or "low_rank" for kernels of explicit features; or one
         of the classes of :mod:`ntk_array.solve` with its options. "direct" is a Cholesky factor if there is noise, and
@@ -115,7 +119,7 @@ class GaussianProcess:
         kernel: Kernel,
         x: Array,
         y: Array,
-        noise: float | Array,
+        noise: Ridge | Array,
         solver: Any = "direct",
         *,
         prior_mean: Callable[[Array], Array] | None = None,
@@ -131,7 +135,7 @@ class GaussianProcess:
         self._units = Units(targets("y", y, p_in.x), normalize_y)
         # A problem takes its sample and targets from a cost. Only these are used of it here, never its value.
         self._cost = SquaredError(p_in, self._units.fitted)
-        self._noise = Noise(noise, p_in.x)
+        self._noise = self._noise_of(noise, kernel, p_in.x)
         self.problem = KernelProblem.of(kernel, self._cost, f0=prior_mean, ridge=self._noise.least)
         self.kernel, self.x, self.y = kernel, p_in.x, self._cost.y
         self.solver, self.progress = solver_of(solver), progress
@@ -153,6 +157,12 @@ class GaussianProcess:
     def noise(self) -> Any:
         """The variance of the noise, a number or an array (N,)."""
         return self._noise.given
+
+    @staticmethod
+    def _noise_of(given: Any, kernel: Kernel, x: Array) -> Noise:
+        if isinstance(given, TimesMeanDiagonal):
+            given = absolute_ridge("noise", given, lambda: KernelMatrix(kernel, x))
+        return Noise(given, x)
 
     @cached_property
     def prepared_y(self) -> Array:
@@ -178,13 +188,13 @@ class GaussianProcess:
         """Whether S cannot be told from a singular matrix."""
         return self.factor.singular
 
-    def with_noise(self, noise: float | Array) -> "GaussianProcess":
+    def with_noise(self, noise: Ridge | Array) -> "GaussianProcess":
         """The same process with another variance of the noise, from the same kernel matrix and, where the solver is the
         spectrum and there is one variance for all, the same eigendecomposition.
 
         ValueError if the noise is negative.
         """
-        new = Noise(noise, self.x)
+        new = self._noise_of(noise, self.kernel, self.x)
         if isinstance(self.factor, SpectralFactor) and new.above is None and self._noise.above is None:
             # Eigenvectors do not depend on the noise, nor do the targets along them: both are shared.
             other = self._with(self.solver, self.factor.with_ridge(new.least))
@@ -204,6 +214,23 @@ class GaussianProcess:
         for name in ("solved", "prepared_y"):
             other.__dict__.pop(name, None)
         other.solver, other.factor = solver, factor
+        return other
+
+    def with_amplitude(self, factor: float) -> "GaussianProcess":
+        """The same process with its kernel times a factor, from the same kernel matrix and, where the solver is the
+        spectrum and there is one variance of the noise for all, the same eigendecomposition.
+
+        ValueError if the factor is not positive.
+        """
+        kernel = factor * self.kernel
+        prior = self._prior.scaled(factor)
+        if isinstance(self.factor, SpectralFactor) and self._noise.above is None:
+            other = self._with(self.solver, SpectralFactor(self.spectrum.scaled(factor), prior, self._noise.least))
+            other.__dict__["prepared_y"] = self.prepared_y
+        else:
+            other = self._with(self.solver, self.solver.factor(self._noise.added(prior), self._noise.least))
+        other.__dict__.pop("_spectrum", None)
+        vars(other).update(kernel=kernel, _prior=prior, problem=self.problem.with_kernel(kernel))
         return other
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "GaussianProcess":
@@ -323,8 +350,9 @@ class GaussianProcess:
         Parameters
         ----------
         gradient : bool, str or sequence of str
-            Some of "log_weight_std" and "log_bias_std", see ``Kernel.gradient``, and "log_noise", the logarithm of the
-            variance of the noise. True asks for all derivatives that exist.
+            Some of "log_weight_std" and "log_bias_std", see ``Kernel.gradient``, "log_amplitude", the logarithm of a
+            factor of the kernel, and "log_noise", the logarithm of the variance of the noise. True asks for all
+            derivatives that exist.
 
         Returns
         -------
@@ -348,35 +376,43 @@ class GaussianProcess:
         >>> gp = ntk.dynamics.GaussianProcess(K, x, np.sin(x[:, 0]), noise=0.1)
         >>> value, slope = gp.log_marginal_likelihood(gradient=True)
         >>> sorted(slope)
-        ['log_bias_std', 'log_noise', 'log_weight_std']
+        ['log_amplitude', 'log_bias_std', 'log_noise', 'log_weight_std']
         >>> bool(slope["log_noise"] < 0)                             # less noise explains these targets better
         True
         """
         self.factor.refuse_singular("noise", "the targets have no density")
-        xp = home(self.y).xp
         n, outputs = self.y.shape
-        # y^T S^{-1} y as the square of one half is never negative, whatever rounding does.
-        fit = xp.sum(self.factor.prepared_half(self.prepared_y) ** 2)
         # Targets in other units have another density.
         constant = n * outputs * (math.log(2.0 * math.pi) + 2.0 * math.log(self._units.scale))
-        value = -0.5 * (fit + outputs * self.factor.log_determinant()[0] + constant)
+        value = -0.5 * (self.data_fit + outputs * self.factor.log_determinant()[0] + constant)
         if gradient is False:
             return value
         names = self._differentiable if gradient is True else (gradient,) if isinstance(gradient, str) else gradient
         alpha = self.factor.prepared_solve(self.prepared_y)
         return value, {name: self._slope(one_of("gradient", name, HYPERPARAMETERS), alpha) for name in names}
 
+    @property
+    def data_fit(self) -> Array:
+        """sum_c y_c^T S^{-1} y_c for the targets as they are fitted, an array of no axes.
+
+        It is the square of one half, and never negative, whatever rounding does.
+        """
+        return home(self.y).xp.sum(self.factor.prepared_half(self.prepared_y) ** 2)
+
     def _slope(self, name: str, alpha: Array) -> Array:
         """The derivative of the log marginal likelihood in one hyper-parameter, for alpha = S^{-1} y, (1, N, C)."""
-        xp, outputs = home(self.y).xp, self.y.shape[1]
-        if name == "log_noise":
-            if self._noise.least == 0.0:
-                raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
-            # dS = D, the variances themselves.
-            diagonal = self.factor.inverse_diagonal()[0, :, None]
-            return 0.5 * (xp.sum(self._noise.times(alpha * alpha)) - outputs * xp.sum(self._noise.times(diagonal)))
-        change = self._gram_derivative(name)[None, ...]
-        return 0.5 * (xp.sum(alpha * (change @ alpha)) - outputs * self.factor.trace_of(change)[0])
+        xp, (n, outputs) = home(self.y).xp, self.y.shape
+        if name in ("log_weight_std", "log_bias_std"):
+            change = self._gram_derivative(name)[None, ...]
+            return 0.5 * (xp.sum(alpha * (change @ alpha)) - outputs * self.factor.trace_of(change)[0])
+        if name == "log_noise" and self._noise.least == 0.0:
+            raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
+        # In the logarithm of the noise dS = D, the variances themselves; in that of the amplitude dS = K = S - D.
+        fit = xp.sum(self._noise.times(alpha * alpha))
+        trace = xp.sum(self._noise.times(self.factor.inverse_diagonal()[0, :, None]))
+        if name == "log_amplitude":
+            fit, trace = self.data_fit - fit, n - trace
+        return 0.5 * (fit - outputs * trace)
 
     def leave_one_out(self) -> LeaveOneOut:
         """The prediction of each target from all the others, without a refit.
@@ -397,7 +433,8 @@ class GaussianProcess:
         return LeaveOneOut(mean, self._cost.shaped(self._units.scale * residual), variance)
 
     def leave_one_out_gradient(self, wrt: Sequence[str]) -> dict[str, Array]:
-        """Derivatives of ``leave_one_out().error`` in "log_weight_std" and "log_bias_std", one array for each name.
+        """Derivatives of ``leave_one_out().error`` in hyper-parameters of the kernel, one array for each name:
+        "log_weight_std", "log_bias_std" and "log_amplitude".
 
         Raises
         ------
@@ -413,8 +450,10 @@ class GaussianProcess:
     @property
     def _differentiable(self) -> tuple[str, ...]:
         """The hyper-parameters in which a derivative exists: the logarithm of no noise is -inf."""
-        present = self.kernel.hyperparameters | ({"log_noise"} if self._noise.least else set())
+        present = self.kernel.hyperparameters | {"log_amplitude"} | ({"log_noise"} if self._noise.least else set())
         return tuple(name for name in HYPERPARAMETERS if name in present)
 
     def _gram_derivative(self, name: str) -> Array:
+        if name == "log_amplitude":
+            return self._prior.array()[0, ...]
         return self.kernel.gradient(self.x, wrt=(name,))[name]
