@@ -153,7 +153,10 @@ class Ensemble:
             found = Gaussian(concat([part.mean for part in parts], axis=1), variance=variance)
         if times.ndim:
             return found
-        return Gaussian(*(None if a is None else a[0, ...] for a in (found.mean, found.covariance, found.variance)))
+        mean, full, variance = (
+            None if a is None else a[0, ...] for a in (found.mean, found.covariance, found.variance)
+        )
+        return Gaussian(mean, full, variance)
 
     def _at(self, x_new: Array | None, times: np.ndarray, covariance: Covariance) -> Gaussian:
         """The distribution at T times, with a leading axis of T."""
