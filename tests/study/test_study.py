@@ -182,7 +182,8 @@ def test_command_line(tmp_path, capsys):
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
-def test_command_line_shows_progress(tmp_path, capsys):
+def test_command_line_shows_progress(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main([*QUICK.split(), "--out", str(tmp_path)]) == 0
     assert "training width 16" in capsys.readouterr().err
 
@@ -206,7 +207,7 @@ def test_interrupting_says_so(monkeypatch, capsys):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ntk_array.cli.run_study", interrupt)
+    monkeypatch.setattr("ntk_array.cli.study.run_study", interrupt)
     assert main(["study", "wine"]) == 130
     assert "goes on from what was finished" in capsys.readouterr().err
 
