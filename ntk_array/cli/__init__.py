@@ -1,8 +1,10 @@
 """The command line, ``ntk-array COMMAND``: a file for each command, which adds its own options."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from .. import __version__
 from . import gram, info, study
@@ -31,13 +33,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for bad input, 130 after Ctrl-C."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        status = int(options.command(options))
+        _flush()
+        return status
+    except BrokenPipeError:
+        return 0  # whoever read the output has seen enough, as "head" has
     except EXPECTED as error:
         print(f"ntk-array: {line_for(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("ntk-array: interrupted; the same command goes on from what was finished", file=sys.stderr)
         return INTERRUPTED
+
+
+def _flush() -> None:
+    """Write what was printed: a full disk or a closed pipe shows now, and not at exit, where it has a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):  # standard output need not be a file
+            # Python flushes once more at exit, and what is left goes nowhere then.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ import argparse
 from ..gram import assemble
 from ..kernels import InfiniteNNGP, InfiniteNTK
 from ..study.data import load_inputs
-from .options import Commands, add_command, add_network, add_quiet, network_settings, shows_progress
+from .options import Commands, add_command, add_network, add_quiet, folder_for_results, network_settings, shows_progress
 
 __all__ = ["KERNELS", "register"]
 
@@ -22,7 +22,10 @@ def register(commands: Commands) -> None:
         "Compute the kernel matrix of an infinitely wide network between all inputs of a file, block by "
         "block, in a folder that ntk_array.gram.open reads. The same command goes on after an interruption.",
     )
-    gram.add_argument("data", help="a .npy file with the inputs, or a .npz file with an array x; taken as they are")
+    gram.add_argument(
+        "data",
+        help="a .npy file of inputs, a .npz file with an array x, or a .csv or .parquet file of numbers; not scaled",
+    )
     gram.add_argument("--out", required=True, help="folder of the matrix, which is made")
     gram.add_argument(
         "--kernel", choices=tuple(KERNELS), default="ntk", help="tangent kernel, or that of outputs at initialization"
@@ -37,6 +40,7 @@ def register(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Assemble the matrix, and say what is in the folder."""
     settings = network_settings(options)
+    folder_for_results(options.out)
     x = load_inputs(options.data, images=settings.takes_images).astype(options.dtype, copy=False)
     # At infinite width neither the widths nor the number of outputs matter.
     store = assemble(

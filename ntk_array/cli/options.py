@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from ..nn.activations import NAMED
@@ -16,6 +17,7 @@ __all__ = [
     "add_network",
     "add_quiet",
     "default_settings",
+    "folder_for_results",
     "listed",
     "network_settings",
     "shows_progress",
@@ -58,6 +60,15 @@ def shows_progress(options: argparse.Namespace) -> bool:
 def default_settings() -> dict[str, Any]:
     """The defaults of StudySettings by name."""
     return {field.name: field.default for field in fields(StudySettings)}
+
+
+def folder_for_results(out: str) -> Path:
+    """The folder of --out, refused where it is a file or stands in one; it is not made."""
+    folder = Path(out)
+    for path in (folder, *folder.parents):
+        if path.is_file():
+            raise ValueError(f"--out {out}: {path} is a file; give a folder, which is made")
+    return folder
 
 
 def listed(numbers: Sequence[int]) -> str:

@@ -2,11 +2,12 @@
 
 import argparse
 from importlib import util
-from pathlib import Path
 
 from .._array.libraries import LIBRARIES
+from .._support.hints import install_hint
 from ..study import load_dataset, run_study
 from ..study.data import BUNDLED
+from ..study.files import FORMATS
 from ..study.settings import WIDTHS, WIDTHS_OF_IMAGES
 from .options import (
     Commands,
@@ -14,6 +15,7 @@ from .options import (
     add_network,
     add_quiet,
     default_settings,
+    folder_for_results,
     listed,
     network_settings,
     shows_progress,
@@ -32,9 +34,12 @@ def register(commands: Commands) -> None:
         "Train networks of several widths on real data, compare them over time with what their empirical "
         "and infinite-width kernels predict, print a table and write a report with pictures.",
     )
-    study.add_argument("data", nargs="?", default="digits", help=f"{', '.join(BUNDLED)}, or a .csv, .npy or .npz file")
     study.add_argument(
-        "--target", help="what to predict: column name (.csv), array name (.npz; by default y), column number (.npy)"
+        "data", nargs="?", default="digits", help=f"{', '.join(BUNDLED)}, or a {', '.join(FORMATS)} file"
+    )
+    study.add_argument(
+        "--target",
+        help="what to predict: column name (.csv, .parquet), array name (.npz; by default y), column number (.npy)",
     )
     study.add_argument(
         "--task",
@@ -88,10 +93,13 @@ def run(options: argparse.Namespace) -> int:
 
     # Asked before the study: the pictures are drawn after all networks are trained.
     if util.find_spec("matplotlib") is None:
-        raise ImportError("the report needs matplotlib: pip install 'ntk_array[study]'")
+        raise ImportError(f"the report needs matplotlib: {install_hint('study')}")
     settings = network_settings(options)
+    folder = folder_for_results(options.out)
     dataset = load_dataset(options.data, options.target, options.task, images=settings.takes_images)
-    study = run_study(settings, dataset, folder=Path(options.out) / "runs", progress=shows_progress(options))
+    # Made before the study: a folder that cannot be made is known now, and not after all networks are trained.
+    folder.mkdir(parents=True, exist_ok=True)
+    study = run_study(settings, dataset, folder=folder / "runs", progress=shows_progress(options))
     report = write(study, options.out)
     print(table(study))
     print(f"\n{summary(study)}\n{report} written in {study.seconds['total']:.0f} s")
