@@ -141,7 +141,11 @@ def test_another_matrix_in_the_folder(data, tmp_path, capsys):
 
 
 JOB = """
+import signal
 import sys
+
+# Where the tests run in the background this signal is ignored, and processes inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from ntk_array.gram import one_block, stored
 from ntk_array.cli import main
 stored.BLOCK = 25
