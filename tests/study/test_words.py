@@ -51,33 +51,38 @@ def study():
     return run_study(settings, load_dataset("wine"))
 
 
-def test_every_law_that_is_drawn_is_quoted(study, tmp_path):
+@pytest.fixture(scope="module")
+def page(study, tmp_path_factory):
+    """The report without its pictures and its style."""
+    text = write(study, tmp_path_factory.mktemp("report")).read_text()
+    assert "@media (max-width" in text
+    return re.sub(r"data:image[^']*|<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def test_every_law_that_is_drawn_is_quoted(study, page):
     assert set(study.laws) == set(LAWS)
     text = " ".join(text for _, _, text in findings(study))
-    page = write(study, tmp_path).read_text()
     for one in checked_laws(study):
         assert f"{one.exponent}, {one.law.points} networks" in text
         assert one.exponent in summary(study)
         assert one.exponent.replace("^", "<sup>", 1).split(" ")[0] in page.replace("</sup>", "")
 
 
-def test_symbols_are_defined_before_they_are_used(study, tmp_path):
-    page = re.sub(r"data:image[^']*", "", write(study, tmp_path).read_text())
+def test_symbols_are_defined_before_they_are_used(page):
     first = page.index("<dl>")
     for symbol in ("Θ", "μ", "linearized network", "f<sub>t</sub>"):
         # The verdict speaks of the linearized network, which the words right below it explain.
         assert page.index(symbol) > first or symbol == "linearized network"
         assert any(symbol.replace("<sub>", "_").replace("</sub>", "") in word for word, _ in GLOSSARY)
     assert page.index("In short") < first
-    assert "nan" not in re.sub(r"<style>.*?</style>", "", page)
-    assert "@media (max-width" in page
+    assert "nan" not in page
 
 
-def test_rows_used_are_said(study, tmp_path):
+def test_rows_used_are_said(study, page):
     assert rows_used(study) == (
         "wine: 24 training rows and 20 held-out rows of 178; 134 rows are not used (--train and --test take more)"
     )
-    assert rows_used(study) in write(study, tmp_path).read_text()
+    assert rows_used(study) in page
 
 
 def test_the_verdict_is_in_plain_words(study):
