@@ -7,6 +7,7 @@ from typing import Literal
 from .._array.linalg import eigh
 from .._array.namespace import Array, home, itemsize
 from .._array.random import Seed, normal, seed_sequence
+from .._array.short import short_repr
 from .._array.validate import count
 from ..gram.memory import available, readable
 from ..kernels.base import Kernel
@@ -30,6 +31,8 @@ class Gaussian:
     variance : array (M,) or (T, M), or None
         The diagonal of the covariance, at least 0. None where only means were asked for.
     """
+
+    __repr__ = short_repr
 
     mean: Array
     covariance: Array | None = None

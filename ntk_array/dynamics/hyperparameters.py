@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from .._array.namespace import home, to_host
+from .._array.short import short_repr
 from .._array.validate import one_of
 from .._support.progress import progress_bar
 from .gaussian_process import HYPERPARAMETERS, GaussianProcess
@@ -51,6 +52,8 @@ class Selection(Generic[Model]):
     evaluations : int
         How many times the criterion was evaluated, for all noises of all kernels.
     """
+
+    __repr__ = short_repr
 
     model: Model
     hyperparameters: dict[str, float]

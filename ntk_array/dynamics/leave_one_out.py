@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from ..solve.factor import Factorization
 from .problem import KernelProblem
 from .spectral import SpectralSolution
@@ -22,6 +23,9 @@ class LeaveOneOut(NamedTuple):
     variance : array (N,), optional
         Of y_i given the others, noise included; the same for every output. None for a flow, which predicts no variance.
     """
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     mean: Array
     residual: Array

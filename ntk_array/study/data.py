@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._array.short import short_repr
 from .._array.validate import count, one_of
 from .._support.hints import install_hint
 from .files import FORMATS, TableFile, read_file
@@ -36,6 +37,8 @@ class Dataset:
     classes : tuple of str
         Class names; empty for regression.
     """
+
+    __repr__ = short_repr
 
     name: str
     x: np.ndarray

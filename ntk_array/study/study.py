@@ -19,6 +19,7 @@ import numpy as np
 
 from .._array.description import fingerprint
 from .._array.namespace import to_host
+from .._array.short import short_repr
 from .._support.versions import installed_version
 from ..experiments.concentration import kernel_concentration
 from ..experiments.ensembles import TrainedEnsemble, trained_ensemble
@@ -74,6 +75,8 @@ class Study:
     environment : dict
         Versions and machine.
     """
+
+    __repr__ = short_repr
 
     settings: StudySettings
     data: dict[str, Any]
