@@ -71,7 +71,8 @@ class Study:
         "from_regression_empirical" and "from_regression_infinite", over the width. Those of training are fitted to runs
         whose cost fell below 1 % of its start.
     seconds : dict
-        Wall time of each part; of runs that were kept from before, none.
+        Wall time of each part, and "processor", the time of all threads together; of runs that were kept from before,
+        none.
     environment : dict
         Versions and machine.
     """
@@ -168,7 +169,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
         If the data are too few for the split, train * outputs is above 10,000, or the network takes images and the data
         are a table, or the other way round.
     """
-    outputs = max(len(dataset.classes), 1)
+    outputs, began = max(len(dataset.classes), 1), time.process_time()
     _fits(settings, dataset)
     settings = _with_sizes(settings, dataset, outputs)
     journal = _journal(folder, settings, dataset)
@@ -219,6 +220,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
                 folder=None if journal.folder is None else journal.folder / "ensemble",
                 progress=progress,
             )
+    seconds["processor"] = time.process_time() - began
     arrays = {
         "steps": plan.recorded,
         "times": plan.step * plan.recorded,
