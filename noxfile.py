@@ -38,9 +38,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy --strict on the package."""
+    """mypy --strict on the package, and on a script as a user has it."""
     session.install(".[test]", "mypy")
     session.run("mypy")
+    session.run("python", "-m", "pytest", "tests/test_discovery.py", env={"NTK_ARRAY_TYPES": "1"})
 
 
 @nox.session

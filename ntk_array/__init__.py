@@ -20,6 +20,7 @@ from .kernels import (
 )
 
 if TYPE_CHECKING:
+    from . import dynamics, experiments, operators, solve, study
     from .kernels import EmpiricalFeatures, Nystroem, RandomFeatures
 
 __all__ = [
@@ -60,3 +61,8 @@ def __getattr__(name: str) -> Any:
 
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is loaded later too, so that completion offers it."""
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ from .._array.kinds import Kind, stack_block, stack_values, unstack_diagonal
 from .._array.linalg import eigh
 from .._array.namespace import Array, home, itemsize
 from .._array.random import Seed, normal, seed_sequence
+from .._array.short import short_repr
 from .._array.validate import count
 from ..gram.memory import available, readable
 from ..kernels.base import Kernel
@@ -38,6 +39,8 @@ class Gaussian:
     kind : "scalar", "classwise" or "full"
         Of the kernel.
     """
+
+    __repr__ = short_repr
 
     mean: Array
     covariance: Array | None = None

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from .._array.short import short_repr
 from .._array.validate import one_of
 from .gaussian_process import GaussianProcess
 from .gradient_flow import GradientFlow
@@ -42,6 +43,8 @@ class Selection(Generic[Model]):
     evaluations : int
         How many times the criterion was evaluated, for all noises of all kernels.
     """
+
+    __repr__ = short_repr
 
     model: Model
     hyperparameters: dict[str, float]
