@@ -53,7 +53,7 @@ PUBLIC = {
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",
-    "ntk_array.sklearn": "NTKClassifier NTKKernel NTKRegressor",
+    "ntk_array.sklearn": "NTKClassifier NTKKernel NTKRegressor load save",
     "ntk_array.study": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""

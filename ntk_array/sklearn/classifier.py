@@ -13,7 +13,7 @@ from .estimator import KernelEstimator, moved
 from .function import left_out
 from .probabilities import inverse_temperature, softmax, two_columns
 
-__all__ = ["NTKClassifier"]
+__all__ = ["NTKClassifier", "placed"]
 
 
 class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
@@ -47,6 +47,8 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
         As for :class:`NTKRegressor`, with a column for each code.
     inverse_temperature_ : float
         beta.
+    is_multilabel_ : bool
+        Whether labels were (N, C), several for each example.
 
     Notes
     -----
@@ -83,10 +85,10 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
         """
         x, y = self._validated(X, y, multi_output=True)
         check_classification_targets(y)
-        self._is_multilabel = type_of_target(y) == "multilabel-indicator"
+        self.is_multilabel_ = type_of_target(y) == "multilabel-indicator"
         members = self._members(y, x)
-        binary = self._is_multilabel or members.shape[1] == 2
-        codes = 2.0 * (members if self._is_multilabel else members[:, 1:]) - 1.0 if binary else members
+        binary = self.is_multilabel_ or members.shape[1] == 2
+        codes = 2.0 * (members if self.is_multilabel_ else members[:, 1:]) - 1.0 if binary else members
         function = self._fit(x, codes)
         scores = left_out(function, codes, self._time(), self.solver)
         if binary:
@@ -98,31 +100,26 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
 
     def _members(self, y: Any, x: Array) -> Array:
         """Which classes each example has, (N, C) of 0 and 1, in the home of x; and ``classes_``."""
-        if self._is_multilabel:
+        if self.is_multilabel_:
             self.classes_ = np.arange(y.shape[1])
             return moved(y, x)
         host = column_or_1d(to_host(y) if is_array(y) else np.asarray(y), warn=True)
         classes, numbers = np.unique(host, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y has one class only, {classes.tolist()[0]!r}: there is nothing to tell it from")
-        xp, _, device = home(x)
-        # Predicted labels live where the inputs do, if the library has such numbers.
-        elsewhere = host.dtype.kind in "iub" and not is_numpy(x)
-        self.classes_ = (
-            xp.asarray(classes.tolist(), dtype=getattr(xp, str(host.dtype)), device=device) if elsewhere else classes
-        )
+        self.classes_ = placed(classes, x)
         return home(x).asarray(np.eye(len(classes))[numbers])
 
     def decision_function(self, X: Any) -> Array:
         """Scores: (M,) for two classes, above 0 for the second of them; else (M, C)."""
         scores = self._scores(X, "decision_function")
-        return scores[:, 0] if scores.shape[1] == 1 and not self._is_multilabel else scores
+        return scores[:, 0] if scores.shape[1] == 1 and not self.is_multilabel_ else scores
 
     def predict(self, X: Any) -> Array:
         """Labels (M,), or (M, C) of 0 and 1 where each example may have several."""
         scores = self._scores(X, "predict")
         xp = home(scores).xp
-        if self._is_multilabel:
+        if self.is_multilabel_:
             return xp.astype(scores > 0, xp.int64)
         index = xp.astype(scores[:, 0] > 0, xp.int64) if scores.shape[1] == 1 else xp.argmax(scores, axis=1)
         if is_numpy(self.classes_):
@@ -141,8 +138,16 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
     def _probabilities(self, x: Any, method: str) -> Array:
         scores = self._scores(x, method)
         scores = self.inverse_temperature_ * scores
-        if scores.shape[1] > 1 and not self._is_multilabel:
+        if scores.shape[1] > 1 and not self.is_multilabel_:
             return softmax(scores)
         xp = home(scores).xp
         pairs = softmax(two_columns(xp.reshape(scores, (-1,))))
-        return xp.reshape(pairs[:, 1], scores.shape) if self._is_multilabel else pairs
+        return xp.reshape(pairs[:, 1], scores.shape) if self.is_multilabel_ else pairs
+
+
+def placed(classes: np.ndarray, x: Array) -> Array:
+    """Labels that are whole numbers where the inputs x live, so that predictions live there; others on the host."""
+    if classes.dtype.kind not in "iub" or is_numpy(x):
+        return classes
+    xp, _, device = home(x)
+    return xp.asarray(classes.tolist(), dtype=getattr(xp, str(classes.dtype)), device=device)

@@ -59,6 +59,12 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name != NOT_PICKLED}
 
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator to one file without pickles; see :func:`ntk_array.sklearn.save`."""
+        from .files import save
+
+        save(path, self)
+
     def _network(self) -> Layer:
         if self.network is not None:
             return self.network
@@ -94,7 +100,8 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
         self._uncertainty = function.process
         return function
 
-    def _function(self) -> KernelFunction:
+    def fitted_function(self) -> KernelFunction:
+        """f(x) = offset_ + K(x, X) c, a function of arrays."""
         kernel = self._kernel()
         return KernelFunction(kernel, self.X_fit_, self.dual_coef_, self.offset_, self.scale_, self.ridge_)
 
@@ -113,7 +120,7 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
     def _scores(self, x: Any, method: str) -> Array:
         """f at new inputs, (M, C)."""
         x = self._inputs(x, method)
-        return self._function()(x, self.memory)
+        return self.fitted_function()(x, self.memory)
 
 
 def moved(y: Any, x: Array) -> Array:

@@ -59,6 +59,8 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
         The root mean square of the targets less their means.
     ridge_ : float
         That was given or chosen.
+    is_vector_ : bool
+        Whether targets were (N,).
     n_features_in_ : int
     feature_names_in_ : array of str
         Where X is a data frame.
@@ -103,8 +105,8 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
         """
         x, y = self._validated(X, y, multi_output=True, y_numeric=True)
         y = moved(y, x)
-        self._is_vector = y.ndim == 1
-        self._fit(x, y[:, None] if self._is_vector else y)
+        self.is_vector_ = y.ndim == 1
+        self._fit(x, y[:, None] if self.is_vector_ else y)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -125,10 +127,10 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
         xp = home(values).xp
         predicted = self._process().predict(self._inputs(X, "predict"), "diagonal", memory=self.memory)
         std = self.scale_ * predicted.standard_deviation
-        return values, std if self._is_vector else xp.broadcast_to(std[:, None], values.shape)
+        return values, std if self.is_vector_ else xp.broadcast_to(std[:, None], values.shape)
 
     def _shaped(self, values: Array) -> Array:
-        return values[:, 0] if self._is_vector else values
+        return values[:, 0] if self.is_vector_ else values
 
     def _process(self) -> GaussianProcess:
         """The Gaussian process of unit scale. Variances do not depend on the targets."""
