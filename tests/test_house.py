@@ -49,7 +49,7 @@ PUBLIC = {
         KernelSpectrum LeaveOneOut Selection max_step select_hyperparameters""",
     "ntk_array.gram": "Plan Store assemble open plan",
     "ntk_array.solve": """Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos LowRank Solution Spectral
-        solve""",
+        TimesMeanDiagonal solve""",
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",

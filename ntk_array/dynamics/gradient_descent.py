@@ -11,6 +11,7 @@ from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
+from ..solve.ridge import Ridge
 from ..solve.spectrum import Spectrum
 from .problem import KernelProblem
 from .spectral import Filter, SpectralSolution
@@ -68,7 +69,7 @@ class GradientDescent:
         step: float,
         momentum: float = 0.0,
         f0: Callable[[Array], Array] | None = None,
-        ridge: float = 0.0,
+        ridge: Ridge = 0.0,
         solver: Any = "direct",
     ) -> None:
         self.step, self.momentum = positive("step", step), momentum_below_one(momentum)

@@ -37,7 +37,8 @@ class Selection(Generic[Model]):
         With the chosen hyper-parameters.
     hyperparameters : dict
         The chosen values, by name: "log_noise" or "log_ridge" is the logarithm of the value itself, "log_weight_std"
-        and "log_bias_std" are logarithms of the factors by which those of the kernel were multiplied.
+        and "log_bias_std" are logarithms of the factors by which those of the kernel were multiplied, "log_amplitude"
+        is that of the factor of the kernel itself.
     value : float
         The criterion there: the log marginal likelihood, or the mean squared leave-one-out error.
     start : float
@@ -71,11 +72,12 @@ def select_hyperparameters(
 ) -> Selection[Model]:
     """The hyper-parameters of a Gaussian process, or the ridge of kernel regression, that a criterion prefers.
 
-    One eigendecomposition serves all noises (or ridges). The best noise for a kernel is therefore searched over all of
-    its bounds: on a grid, then refined. Factors of weight_std and bias_std are searched by L-BFGS-B, which starts at
-    the given kernel and ends in a local optimum. It takes derivatives in closed form, at the best noise for each kernel
-    that it tries: there the criterion does not change with the noise, so that these are the derivatives of the best
-    value.
+    One eigendecomposition serves all noises (or ridges) and amplitudes. The best noise for a kernel is therefore
+    searched over all of its bounds: on a grid, then refined. The best amplitude for a ratio r of noise and amplitude
+    has a closed form, a = y^T (K + r I)^{-1} y / N. Factors of weight_std and bias_std are searched by L-BFGS-B, which
+    starts at the given kernel and ends in a local optimum. It takes derivatives in closed form, at the best noise for
+    each kernel that it tries: there the criterion does not change with the noise, so that these are the derivatives of
+    the best value.
 
     Parameters
     ----------
@@ -87,15 +89,17 @@ def select_hyperparameters(
         5.4.2, with this error in place of the predictive probability); a common factor of kernel and noise does not
         change it.
     wrt : str or sequence of str, optional
-        Of a Gaussian process some of "log_weight_std", "log_bias_std" and "log_noise"; all that there are unless given.
-        Noise of each observation stays as it is.
+        Of a Gaussian process some of "log_weight_std", "log_bias_std" and "log_noise", all that there are unless given;
+        and "log_amplitude", which multiplies the kernel and is chosen only where it is named, because the weight_std
+        of networks without biases do the same. Noise of each observation stays as it is.
         Of a flow "log_ridge".
     bounds : dict, optional
-        (low, high) for some of these names. Bounds of "log_weight_std" and "log_bias_std" are logarithms of the factor
-        and contain 0, the start; (-log 10, log 10) unless given. Bounds of "log_noise" and "log_ridge" are logarithms
-        of the value itself. Unless given, they reach from 10 times the cut-off of the spectrum to 100 times the largest
-        eigenvalue, or for the likelihood 100 times the mean square of the targets if that is more. Noise below twice
-        the cut-off is never tried, because S might be singular.
+        (low, high) for some of these names. Bounds of "log_weight_std", "log_bias_std" and "log_amplitude" are
+        logarithms of the factor and contain 0, the start; (-log 10, log 10) unless given, and (-log 1e12, log 1e12) for
+        the amplitude. Bounds of "log_noise" and "log_ridge" are logarithms of the value itself, or of the noise over
+        the amplitude where both are chosen. Unless given, they reach from 10 times the cut-off of the spectrum to 100
+        times the largest eigenvalue, or for the likelihood with a fixed amplitude 100 times the mean square of the
+        targets if that is more. Noise below twice the cut-off is never tried, because S might be singular.
     progress : bool
         Show a progress bar of kernels tried.
 
@@ -145,9 +149,11 @@ def select_hyperparameters(
     except np.linalg.LinAlgError:
         start = math.nan
     search = _Search(model, criterion, wrt, bounds or {})
-    best, converged, kernels = search.run(progress)
+    best, converged = search.run(progress)
     value = criterion.value(best.model)
-    return Selection(best.model, best.chosen, value, start, best.at_bound, converged, kernels, criterion.evaluations)
+    return Selection(
+        best.model, best.chosen, value, start, best.at_bound, converged, search.kernels, criterion.evaluations
+    )
 
 
 class _Criterion:
@@ -181,6 +187,13 @@ class _Criterion:
         return scale * np.asarray([float(to_host(slopes[name])) for name in names])
 
 
+DEFAULT_BOUND = {
+    "log_amplitude": math.log(1e12),
+    "log_weight_std": math.log(10.0),
+    "log_bias_std": math.log(10.0),
+}
+
+
 class _Attempt(NamedTuple):
     loss: float
     model: Any
@@ -202,14 +215,24 @@ class _Search:
         self.y = start.cost.y if flow else start.y
         present = {self.ridge_name, *start.kernel.hyperparameters} & {*known}
         if wrt is None:
-            wrt = [name for name in known if name in present]
+            wrt = [name for name in known if name in present]  # no amplitude: weight_std may do the same
         self.names = tuple(one_of("wrt", name, known) for name in ((wrt,) if isinstance(wrt, str) else wrt))
-        self.factors = tuple(name for name in self.names if name != self.ridge_name)
+        # Another kernel matrix for each value of these; one spectrum for all values of the others.
+        self.factors = tuple(name for name in self.names if name in ("log_weight_std", "log_bias_std"))
+        self.inner = "log_amplitude" if self.ridge_name not in self.names else self.ridge_name
         if not self.names:
             raise ValueError(f"wrt is empty: name some of {', '.join(known)}")
+        if criterion.by == "leave_one_out" and {"log_amplitude", self.ridge_name} <= {*self.names}:
+            raise ValueError(
+                "a common factor of kernel and noise does not change the leave-one-out error: choose one of "
+                'log_amplitude and log_noise, or both by="marginal_likelihood"'
+            )
         if self.factors:
             start.kernel.gradient(start.x[:1, ...], wrt=self.factors)  # refuses those that do not exist
-        self.bounds = {name: (-math.log(10.0), math.log(10.0)) for name in self.factors}
+        self.kernels = 1
+        self.bounds = {
+            name: (-DEFAULT_BOUND[name], DEFAULT_BOUND[name]) for name in self.names if name in DEFAULT_BOUND
+        }
         if self.ridge_name in self.names and self.ridge_name not in bounds:
             self.bounds[self.ridge_name] = self._ridge_bounds()
         self.bounds |= {name: self._checked(name, pair) for name, pair in bounds.items()}
@@ -227,18 +250,18 @@ class _Search:
         # Below the cut-off a ridge is rounding. Far above the largest eigenvalue all predictions are zero.
         spectrum = self.start.spectrum
         scale = spectrum.largest
-        if self.criterion.by == "marginal_likelihood":
+        if self.criterion.by == "marginal_likelihood" and "log_amplitude" not in self.names:
             scale = max(scale, float(to_host(home(self.y).xp.mean(self.y**2))))
         if scale == 0.0:
             raise ValueError(f"the kernel matrix is zero: no {self.ridge_name} is better than another")
         return math.log(10.0 * spectrum.cutoff or home(self.y).eps * scale), math.log(100.0 * scale)
 
-    def run(self, progress: bool) -> tuple[_Attempt, bool, int]:
-        """The best attempt, whether it converged, and the number of kernels."""
+    def run(self, progress: bool) -> tuple[_Attempt, bool]:
+        """The best attempt, and whether it converged."""
         # The start is an attempt too, so that the result is never worse than it.
         best = self.attempt([0.0] * len(self.factors))
         if not self.factors:
-            return best, True, 1
+            return best, True
         from scipy.optimize import minimize
 
         def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
@@ -257,43 +280,74 @@ class _Search:
                 bounds=[self.bounds[name] for name in self.factors],
                 options={"ftol": 100.0 * home(self.y).eps},
             )
-        return best, bool(result.success), int(result.nfev)
+        return best, bool(result.success)
 
     def attempt(self, logs: list[float]) -> _Attempt:
-        """The model with these factors of the kernel's hyper-parameters, and the best noise for them."""
+        """The model with these factors of the network's hyper-parameters, and the best noise and amplitude for them."""
         chosen = dict(zip(self.factors, logs, strict=True))
         at_bound = tuple(name for name, log in chosen.items() if log in self.bounds[name])
         try:
-            factors = {name.removeprefix("log_"): math.exp(log) for name, log in chosen.items()}
+            model = self.start
             # The kernel matrix of the start is known, and is not computed again.
-            model = self.start.rescaled(**factors) if any(logs) else self.start
-            if self.ridge_name in self.names:
-                chosen[self.ridge_name], bounded = self._best_ridge(model)
-                at_bound += (self.ridge_name,) if bounded else ()
-                model = self._with_ridge(model, chosen[self.ridge_name])
+            if any(logs):
+                self.kernels += 1
+                model = model.rescaled(**{name.removeprefix("log_"): math.exp(log) for name, log in chosen.items()})
+            if self.inner in self.names:
+                model, scales, bounded = self._best_scale(model)
+                chosen |= scales
+                at_bound += bounded
             return _Attempt(self.criterion.loss(model), model, chosen, at_bound)
         except np.linalg.LinAlgError as error:
             raise np.linalg.LinAlgError(f"at {chosen}: {error}, choose it as well, or give closer bounds") from error
 
-    @staticmethod
-    def _with_ridge(model: Any, log: float) -> Any:
-        return model.with_ridge(math.exp(log)) if isinstance(model, GradientFlow) else model.with_noise(math.exp(log))
+    def _scaled(self, model: Any, log: float) -> tuple[Any, dict[str, float]]:
+        """The model with a value of what the inner search is over, and what is chosen with that."""
+        value = math.exp(log)
+        if isinstance(model, GradientFlow):
+            return model.with_ridge(value), {self.inner: log}
+        if self.inner == "log_amplitude":
+            return model.with_amplitude(value), {self.inner: log}
+        model = model.with_noise(value)
+        if "log_amplitude" not in self.names:
+            return model, {self.inner: log}
+        amplitude = self._best_amplitude(model)
+        factor = math.exp(amplitude)
+        model = model.with_amplitude(factor).with_noise(factor * value)
+        return model, {self.inner: amplitude + log, "log_amplitude": amplitude}
 
-    def _best_ridge(self, model: Any) -> tuple[float, bool]:
-        """The logarithm of the best noise for a kernel, and whether it sits at a bound."""
+    def _best_amplitude(self, model: GaussianProcess) -> float:
+        """The logarithm of the factor a of kernel and noise for which the likelihood is largest.
+
+        The quadratic form of a S is y^T S^{-1} y / a, and its determinant a^N det S. So a is y^T S^{-1} y / N, the mean
+        of all outputs.
+        """
+        low, high = self.bounds["log_amplitude"]
+        best = float(to_host(model.data_fit)) / math.prod(model.y.shape)
+        return min(max(math.log(max(best, 1e-300)), low), high)
+
+    def _best_scale(self, model: Any) -> tuple[Any, dict[str, float], tuple[str, ...]]:
+        """The model with the best noise and amplitude for a kernel, their logarithms, and which sit at a bound."""
+        log, bounded = self._searched(model)
+        best, logs = self._scaled(model, log)
+        at_bound = [self.inner] if bounded else []
+        if self.inner != "log_amplitude" and logs.get("log_amplitude") in self.bounds.get("log_amplitude", ()):
+            at_bound.append("log_amplitude")
+        return best, logs, tuple(at_bound)
+
+    def _searched(self, model: Any) -> tuple[float, bool]:
+        """The best place in the bounds of the inner search, and whether it is one of them."""
         from scipy.optimize import minimize_scalar
 
-        low, high = self.bounds[self.ridge_name]
-        low = max(low, math.log(2.0 * model.spectrum.cutoff)) if model.spectrum.cutoff else low
+        low, high = self.bounds[self.inner]
+        if self.inner == self.ridge_name and model.spectrum.cutoff:
+            low = max(low, math.log(2.0 * model.spectrum.cutoff))
         if low >= high:
-            raise ValueError(
-                f"bounds of {self.ridge_name} end at {high:.3g}; below {low:.3g} the matrix S may be singular"
-            )
+            raise ValueError(f"bounds of {self.inner} end at {high:.3g}; below {low:.3g} the matrix S may be singular")
 
         def loss(log: float) -> float:
-            return self.criterion.loss(self._with_ridge(model, log))
+            return self.criterion.loss(self._scaled(model, log)[0])
 
-        # The criterion may have several minima in the noise: first a grid, then a refinement between neighbours.
+        # The criterion may have several minima: first a grid, then a refinement between neighbours.
         grid = np.linspace(low, high, 2 + int((high - low) / GRID_STEP)).tolist()
         losses = [loss(log) for log in grid]
         k = losses.index(min(losses))
