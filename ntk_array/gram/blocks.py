@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._support.atomic import flush, write_whole
+from .._support.hints import install_hint
 from .layout import Layout, words
 from .spec import Spec, read_json
 from .tiled import Tile
@@ -142,7 +143,7 @@ def _opened(path: Path, mode: str) -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise ImportError("stores need zarr: pip install 'ntk_array[scale]'") from error
+        raise ImportError(f"stores need zarr: {install_hint('scale')}") from error
     return zarr.open_array(zarr.storage.LocalStore(path, read_only=mode == "r"), mode=mode)
 
 

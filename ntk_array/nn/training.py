@@ -159,8 +159,12 @@ def train(
                 part, weights = next(batches)
                 f, pull = net.forward_and_pullback(params, part.p_in.x)
             # d C / d theta = sum_i w_i <d|_f (x_i), d f(x_i) / d theta>: the pullback of the weighted representer.
-            change = tree_map(lambda g: -step * g, pull(weights * part.representer(part.values(f))))
-            velocity = tree_map(lambda v, c: momentum * v + c, velocity, change) if momentum and k else change
+            gradient = pull(weights * part.representer(part.values(f)))
+            if not momentum:
+                params = tree_map(lambda p, g: p - step * g, params, gradient)
+                continue
+            change = tree_map(lambda g: -step * g, gradient)
+            velocity = tree_map(lambda v, c: momentum * v + c, velocity, change) if k else change
             params = tree_map(lambda p, v: p + v, params, velocity)
     return replace(result, params=params)
 

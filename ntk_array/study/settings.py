@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .._array.random import seed_sequence
 from .._array.validate import count, nonnegative, one_of, positive
 from ..nn import Sequential, cnn, mlp, myrtle, resnet
 
@@ -79,23 +80,23 @@ class StudySettings:
         one_of("network", self.network, NETWORKS)
         one_of("pooling", self.pooling, POOLINGS)
         default = WIDTHS_OF_IMAGES if self.takes_images else WIDTHS
-        widths = tuple(sorted({count("widths", w) for w in self.widths or default}))
+        widths = tuple(sorted({count("widths", w) for w in (self.widths if len(self.widths) else default)}))
         if len(widths) < 2:
             raise ValueError(f"widths must hold two different widths or more, got {self.widths}")
         object.__setattr__(self, "widths", widths)
         depth = (5 if self.network == "myrtle" else 2) if self.depth is None else self.depth
         object.__setattr__(self, "depth", count("depth", depth))
-        for name in ("networks", "draws"):
-            count(name, getattr(self, name))
-        for name in ("train", "test", "steps"):
-            if getattr(self, name) is not None:
-                count(name, getattr(self, name))
-        if count("ensemble", self.ensemble) < 2:
+        # Python's own numbers, which JSON takes: a user may have given those of NumPy.
+        for name in ("networks", "draws", "train", "test", "steps", "ensemble"):
+            if getattr(self, name) is not None or name in ("networks", "draws", "ensemble"):
+                object.__setattr__(self, name, count(name, getattr(self, name)))
+        if self.ensemble < 2:
             raise ValueError("ensemble must be at least 2: one network has no spread")
-        positive("weight_std", self.weight_std)
-        positive("readout_weight_std", self.readout_weight_std)
-        nonnegative("bias_std", self.bias_std)
-        if positive("step_fraction", self.step_fraction) >= 1:
+        for name in ("weight_std", "readout_weight_std", "step_fraction"):
+            object.__setattr__(self, name, positive(name, getattr(self, name)))
+        object.__setattr__(self, "bias_std", nonnegative("bias_std", self.bias_std))
+        object.__setattr__(self, "seed", seed_sequence(self.seed).entropy)
+        if self.step_fraction >= 1:
             raise ValueError(f"step_fraction must be below 1, where training is stable, got {self.step_fraction}")
 
         # Made for its checks, of the activation and of the depth of a Myrtle network.

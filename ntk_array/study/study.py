@@ -19,13 +19,14 @@ import numpy as np
 
 from .._array.description import fingerprint
 from .._array.namespace import to_host
-from .._support.progress import progress_bar
 from .._support.versions import installed_version
 from ..experiments.concentration import kernel_concentration
 from ..experiments.ensembles import TrainedEnsemble, trained_ensemble
 from ..experiments.journal import Journal
 from ..experiments.power_law import PowerLaw
+from ..experiments.runs import memory_of_run
 from ..experiments.scaling import FITTED, Folder
+from ..experiments.together import run_together
 from .comparison import PROBE, WATCHED, Sample, compare, infinite_errors, plan_steps
 from .data import Dataset
 from .settings import StudySettings
@@ -179,12 +180,15 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
             plan = plan_steps(settings, sample, nets, seeds, progress)
             settings = replace(settings, steps=int(plan.recorded[-1]))
         infinite = infinite_errors(sample, plan)
-        measured = []
+
+        def measure(job: int, alone: bool) -> dict[str, np.ndarray]:
+            width, run = jobs[job]
+            label = f"training width {width}" if progress and alone else False
+            return journal.keep(f"{width}-{run}", partial(compare, nets[job], seeds[job], sample, plan, label))
+
         with _clock(seconds, "networks"):
-            bar = progress_bar(jobs, "networks", "net", progress)
-            for (width, run), net, own in zip(bar, nets, seeds, strict=True):
-                label = f"training width {width}" if progress else False
-                measured.append(journal.keep(f"{width}-{run}", partial(compare, net, own, sample, plan, label)))
+            memory = memory_of_run(settings.train or 0, outputs)
+            measured = run_together(measure, range(len(jobs)), sample.y, memory, "networks", progress)
         with _clock(seconds, "ensemble"):
             ensemble = trained_ensemble(
                 settings.build(settings.widths[len(settings.widths) // 2], outputs),

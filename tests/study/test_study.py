@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -136,9 +136,11 @@ def test_an_interrupted_study_goes_on(study, tmp_path, monkeypatch):
     monkeypatch.setattr(study_module, "compare", counted)
     with pytest.raises(KeyboardInterrupt):
         run_study(study.settings, dataset, folder=tmp_path)
+    kept, before = len(list(tmp_path.glob("*/[0-9]*.npz"))), len(calls)
+    assert 1 <= kept < before, "another run may go on at the same time: it is given up, or finished"
     resumed = run_study(study.settings, dataset, folder=tmp_path)
     assert (resumed.ensemble.outputs == study.ensemble.outputs).all()
-    assert len(calls) == 5, "two of the four networks were trained before"
+    assert len(calls) == before + 4 - kept
     assert resumed.laws == study.laws
     for name, array in study.arrays.items():
         np.testing.assert_array_equal(resumed.arrays[name], array, err_msg=name)
@@ -164,6 +166,13 @@ def test_settings_are_checked():
         run_study(StudySettings(library="fortran"), load_dataset("wine"))
 
 
+def test_numbers_of_numpy_are_python_numbers_after_that():
+    given = {"train": np.int64(24), "steps": np.int32(3), "seed": np.int64(1), "bias_std": np.float32(0.5)}
+    settings = StudySettings(widths=np.asarray([16, 64]), **given)
+    assert json.loads(json.dumps(asdict(settings)))["train"] == 24
+    assert settings == StudySettings(widths=(16, 64), train=24, steps=3, seed=1, bias_std=0.5)
+
+
 def test_the_default_split_fits_small_data():
     small = {**SMALL, "train": None, "test": None, "steps": 5, "networks": 1, "draws": 1, "ensemble": 2}
     study = run_study(StudySettings(**small), load_dataset("wine"))
@@ -182,7 +191,8 @@ def test_command_line(tmp_path, capsys):
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
 
 
-def test_command_line_shows_progress(tmp_path, capsys):
+def test_command_line_shows_progress(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main([*QUICK.split(), "--out", str(tmp_path)]) == 0
     assert "training width 16" in capsys.readouterr().err
 
@@ -206,7 +216,7 @@ def test_interrupting_says_so(monkeypatch, capsys):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ntk_array.cli.run_study", interrupt)
+    monkeypatch.setattr("ntk_array.cli.study.run_study", interrupt)
     assert main(["study", "wine"]) == 130
     assert "goes on from what was finished" in capsys.readouterr().err
 
