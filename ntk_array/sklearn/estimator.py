@@ -103,7 +103,7 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
     def fitted_function(self) -> KernelFunction:
         """f(x) = offset_ + K(x, X) c, a function of arrays."""
         kernel = self._kernel()
-        return KernelFunction(kernel, self.X_fit_, self.dual_coef_, self.offset_, self.scale_, self.ridge_)
+        return KernelFunction(kernel, self.X_fit_, self.dual_coef_, self.offset_, self.ridge_, self.scale_)
 
     def _inputs(self, x: Any, method: str) -> Array:
         """New inputs, validated, in the library, dtype and device of those of fit."""

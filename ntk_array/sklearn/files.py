@@ -173,10 +173,8 @@ def _model(
         raise ValueError(f"its arrays have the shapes {x.shape}, {coefficients.shape} and {offset.shape}")
     home = Home(xp, getattr(xp, str(x.dtype)), device)
     estimator.X_fit_, estimator.dual_coef_, estimator.offset_ = map(home.asarray, (x, coefficients, offset))
-    estimator.scale_, estimator.ridge_ = (
-        positive("scale", description["scale"]),
-        nonnegative("ridge", description["ridge"]),
-    )
+    estimator.ridge_, scale = nonnegative("ridge", description["ridge"]), description["scale"]
+    estimator.scale_ = None if scale is None else nonnegative("scale", scale)
     estimator.n_features_in_ = x.shape[1]
     if isinstance(estimator, NTKClassifier):
         _classes(estimator, description, arrays["classes"])

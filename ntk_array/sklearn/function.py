@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from .._array.namespace import Array, home
+from .._array.namespace import Array, home, to_host
 from .._array.validate import nonnegative, one_of
 from ..dynamics.gaussian_process import GaussianProcess
 from ..dynamics.gradient_flow import GradientFlow
@@ -38,20 +38,21 @@ class KernelFunction:
         c.
     offset : array (C,)
         The means of the targets: the function of a centred network is 0, and that of a kernel far from all data too.
-    scale : float
-        The root mean square of the targets less their means: predictions vary in this unit.
     ridge : float
         That was given or chosen.
+    scale : float or None
+        a of the Gaussian process with the covariance a^2 K and noise of the variance a^2 ridge that has this mean. None
+        for training that is stopped early.
     process : GaussianProcess or None
-        That has this mean, of targets less their means in units of the scale. None for training that is stopped early.
+        With the covariance K, for its variances and leave-one-out residuals.
     """
 
     kernel: Kernel
     x: Array
     coefficients: Array
     offset: Array
-    scale: float
     ridge: float
+    scale: float | None = None
     process: GaussianProcess | None = None
 
     def __call__(self, x_new: Array, memory: str | int) -> Array:
@@ -80,22 +81,26 @@ def fitted(kernel: Kernel, x: Array, y: Array, ridge: float | str, t: float, sol
             )
         number = nonnegative("ridge", ridge)
         flow = GradientFlow(kernel, SquaredError(EmpiricalMeasure(x), units.fitted), ridge=number, solver=solver)
-        coefficients = flow.advance(t).coefficients
-        return KernelFunction(kernel, x, units.scale * coefficients, units.shift, units.scale, number)
+        return KernelFunction(kernel, x, units.scale * flow.advance(t).coefficients, units.shift, number)
     if chosen and solver not in ("direct", "spectrum") and not isinstance(solver, Spectral):
         raise ValueError(
             f"ridge={ridge!r} is chosen over the spectrum: give solver='direct', or a number for the ridge"
         )
     process = GaussianProcess(kernel, x, units.fitted, 1.0 if chosen else ridge, "direct" if chosen else solver)
     if chosen:
-        # One eigendecomposition serves all ridges.
+        # One eigendecomposition serves all ridges. The amplitude of the kernel is chosen with the ridge by likelihood.
         by = cast(Literal["leave_one_out", "marginal_likelihood"], ridge)
-        process = select_hyperparameters(process, by=by, wrt="log_noise").model
+        names = ("log_noise", "log_amplitude") if by == "marginal_likelihood" else ("log_noise",)
+        selection = select_hyperparameters(process, by=by, wrt=names)
+        amplitude = math.exp(selection.hyperparameters.get("log_amplitude", 0.0))
+        process = selection.model.with_amplitude(1.0 / amplitude).with_noise(selection.model.noise / amplitude)
     coefficients = process.solved.x[0, ...]
     process.factor.warn("ridge")
-    return KernelFunction(
-        kernel, x, units.scale * coefficients, units.shift, units.scale, float(process.noise), process
-    )
+    # Whatever the ridge, the likelihood is largest for the amplitude y^T S^{-1} y / N, the mean of all outputs.
+    fit = float(to_host(home(x).xp.mean(units.fitted * coefficients)))
+    scale = units.scale * math.sqrt(max(fit, 0.0))
+    ridge = float(process.noise)
+    return KernelFunction(kernel, x, units.scale * coefficients, units.shift, ridge, scale, process)
 
 
 def left_out(function: KernelFunction, y: Array, t: float, solver: Any) -> Array:
@@ -111,7 +116,7 @@ def left_out(function: KernelFunction, y: Array, t: float, solver: Any) -> Array
         except (np.linalg.LinAlgError, ValueError):
             pass
         else:
-            return function.offset + function.scale * mean
+            return Units(y, normalized=True).mean(mean)
     x, n = function.x, int(function.x.shape[0])
     xp, _, device = home(x)
     order = np.random.default_rng(0).permutation(n)

@@ -35,9 +35,9 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
         Any network of :mod:`ntk_array.nn` in place of the perceptron; the four options above are not read then. Inputs
         may have more than two axes, as images have. Its widths and its number of outputs do not matter.
     ridge : float, "leave_one_out" or "marginal_likelihood"
-        What is added to the diagonal of the kernel matrix; the variance of the noise of a Gaussian process, in units of
-        scale_^2. A word chooses it: the mean squared leave-one-out error, or the marginal likelihood, in closed form
-        over the spectrum of one kernel matrix (Rasmussen and Williams 2006, eq. 5.12 and 5.8).
+        What is added to the diagonal of the kernel matrix. A word chooses it: by the mean squared leave-one-out error,
+        or by the marginal likelihood together with the scale, in closed form over the spectrum of one kernel matrix
+        (Rasmussen and Williams 2006, eq. 5.12 and 5.8).
     t : float
         The time at which training is stopped: of d/dt f = -grad C with C(f) = (1/N) sum ||f(x_i) - y_i||^2. A finite
         time needs a number for the ridge, such as 0.0.
@@ -55,10 +55,11 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
         c of f(x) = offset_ + K(x, X) c.
     offset_ : array (C,)
         The means of the targets, m.
-    scale_ : float
-        The root mean square of the targets less their means.
     ridge_ : float
         That was given or chosen.
+    scale_ : float or None
+        a of the Gaussian process with the covariance a^2 K and noise of the variance a^2 ridge_, which has these
+        predictions for its mean: the scale for which the targets are most likely. None for a finite time.
     is_vector_ : bool
         Whether targets were (N,).
     n_features_in_ : int
@@ -112,8 +113,8 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predictions (M,) or (M, C), and with ``return_std`` their standard deviations, of the same shape.
 
-        These are of the posterior of a Gaussian process with the covariance scale_^2 K and noise of the variance
-        scale_^2 ridge_, without the noise of a new observation: for that add its variance.
+        These are of the posterior of the Gaussian process with the covariance scale_^2 K and noise of the variance
+        scale_^2 ridge_, the same for all outputs. The noise of a new observation is not in them: add its variance.
 
         Raises
         ------

@@ -32,12 +32,19 @@ def test_against_kernel_ridge(y, solver):
 @pytest.mark.parametrize("y", [Y, Y[:, 0]])
 def test_standard_deviations_against_a_gaussian_process(y):
     model = NTKRegressor(kernel="nngp", activation="erf", ridge=0.3).fit(X, y)
-    # A process of the scale that all outputs share, with noise in the units of the targets.
-    scale = float(np.sqrt(np.mean((y - y.mean(axis=0)) ** 2)))
-    kernel = ConstantKernel(scale**2) * NTKKernel("nngp", activation="erf")
-    other = GaussianProcessRegressor(kernel, alpha=0.3 * scale**2, optimizer=None).fit(X, y - y.mean(axis=0))
-    for ours, theirs in zip(model.predict(X_NEW, return_std=True), other.predict(X_NEW, return_std=True), strict=True):
-        np.testing.assert_allclose(ours, theirs + (y.mean(axis=0) if theirs.min() < 0 else 0.0), rtol=1e-7)
+    centred = y - y.mean(axis=0)
+
+    def process(scale):
+        kernel = ConstantKernel(scale**2) * NTKKernel("nngp", activation="erf")
+        return GaussianProcessRegressor(kernel, alpha=0.3 * scale**2, optimizer=None).fit(X, centred)
+
+    # The targets are most likely at this scale of kernel and noise.
+    likelihoods = [process(model.scale_ * factor).log_marginal_likelihood_value_ for factor in (0.99, 1.0, 1.01)]
+    assert np.argmax(likelihoods) == 1
+    mean, std = process(model.scale_).predict(X_NEW, return_std=True)
+    ours = model.predict(X_NEW, return_std=True)
+    np.testing.assert_allclose(ours[0], y.mean(axis=0) + mean, rtol=1e-7)
+    np.testing.assert_allclose(ours[1], std, rtol=1e-6)
 
 
 def test_a_finite_time_against_the_matrix_exponential():
@@ -62,11 +69,9 @@ def refitted_error(log_ridge):
 
 
 def minus_likelihood(log_ridge):
-    """Up to constants, of targets of unit scale."""
-    y = NOISY - NOISY.mean(axis=0)
-    y = y / np.sqrt(np.mean(y**2))
-    s = KERNEL(X) + np.exp(log_ridge) * np.eye(40)
-    return np.sum(y * np.linalg.solve(s, y)) + 2 * np.linalg.slogdet(s)[1]
+    """Up to constants, at the best amplitude for this ridge."""
+    y, s = NOISY - NOISY.mean(axis=0), KERNEL(X) + np.exp(log_ridge) * np.eye(40)
+    return 40 * 2 * np.log(np.sum(y * np.linalg.solve(s, y))) + 2 * np.linalg.slogdet(s)[1]
 
 
 @pytest.mark.parametrize(
