@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from .. import __version__
-from . import gram, info, study
+from . import fit, gram, info, predict, study
 from .errors import line_for
 
 __all__ = ["main"]
@@ -15,6 +15,8 @@ __all__ = ["main"]
 COMMANDS: tuple[Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None], ...] = (
     study.register,
     gram.register,
+    fit.register,
+    predict.register,
     info.register,
 )
 """Each adds a sub-parser with ``set_defaults(command=...)``: a function from the options to the exit status."""

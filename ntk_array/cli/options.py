@@ -17,6 +17,7 @@ __all__ = [
     "add_network",
     "add_quiet",
     "default_settings",
+    "file_for_results",
     "folder_for_results",
     "listed",
     "network_settings",
@@ -69,6 +70,16 @@ def folder_for_results(out: str) -> Path:
         if path.is_file():
             raise ValueError(f"--out {out}: {path} is a file; give a folder, which is made")
     return folder
+
+
+def file_for_results(out: str) -> Path:
+    """The file of --out, refused where it is a folder, or in none; it is not made."""
+    path = Path(out)
+    if path.is_dir():
+        raise ValueError(f"--out {out} is a folder; give a file, which is made")
+    if not path.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {str(path.parent)!r}; make it first")
+    return path
 
 
 def listed(numbers: Sequence[int]) -> str:

@@ -36,6 +36,8 @@ class Dataset:
         Class numbers 0 .. C - 1, or real values.
     classes : tuple of str
         Class names; empty for regression.
+    columns : tuple of str
+        Names of the columns of x in a .csv or .parquet file; empty where there are none.
     """
 
     __repr__ = short_repr
@@ -44,6 +46,7 @@ class Dataset:
     x: np.ndarray
     target: np.ndarray
     classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
@@ -200,13 +203,18 @@ def _with_task(name: str, x: np.ndarray, found: TableFile, task: str) -> Dataset
     if task == "regression":
         if not numeric:
             raise ValueError(f"the target holds text such as {str(y[0])!r}; it can be classified, not regressed")
-        return Dataset(name, x, y.astype(np.float64))
+        return Dataset(name, x, y.astype(np.float64), columns=_columns(found))
     if len(values) < 2:
         raise ValueError(f"the target has one class only, {str(values[0])!r}")
     if len(values) > 100:
         raise ValueError(f"the target has {len(values)} classes; with so many values it may be a regression target")
     # np.unique has sorted the values, so the place of a value among them is its class number.
-    return Dataset(name, x, np.searchsorted(values, y), tuple(_class_name(v) for v in values))
+    return Dataset(name, x, np.searchsorted(values, y), tuple(_class_name(v) for v in values), _columns(found))
+
+
+def _columns(found: TableFile) -> tuple[str, ...]:
+    """Names that another table has too: the columns of a NumPy file are numbers."""
+    return found.columns if found.lines is not None or Path(found.name).suffix.lower() == ".parquet" else ()
 
 
 def _class_name(value: np.generic) -> str:

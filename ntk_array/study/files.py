@@ -54,7 +54,7 @@ class TableFile:
         return f"{self.row(row)}, column {repr(self.columns[column]) if self.columns else column}"
 
 
-def read_file(source: str, target: str | None = None) -> TableFile:
+def read_file(source: str, target: str | None = None, columns: Sequence[str] | None = None) -> TableFile:
     """The inputs of a file, and its target if one is named.
 
     Every number is finite, and small enough to be squared.
@@ -65,8 +65,11 @@ def read_file(source: str, target: str | None = None) -> TableFile:
         The path of a .csv file with a header line, a .parquet file, a .npz file with named arrays, or a .npy file with
         one array.
     target : str, optional
-        What is no input: the column's name (.csv, .parquet), the array's name (.npz), or the column's number (.npy).
-        The inputs are all other columns; of a .npz file the array "x" or "X", or the only other one.
+        What is no input: the column's name (.csv, .parquet; or its number, from 0), the array's name (.npz), or the
+        column's number (.npy). The inputs are all other columns; of a .npz file the array "x" or "X", or the only other
+        one.
+    columns : sequence of str, optional
+        Of a .csv or .parquet file the columns that are inputs, in this order; all others are left out.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def read_file(source: str, target: str | None = None) -> TableFile:
         raise ValueError(f"{path.name} is not a {', '.join(FORMATS)} file")
     if path.stat().st_size == 0:
         raise ValueError(f"{path.name} is empty: the file has no bytes")
-    found = reader(path, target)
+    found = reader(path, target, columns)
     if found.x.dtype.kind not in "fiub":
         raise ValueError(f"the inputs of {path.name} have dtype {found.x.dtype}; they must be real numbers")
     if 0 in found.x.shape:
@@ -119,9 +122,9 @@ def _check_numbers(found: TableFile) -> None:
             )
 
 
-def _read_csv(path: Path, target: str | None) -> TableFile:
+def _read_csv(path: Path, target: str | None, columns: Sequence[str] | None) -> TableFile:
     header, body = csv_table(path)
-    names = _inputs_besides(path, header, target)
+    target, names = _chosen(path, header, target, columns)
     lines = list(body)
     places = [header.index(name) for name in names]
     x = np.asarray([[number(path, body[line][j], line, header[j]) for j in places] for line in lines])
@@ -135,14 +138,21 @@ def _read_csv(path: Path, target: str | None) -> TableFile:
     return TableFile(path.name, x, y, names, lines, f", column {target!r},")
 
 
-def _inputs_besides(path: Path, header: Sequence[str], target: str | None) -> tuple[str, ...]:
-    """The names of the inputs: all columns but the target."""
+def _chosen(
+    path: Path, header: Sequence[str], target: str | None, columns: Sequence[str] | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """The names of the target and of the inputs: the columns asked for, or all but the target."""
     if target is not None and target not in header:
-        raise ValueError(f"{path.name} has no column {target!r}; its columns are {_some(header)}")
-    names = tuple(name for name in header if name != target)
+        if not (target.isdecimal() and int(target) < len(header)):
+            raise ValueError(f"{path.name} has no column {target!r}; its columns are {_some(header)}")
+        target = header[int(target)]
+    missing = [name for name in columns or () if name not in header]
+    if missing:
+        raise ValueError(f"{path.name} has no column {_some(missing)}; its columns are {_some(header)}")
+    names = tuple(columns or (name for name in header if name != target))
     if not names:
         raise ValueError(f"{path.name} has no column besides the target {target!r}")
-    return names
+    return target, names
 
 
 def _some(names: Sequence[str]) -> str:
@@ -150,7 +160,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _read_parquet(path: Path, target: str | None) -> TableFile:
+def _read_parquet(path: Path, target: str | None, columns: Sequence[str] | None) -> TableFile:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
@@ -160,9 +170,9 @@ def _read_parquet(path: Path, target: str | None) -> TableFile:
     except (ArrowException, OSError) as error:
         _damaged(path, error)
     header = table.column_names
-    names = _inputs_besides(path, header, target)
-    columns = [_column(path, name, table) for name in names]
-    for name, column in zip(names, columns, strict=True):
+    target, names = _chosen(path, header, target, columns)
+    inputs = [_column(path, name, table) for name in names]
+    for name, column in zip(names, inputs, strict=True):
         if column.dtype.kind not in "fiub":
             raise ValueError(
                 f"column {name!r} of {path.name} holds {table.schema.field(name).type}; inputs must be numbers: encode "
@@ -172,7 +182,7 @@ def _read_parquet(path: Path, target: str | None) -> TableFile:
     if y is not None and y.dtype.kind not in "fiub":
         places = [f"row {row} (the first is row 0)" for row in range(len(y))]
         y = as_numbers(path, ["" if value is None else str(value) for value in y.tolist()], places)
-    x = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+    x = np.column_stack([np.asarray(column, dtype=np.float64) for column in inputs])
     return TableFile(path.name, x, y, names, None, f", column {target!r},")
 
 
@@ -187,7 +197,8 @@ def _column(path: Path, name: str, table: Any) -> np.ndarray:
     return np.asarray(column.to_numpy())
 
 
-def _read_npz(path: Path, target: str | None) -> TableFile:
+def _read_npz(path: Path, target: str | None, columns: Sequence[str] | None) -> TableFile:
+    del columns  # these arrays have no names for them
     arrays = _loaded(path)
     if target is not None and target not in arrays:
         raise ValueError(f"{path.name} has no array {target!r}; its arrays are {_some(list(arrays))}")
@@ -199,7 +210,8 @@ def _read_npz(path: Path, target: str | None) -> TableFile:
     return TableFile(path.name, _with_rows(path, arrays[chosen]), y, target=f", array {target!r},")
 
 
-def _read_npy(path: Path, target: str | None) -> TableFile:
+def _read_npy(path: Path, target: str | None, columns: Sequence[str] | None) -> TableFile:
+    del columns
     table = _with_rows(path, _loaded(path)["x"])
     if target is None:
         return TableFile(path.name, table, None)
@@ -244,7 +256,7 @@ def _damaged(path: Path, error: Exception) -> NoReturn:
     raise ValueError(f"{path.name} is damaged: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
-FORMATS: dict[str, Callable[[Path, str | None], TableFile]] = {
+FORMATS: dict[str, Callable[[Path, str | None, Sequence[str] | None], TableFile]] = {
     ".csv": _read_csv,
     ".npy": _read_npy,
     ".npz": _read_npz,
