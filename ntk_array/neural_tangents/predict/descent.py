@@ -122,6 +122,5 @@ def max_learning_rate(
     """
     matrix = square(ntk_train_train)
     n = matrix.shape[0]
-    step: float = max_step(Precomputed(matrix), rows_of(matrix, 0, n), momentum)
-    largest = (1.0 + momentum) * n / step
-    return 2.0 * (1.0 + momentum) * (n if y_train_size is None else y_train_size) / (largest + eps)
+    largest = (1.0 + momentum) * n / max_step(Precomputed(matrix), rows_of(matrix, 0, n), momentum)
+    return float(2.0 * (1.0 + momentum) * (n if y_train_size is None else y_train_size) / (largest + eps))
