@@ -1,4 +1,4 @@
-"""The scripts of tests/neural_tangents/scripts by neural-tangents itself, and its public names, in a process of its own.
+"""The scripts of tests/neural_tangents/scripts by neural-tangents itself, and its public names.
 
 Run from the checkout, in the environment of neural-tangents (``benchmarks/peers/neural_tangents.txt``):
 
@@ -9,6 +9,7 @@ Writes tests/neural_tangents/frozen.json, which the tests compare with.
 
 import importlib.metadata as metadata
 import importlib.util
+import inspect
 import json
 import warnings
 from pathlib import Path
@@ -36,8 +37,23 @@ def values(path: Path) -> dict[str, Any]:
     return {name: np.asarray(value).tolist() for name, value in script.main(jnp.asarray).items()}
 
 
+def names(module: Any) -> dict[str, Any]:
+    """The public names of a module; for functions their arguments, each with its default as text or None."""
+    found: dict[str, Any] = {}
+    for name in dir(module):
+        if not name.startswith("_"):
+            own = getattr(module, name)
+            found[name] = _arguments(own) if inspect.isfunction(own) else None
+    return found
+
+
+def _arguments(function: Any) -> list[Any]:
+    given = inspect.signature(function).parameters.values()
+    return [[one.name, None if one.default is one.empty else repr(one.default)] for one in given]
+
+
 def _largest(matrix: Any, eigvals: tuple[int, int], found: Any = scipy.linalg.eigvalsh) -> Any:
-    """``eigvalsh`` as max_learning_rate calls it, with an argument that SciPy had until 1.14."""
+    """``eigvalsh`` as max_learning_rate calls it, with an argument that SciPy has no more."""
     return found(matrix, subset_by_index=eigvals)
 
 
@@ -47,9 +63,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     found = {
         "by": f"neural-tangents {metadata.version('neural-tangents')} (JAX {metadata.version('jax')})",
-        "names": {
-            name: [public for public in dir(module) if not public.startswith("_")] for name, module in MODULES.items()
-        },
+        "names": {name: names(module) for name, module in MODULES.items()},
         "scripts": {path.stem: values(path) for path in sorted((FOLDER / "scripts").glob("*.py"))},
     }
     parts = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in found.items() if key != "scripts"]

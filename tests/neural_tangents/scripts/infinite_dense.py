@@ -10,7 +10,7 @@ def main(asarray):
     x_train, x_test = (asarray(rng.standard_normal((n, 4))) for n in (7, 5))
     y_train = asarray(rng.standard_normal((7, 2)))
 
-    init_fn, apply_fn, kernel_fn = stax.serial(
+    _, _, kernel_fn = stax.serial(
         stax.Dense(512, W_std=1.5, b_std=0.05),
         stax.Erf(),
         stax.Dense(512, W_std=1.5, b_std=0.05),
