@@ -14,7 +14,7 @@ ON_JAX = "any_loss"
 """It differentiates its loss by JAX."""
 IN_FLOAT32 = ("descent", "finite", "graphs", "processes")
 """Scripts that run in float32 too: the others show layers, which have tests of their own."""
-ON_JAX_TOO = (ON_JAX, "descent", "graphs")
+ON_JAX_TOO = (ON_JAX, "descent")
 """JAX compiles for each network and shape."""
 CLOSE = {"float64": 1e-9, "float32": 3e-4}
 """Relative to the largest value of an array."""

@@ -63,7 +63,7 @@ def gradient_descent_mse(
     >>> train[:, 0], test[:, 0]
     (array([1., 1.]), array([0.5]))
     """
-    layout = Flattened.of(y_train, trace_axes)
+    layout = Flattened.of(y_train, trace_axes, k_train_train)
     matrix = layout.square(k_train_train)
     ridge = ridge_of(matrix, diag_reg, diag_reg_absolute_scale)
     trained = Trained(matrix, layout.flat(layout.y), ridge)

@@ -43,9 +43,9 @@ class Flattened(NamedTuple):
     columns: tuple[int, ...]
 
     @classmethod
-    def of(cls, y: Any, trace_axes: Any) -> Flattened:
-        """Validated."""
-        y = finite("y_train", real_array("y_train", y))
+    def of(cls, y: Any, trace_axes: Any, like: Array) -> Flattened:
+        """Validated; whole numbers become floats of the dtype of ``like``."""
+        y = finite("y_train", real_array("y_train", y, like=like))
         axes = (trace_axes,) if isinstance(trace_axes, int) else tuple(trace_axes)
         traced = sorted({axis % y.ndim for axis in axes})
         if 0 in traced or y.ndim < 2:

@@ -79,7 +79,7 @@ def gradient_descent(
     NotImplementedError
         Without a gradient of the loss, for t = None, and for states with velocities.
     """
-    layout = Flattened.of(y_train, trace_axes)
+    layout = Flattened.of(y_train, trace_axes, k_train_train)
     matrix, library = layout.square(k_train_train), home(layout.y).library
     if loss_gradient is None and library.gradient is None:
         raise NotImplementedError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._array.linalg import mirror
 from ..._array.namespace import Array, home, is_array
+from ...dynamics import GradientFlow
 from ..asked import answered, chosen
 from .descent import over_times, times_of
 from .flattened import Flattened, Trained, ridge_of, rows_of, square
@@ -49,7 +50,12 @@ def gp_inference(
     callable
         Without ``k_test_test`` means only. Without ``k_test_train`` the targets, with covariance zero.
     """
-    layout = Flattened.of(y_train, trace_axes)
+    layout = Flattened.of(y_train, trace_axes, _any_of(k_train_train))
+
+    @cache
+    def training(kernel: str) -> tuple[Trained, GradientFlow]:
+        """On one kernel, which is factored once."""
+        return _training(layout, layout.square(_of(k_train_train, kernel)), diag_reg, diag_reg_absolute_scale)
 
     def predict_fn(get: Any = None, k_test_train: Any = None, k_test_test: Any = None) -> Any:
         names = chosen(get, ("nngp", "ntk"), ("nngp", "ntk", "ntkgp"))
@@ -60,10 +66,10 @@ def gp_inference(
             if k_test_train is None:
                 xp = home(old).xp
                 return layout.y if k_test_test is None else Gaussian(layout.y, xp.zeros_like(old))
-            matrix, cross = layout.square(old), layout.square(_of(k_test_train, kernel))
-            trained = _trained(layout, matrix, diag_reg, diag_reg_absolute_scale)
+            trained, flow = training(kernel)
+            cross = layout.square(_of(k_test_train, kernel))
             if k_test_test is None:
-                return layout.shaped(cross @ trained.flow(None).advance(math.inf).coefficients)
+                return layout.shaped(cross @ flow.advance(math.inf).coefficients)
             first = "ntk" if name == "ntkgp" else "nngp"
             if name == "ntk" and (is_array(k_train_train) or is_array(k_test_train)):
                 raise ValueError(
@@ -115,8 +121,13 @@ def gradient_descent_mse_ensemble(
     array([[1.],
            [2.]])
     """
-    layout = Flattened.of(y_train, trace_axes)
+    layout = Flattened.of(y_train, trace_axes, x_train)
     kept: dict[str, Any] = {}
+
+    @cache
+    def training(kernel: str) -> tuple[Trained, GradientFlow]:
+        """On one kernel, which is factored once."""
+        return _training(layout, layout.square(known((kernel,))[kernel]), diag_reg, diag_reg_absolute_scale)
 
     def known(names: tuple[str, ...]) -> dict[str, Any]:
         """Kernels of the sample, each computed once."""
@@ -145,12 +156,11 @@ def gradient_descent_mse_ensemble(
         times = np.asarray(math.inf) if t is None else learning_rate * times_of(t)
 
         def value(name: str) -> Any:
-            trained = _trained(layout, layout.square(old[name]), diag_reg, diag_reg_absolute_scale)
+            trained, flow = training(name)
             prior = trained.noisy if name == "nngp" else layout.square(old["nngp"]) if compute_cov else None
             # On the sample predictions are without the ridge: those of a kernel of which the ridge is a part.
             theta = trained.noisy if x_test is None else layout.square(cross[name])
             if not compute_cov:
-                flow = trained.flow(None)
                 return over_times(times, lambda time: layout.shaped(theta @ flow.advance(time).coefficients))
             across = prior if x_test is None else layout.square(cross["nngp"])
             return _distribution(layout, trained, theta, (prior, across, prior if new is None else new), times)
@@ -177,8 +187,13 @@ def _of(kernels: Any, name: str) -> Array:
     return found
 
 
-def _trained(layout: Flattened, matrix: Array, diag_reg: float, absolute: bool) -> Trained:
-    return Trained(matrix, layout.flat(layout.y), ridge_of(matrix, diag_reg, absolute))
+def _any_of(kernels: Any) -> Array:
+    return _of(kernels, "nngp" if getattr(kernels, "ntk", None) is None else "ntk")
+
+
+def _training(layout: Flattened, matrix: Array, diag_reg: float, absolute: bool) -> tuple[Trained, GradientFlow]:
+    trained = Trained(matrix, layout.flat(layout.y), ridge_of(matrix, diag_reg, absolute))
+    return trained, trained.flow(None)
 
 
 def _distribution(
@@ -186,7 +201,7 @@ def _distribution(
 ) -> Gaussian:
     """Of values at new inputs, at these times."""
     n, m = trained.matrix.shape[0], cross.shape[0]
-    ensemble = trained.ensemble(cross, (priors[0], priors[1], mirror(priors[2])))
+    ensemble = trained.ensemble(cross, priors)
     found = ensemble.predict(rows_of(trained.matrix, n, n + m), times.ravel().tolist())
     xp = home(cross).xp
     means = [layout.shaped(found.mean[i, ...]) for i in range(times.size)]
@@ -201,7 +216,8 @@ def _across(train: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
     for name, value in test.items():
         old = train.get(name)
         paired = isinstance(value, tuple) and isinstance(old, tuple) and len(value) == len(old) == 2
-        if not paired and value is not old and value != old:
+        arrays = is_array(value) and is_array(old)
+        if not (paired or arrays or value is old or value == old):
             raise ValueError(f"{name} of the test set and of the training set differ: {value!r} and {old!r}")
         found[name] = (value[0], old[1]) if paired else value  # type: ignore[index]
     return found
