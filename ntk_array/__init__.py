@@ -40,6 +40,7 @@ __all__ = [
     "experiments",
     "function_space",
     "gram",
+    "neural_tangents",
     "nn",
     "operators",
     "solve",
@@ -56,7 +57,7 @@ def __getattr__(name: str) -> Any:
         from . import kernels
 
         return getattr(kernels, name)
-    if name in ("dynamics", "experiments", "operators", "solve", "study"):
+    if name in ("dynamics", "experiments", "neural_tangents", "operators", "solve", "study"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)

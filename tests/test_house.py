@@ -33,8 +33,8 @@ NUMPY_SECONDS = 0.075
 
 PUBLIC = {
     "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
-        MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram nn operators
-        solve study""",
+        MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram neural_tangents nn
+        operators solve study""",
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm ChannelsLast Concatenate
         Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
         GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
@@ -50,6 +50,16 @@ PUBLIC = {
     "ntk_array.gram": "Plan Store assemble open plan",
     "ntk_array.solve": """Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos LowRank Solution Spectral
         TimesMeanDiagonal solve""",
+    "ntk_array.neural_tangents": """Kernel NtkImplementation batch empirical_kernel_fn empirical_nngp_fn empirical_ntk_fn
+        empirical_ntk_vp_fn linearize monte_carlo_kernel_fn predict stax taylor_expand""",
+    "ntk_array.neural_tangents.predict": """Gaussian ODEState gp_inference gradient_descent gradient_descent_mse
+        gradient_descent_mse_ensemble max_learning_rate""",
+    "ntk_array.neural_tangents.stax": """ABRelu Abs Aggregate AggregateImplementation AttentionMechanism AvgPool Bool
+        Conv ConvLocal ConvTranspose Cos Dense Diagonal DotGeneral Dropout Elementwise ElementwiseNumerical Erf Exp
+        ExpNormalized FanInConcat FanInProd FanInSum FanOut Flatten Gabor Gaussian Gelu GlobalAvgPool
+        GlobalSelfAttention GlobalSumPool Hermite Identity ImageResize Index LayerNorm LeakyRelu MaskedArray Monomial
+        Padding Polynomial PositionalEmbedding Rbf RectifiedMonomial Relu Sigmoid_like Sign Sin Slice SumPool layer
+        parallel repeat requires serial supports_masking unmask_fn""",
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",
