@@ -53,6 +53,8 @@ PUBLIC = {
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",
+    "ntk_array.torch": "ModuleKernel Translation from_module",
+    "ntk_array.sklearn": "from_sklearn",
     "ntk_array.study": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""

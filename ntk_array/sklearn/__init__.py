@@ -1,0 +1,5 @@
+"""What scikit-learn's users know, with tangent kernels."""
+
+from .mlp import from_sklearn
+
+__all__ = ["from_sklearn"]
