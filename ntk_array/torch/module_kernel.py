@@ -52,8 +52,11 @@ class ModuleKernel(Kernel):
 
     Examples
     --------
-    >>> import torch, ntk_array.torch                                                 # doctest: +SKIP
-    >>> K = ntk_array.torch.ModuleKernel(torch.nn.Bilinear(3, 3, 2), outputs="trace")   # doctest: +SKIP
+    >>> import torch
+    >>> from ntk_array.torch import ModuleKernel
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.PReLU(), torch.nn.Linear(8, 2))
+    >>> ModuleKernel(model, outputs="trace")(torch.randn(5, 3)).shape
+    torch.Size([5, 5])
     """
 
     module: Any

@@ -30,6 +30,12 @@ class Translation(tuple[Layer, Params]):
         made.names = names
         return made
 
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self[0], self[1], self.names
+
+    def __repr__(self) -> str:
+        return f"Translation({self.net!r}, with {len(self.names)} parameters of the model)"
+
     @property
     def net(self) -> Layer:
         """The network."""
@@ -111,10 +117,11 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
 
     Examples
     --------
-    >>> import torch, ntk_array as ntk                                                # doctest: +SKIP
-    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))   # doctest: +SKIP
-    >>> net, params = from_module(model, torch.randn(4, 3))                           # doctest: +SKIP
-    >>> ntk.EmpiricalNTK(net, params)(torch.randn(5, 3)).shape                        # doctest: +SKIP
+    >>> import torch, ntk_array as ntk
+    >>> from ntk_array.torch import from_module
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    >>> net, params = from_module(model, torch.randn(4, 3))
+    >>> ntk.EmpiricalNTK(net, params)(torch.randn(5, 3)).shape
     torch.Size([5, 2, 5, 2])
     """
     import torch

@@ -29,15 +29,15 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    def __init__(self):
+    def __init__(self, width=4, outputs=3):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 4, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(4)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = nn.Sequential(Block(4, 4))
-        self.layer2 = nn.Sequential(Block(4, 6, 2), Block(6, 6))
+        self.layer1 = nn.Sequential(Block(width, width))
+        self.layer2 = nn.Sequential(Block(width, 2 * width, 2), Block(2 * width, 2 * width))
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(6, 3)
+        self.fc = nn.Linear(2 * width, outputs)
 
     def forward(self, x):
         x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
@@ -48,12 +48,12 @@ class ResNet(nn.Module):
 class CNN(nn.Module):
     """Functional calls, circles, groups, dilation, and a flattening by view."""
 
-    def __init__(self):
+    def __init__(self, width=4, side=3, outputs=3):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 4, 3)
-        self.conv2 = nn.Conv2d(4, 6, 3, padding=2, dilation=2, groups=2, padding_mode="circular")
-        self.fc1 = nn.Linear(6 * 3 * 3, 8)
-        self.fc2 = nn.Linear(8, 3)
+        self.conv1 = nn.Conv2d(1, width, 3)
+        self.conv2 = nn.Conv2d(width, width + 2, 3, padding=2, dilation=2, groups=2, padding_mode="circular")
+        self.fc1 = nn.Linear((width + 2) * side**2, 2 * width)
+        self.fc2 = nn.Linear(2 * width, outputs)
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x):
@@ -66,13 +66,13 @@ class CNN(nn.Module):
 class NormedMLP(nn.Module):
     """Scalars, a parameter of its own, a concatenation, and outputs (N,)."""
 
-    def __init__(self):
+    def __init__(self, inputs=4, width=8, outputs=1):
         super().__init__()
-        self.first = nn.Linear(4, 8)
-        self.norm = nn.LayerNorm(8)
-        self.second = nn.Linear(8, 8)
-        self.scale = nn.Parameter(torch.rand(8) + 0.5)
-        self.last = nn.Linear(12, 1)
+        self.first = nn.Linear(inputs, width)
+        self.norm = nn.LayerNorm(width)
+        self.second = nn.Linear(width, width)
+        self.scale = nn.Parameter(torch.rand(width) + 0.5)
+        self.last = nn.Linear(width + inputs, outputs)
 
     def forward(self, x):
         h = self.norm(self.first(x))
@@ -83,13 +83,13 @@ class NormedMLP(nn.Module):
 class Attention(nn.Module):
     """Embeddings of positions, attention around which values go, and a mean over positions."""
 
-    def __init__(self):
+    def __init__(self, inputs=3, positions=5, width=8, outputs=2):
         super().__init__()
-        self.embed = nn.Linear(3, 8)
-        self.position = nn.Parameter(torch.randn(1, 5, 8))
-        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.norm = nn.LayerNorm(8)
-        self.head = nn.Linear(8, 2)
+        self.embed = nn.Linear(inputs, width)
+        self.position = nn.Parameter(torch.randn(1, positions, width))
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, outputs)
 
     def forward(self, x):
         h = self.embed(x) + self.position
@@ -100,13 +100,13 @@ class Attention(nn.Module):
 class Encoder(nn.Module):
     """One layer with the norm behind, two with the norm before, and the value at the first position."""
 
-    def __init__(self):
+    def __init__(self, inputs=3, width=8, outputs=2):
         super().__init__()
-        self.embed = nn.Linear(3, 8)
-        self.after = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, activation="gelu")
-        before = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, norm_first=True)
-        self.before = nn.TransformerEncoder(before, 2, norm=nn.LayerNorm(8), enable_nested_tensor=False)
-        self.head = nn.Linear(8, 2)
+        self.embed = nn.Linear(inputs, width)
+        self.after = nn.TransformerEncoderLayer(width, 2, 2 * width, batch_first=True, activation="gelu")
+        before = nn.TransformerEncoderLayer(width, 2, 2 * width, batch_first=True, norm_first=True)
+        self.before = nn.TransformerEncoder(before, 2, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+        self.head = nn.Linear(width, outputs)
 
     def forward(self, x):
         return self.head(self.before(self.after(self.embed(x)))[:, 0])
