@@ -84,7 +84,7 @@ def _is_of_a_backend(item: pytest.Item) -> bool:
     return "backend" in item.fixturenames or item.path.parent.name in LIBRARIES or item.path.name in LIBRARIES
 
 
-LIBRARIES = ("_array", "_formula", "test_result.py", "test_study.py")
+LIBRARIES = ("_array", "_formula", "torch", "test_result.py", "test_study.py")
 IMAGES_ON_JAX = ("conv, flatten", "conv, pooling in the middle", "attention, softmax")
 ON_JAX = ("difference_quotient", "live_where_the_inputs_do", "on_every_backend")
 

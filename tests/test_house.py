@@ -35,10 +35,10 @@ PUBLIC = {
     "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
         MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram neural_tangents nn
         operators solve study""",
-    "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm ChannelsLast Concatenate
-        Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
-        GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
-        LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial
+    "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Affine Aggregate AvgPool BatchNorm ChannelsLast
+        Concatenate Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian
+        GlobalAvgPool GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer
+        LayerNorm LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial
         Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum
         SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel
@@ -63,7 +63,8 @@ PUBLIC = {
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",
-    "ntk_array.sklearn": "NTKClassifier NTKKernel NTKRegressor load save",
+    "ntk_array.sklearn": "NTKClassifier NTKKernel NTKRegressor from_sklearn load save",
+    "ntk_array.torch": "ModuleKernel Translation from_module",
     "ntk_array.study": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""

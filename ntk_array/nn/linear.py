@@ -20,6 +20,9 @@ __all__ = ["Linear", "LinearFactors", "SummedFactors"]
 
 Self = TypeVar("Self", bound="Linear")
 
+PASS = 32
+"""The multiply-adds of matrix products that take as long as to multiply two numbers in memory and add to a third."""
+
 
 class LinearFactors(NamedTuple):
     """Inputs (N, *P, n_in) of a layer and cotangents delta (N or 1, C, *P, n_out) of its outputs.
@@ -221,10 +224,12 @@ class Linear(Layer):
     def _summed(self, positions: int, outputs: int, fan_in: int) -> bool:
         """Whether the Jacobian, summed over positions, makes kernels cheaper than sums over pairs of positions.
 
-        For a pair of inputs and each group, C^2 n_out n_in multiply-adds against P^2 (n_in + C^2 n_out).
+        For a pair of inputs and each group, C^2 n_out n_in multiply-adds against P^2 (n_in + C^2 n_out). Each pair of
+        positions also goes through memory once, which takes as long as some multiply-adds for each pair of outputs.
         """
         width = self.width // self.groups
-        return positions > 1 and outputs**2 * width * fan_in <= positions**2 * (fan_in + outputs**2 * width)
+        by_pairs = positions**2 * (fan_in + outputs**2 * (width + PASS))
+        return positions > 1 and outputs**2 * width * fan_in <= by_pairs
 
     def kernel_factors(self, factors: Factors) -> Factors:
         """Summed over positions where that makes blocks cheaper."""
