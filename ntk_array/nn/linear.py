@@ -198,7 +198,7 @@ class Linear(Layer):
         return z + bias_scale * params["bias"] if "bias" in params else z
 
     def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents times the scaled weights; there are more of them than of weights."""
+        """Cotangents times the weights."""
         factors = [LinearFactors(tape, delta)]
         if not to_inputs:
             return None, factors
@@ -206,7 +206,13 @@ class Linear(Layer):
         weight_scale, _ = self._scales(self._fan_in(tape.shape[-1]))
         # Inputs and outputs (N, C) as one axis.
         rows = xp.reshape(delta, (-1, *delta.shape[2:]))
-        back = self._pulled_back(weight_scale * params["weight"], rows, tuple(tape.shape[1:-1]))
+        weight, positions = params["weight"], tuple(tape.shape[1:-1])
+        # Whichever is smaller is scaled. A copy of the weights of a wide layer would be larger than a small batch.
+        if math.prod(weight.shape) < math.prod(rows.shape):
+            weight = weight_scale * weight
+        else:
+            rows = weight_scale * rows
+        back = self._pulled_back(weight, rows, positions)
         return xp.reshape(back, (*delta.shape[:2], *tape.shape[1:])), factors
 
     def _pulled_back(self, weight: Array, delta: Array, positions: tuple[int, ...]) -> Array:
