@@ -43,11 +43,10 @@ __all__ = [
     "neural_tangents",
     "nn",
     "operators",
+    "plotting",
     "solve",
     "study",
 ]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
@@ -57,10 +56,14 @@ def __getattr__(name: str) -> Any:
         from . import kernels
 
         return getattr(kernels, name)
-    if name in ("dynamics", "experiments", "neural_tangents", "operators", "solve", "study"):
+    if name in ("dynamics", "experiments", "neural_tangents", "operators", "plotting", "solve", "study"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)
+    if name == "__version__":
+        from ._support.versions import installed_version
+
+        return installed_version(__name__) or "unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

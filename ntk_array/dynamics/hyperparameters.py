@@ -9,6 +9,7 @@ import numpy as np
 
 from .._array.short import short_repr
 from .._array.validate import one_of
+from .._support.html import table
 from .gaussian_process import GaussianProcess
 from .gradient_flow import GradientFlow
 from .search import Bounds, Criterion, CriterionLoss, Search
@@ -54,6 +55,11 @@ class Selection(Generic[Model]):
     converged: bool
     kernels: int
     evaluations: int
+
+    def _repr_html_(self) -> str:
+        found: tuple[str, ...] = ("value", "start", "at_bound", "converged", "kernels", "evaluations")
+        rows = [*self.hyperparameters.items(), *[(name, getattr(self, name)) for name in found]]
+        return table(f"Hyper-parameters of a {type(self.model).__name__}", rows)
 
 
 def select_hyperparameters(

@@ -46,7 +46,7 @@ class KernelSpectrum:
     eigenvalues : array (R,)
         mu_k, in descending order.
     rank : int
-        R, how many eigenvalues are above the cut-off of 4 eps times the largest; see :class:`.solve.spectrum.Spectrum`.
+        R, how many eigenvalues are above the cut-off of 4 eps times the largest.
         The others cannot be told from zero and are left out everywhere.
     condition : float
         mu_1 / mu_R.
@@ -224,6 +224,12 @@ class KernelSpectrum:
         """
         xp = home(self.eigenvalues).xp
         return xp.sum(self.eigenvalues / (self.eigenvalues + nonnegative("ridge", ridge) / len(self.p_in)))
+
+    def plot(self, label: str | None = None, ax: Any = None) -> Any:
+        """The eigenvalues over their number; see :func:`ntk_array.plotting.spectrum`. Returns the matplotlib Axes."""
+        from .. import plotting
+
+        return plotting.spectrum(self.eigenvalues, label=label, ax=ax)
 
     def _over_time(self, cost: Cost, t: Any, function: Callable[[Array], Array]) -> Array:
         """function(-2 c mu_k t)."""
