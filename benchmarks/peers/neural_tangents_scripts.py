@@ -11,6 +11,7 @@ import importlib.metadata as metadata
 import importlib.util
 import inspect
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def names(module: Any) -> dict[str, Any]:
 
 def _arguments(function: Any) -> list[Any]:
     given = inspect.signature(function).parameters.values()
-    return [[one.name, None if one.default is one.empty else repr(one.default)] for one in given]
+    # Functions are written with their address in memory, which differs from run to run.
+    texts = [None if one.default is one.empty else re.sub(" at 0x[0-9a-f]+", "", repr(one.default)) for one in given]
+    return [[one.name, text] for one, text in zip(given, texts, strict=True)]
 
 
 def _largest(matrix: Any, eigvals: tuple[int, int], found: Any = scipy.linalg.eigvalsh) -> Any:

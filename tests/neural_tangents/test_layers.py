@@ -73,14 +73,19 @@ def test_keys_say_where_parameters_live(backend):
         init_fn(backend.array(np.asarray([0.5])), (-1, 2))
 
 
-def test_keys_of_jax(backend):
+def test_keys_and_jit_of_jax(backend):
     if backend.name != "jax":
-        pytest.skip("keys of JAX are JAX arrays")
+        pytest.skip("only JAX has them")
     import jax
 
-    init_fn, _, _ = stax.Dense(3)
+    init_fn, apply_fn, kernel_fn = stax.Dense(3)
     old, new = init_fn(jax.random.PRNGKey(5), (-1, 2))[1][0], init_fn(jax.random.key(5), (-1, 2))[1][0]
     np.testing.assert_array_equal(np.asarray(old), np.asarray(new))
+    x = backend.array(np.eye(2))
+    with pytest.raises(TypeError, match=r"outside jax\.jit"):
+        jax.jit(kernel_fn, static_argnums=2)(x, None, "ntk")
+    kernel = nt.empirical_ntk_fn(jax.jit(apply_fn))(x, None, (old, None))
+    np.testing.assert_allclose(np.asarray(kernel), 0.5 * np.eye(2), atol=1e-6)
 
 
 def test_the_network_and_its_parameters_are_ours(rng):

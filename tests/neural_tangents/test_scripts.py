@@ -16,7 +16,7 @@ IN_FLOAT32 = ("descent", "finite", "graphs", "processes")
 """Scripts that run in float32 too: the others show layers, which have tests of their own."""
 ON_JAX_TOO = (ON_JAX, "descent")
 """JAX compiles for each network and shape."""
-CLOSE = {"float64": 1e-9, "float32": 3e-4}
+CLOSE = {"float64": 1e-12, "float32": 3e-4}
 """Relative to the largest value of an array."""
 INTEGRATED = 1e-6
 """neural-tangents integrates in time to a tolerance of 1.4e-8 a step, ours to 4e-11."""

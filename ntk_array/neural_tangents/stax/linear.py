@@ -111,7 +111,7 @@ def GlobalSelfAttention(
     positions: dict[str, Any] = {}
     if kind != "none":
         positions = {"position_embedding": kind, "position_std": W_pos_emb_std, "position_in_values": val_pos_emb}
-        positions |= {"position_width": n_chan_pos_emb} if kind == "concat" else {}
+        positions["position_width"] = n_chan_pos_emb
     layer = nn.SelfAttention(
         n_chan_out,
         n_heads,
