@@ -42,17 +42,19 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy --strict on the package."""
+    """mypy --strict on the package, and on a script as a user has it."""
     session.install(".[test]", "mypy")
     session.run("mypy")
+    session.run("python", "-m", "pytest", "tests/test_discovery.py", env={"NTK_ARRAY_TYPES": "1"})
 
 
 @nox.session
 def doctests(session: nox.Session) -> None:
-    """Every example in the docstrings, the README and the docs."""
+    """Every example in the docstrings, the README and the docs; those of PyTorch models run with its tests."""
     session.install(".[test]")
     # Examples of the gallery and extensions of the site are Python files in docs that have no doctests.
     pages = ["ntk_array", "README.md", "docs", "--ignore-glob=docs/*.py"]
+    pages += ["--ignore=ntk_array/torch", "--ignore=docs/torch.md"]
     session.run("python", "-m", "pytest", "--doctest-modules", "--doctest-glob=*.md", *pages, env={"MPLBACKEND": "Agg"})
 
 

@@ -196,6 +196,8 @@ def measure(environments: Path) -> None:
         rows += compare(peer, found)
         if peer == "neural_tangents":
             freeze(found)
+            scripts = [environment(environments, peer), "-m", "benchmarks.peers.neural_tangents_scripts"]
+            subprocess.run(scripts, cwd=ROOT, check=True)
     RESULTS.write_text(json.dumps({"versions": versions, "networks": rows}, indent=1) + "\n")
 
 

@@ -18,6 +18,8 @@ __all__ = [
     "product",
     "stack_block",
     "stack_values",
+    "unstack_block",
+    "unstack_diagonal",
     "unstack_values",
 ]
 
@@ -76,6 +78,11 @@ def stack_block(kind: Kind, block: Array) -> Array:
     return block if kind == "classwise" else as_matrix(kind, block)[None, ...]
 
 
+def unstack_block(kind: Kind, stacked: Array, outputs: int) -> Array:
+    """The inverse of :func:`stack_block`."""
+    return stacked if kind == "classwise" else as_block(kind, stacked[0, ...], outputs)
+
+
 def stack_values(kind: Kind, values: Array) -> Array:
     """Values (N, C) as (B, n, k)."""
     if kind == "scalar":
@@ -93,3 +100,12 @@ def unstack_values(kind: Kind, stacked: Array, outputs: int) -> Array:
     if kind == "classwise":
         return stacked[..., 0].T
     return home(stacked).xp.reshape(stacked, (stacked.shape[1] // outputs, outputs))
+
+
+def unstack_diagonal(kind: Kind, stacked: Array, outputs: int) -> Array:
+    """One number for each row of each matrix, (..., B, n), as (..., N) where all outputs share it, else (..., N, C)."""
+    if kind == "scalar":
+        return stacked[..., 0, :]
+    if kind == "classwise":
+        return home(stacked).xp.matrix_transpose(stacked)
+    return home(stacked).xp.reshape(stacked, (*stacked.shape[:-2], stacked.shape[-1] // outputs, outputs))

@@ -9,6 +9,7 @@ from typing import Any
 
 from .._array.libraries import LIBRARIES
 from .._array.namespace import Array, home
+from .._support.hints import install_hint
 from . import cupy_kernels, numba_loops
 from .formula import COLUMN, ROW, Formula, NotElementwise, trace
 
@@ -89,7 +90,7 @@ def _jax_function(formula: Formula, dtype: Any) -> Callable[..., Sequence[Array]
 def _numba_description() -> str:
     version = numba_loops.available()
     if version is None:
-        return f"{INTERPRETED}; pip install 'ntk_array[cpu]' for loops compiled by Numba"
+        return f"{INTERPRETED}; {install_hint('cpu')} for loops compiled by Numba"
     return f"loops compiled by Numba {version}"
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
 from ..nn.layer import Layer
+from ..solve.ridge import Ridge
 from .gaussian import Covariance, Gaussian, checked, room_for_covariance, scalar_kernel
 from .problem import refuse_other_outputs
 from .spectral_flow import SpectralFlow
@@ -44,7 +46,7 @@ class Ensemble:
         K, the covariance of f_0.
     cost : SquaredError
         The sample, its weights and the targets.
-    ridge : float
+    ridge : float or TimesMeanDiagonal
         Added to Theta: weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2.
 
     Attributes
@@ -78,7 +80,9 @@ class Ensemble:
     ((2, 2), (2, 2, 2))
     """
 
-    def __init__(self, ntk_kernel: Kernel, nngp_kernel: Kernel, cost: Cost, ridge: float = 0.0) -> None:
+    __repr__ = short_repr
+
+    def __init__(self, ntk_kernel: Kernel, nngp_kernel: Kernel, cost: Cost, ridge: Ridge = 0.0) -> None:
         for name, kernel in (("ntk_kernel", ntk_kernel), ("nngp_kernel", nngp_kernel)):
             scalar_kernel(name, kernel)
         if not isinstance(cost, SquaredError):
@@ -94,7 +98,7 @@ class Ensemble:
         self._prior_coordinates = self._eigenvectors.T @ self._prior @ self._eigenvectors
 
     @classmethod
-    def of(cls, net: Layer, cost: Cost, ridge: float = 0.0, trainable: str | Sequence[str] | None = None) -> "Ensemble":
+    def of(cls, net: Layer, cost: Cost, ridge: Ridge = 0.0, trainable: str | Sequence[str] | None = None) -> "Ensemble":
         """The ensemble of a network, with its InfiniteNTK and InfiniteNNGP.
 
         All layers are trained, or those parameters that ``trainable`` of :class:`InfiniteNTK` names. ValueError if the
@@ -152,7 +156,10 @@ class Ensemble:
             found = Gaussian(concat([part.mean for part in parts], axis=1), variance=variance)
         if times.ndim:
             return found
-        return Gaussian(*(None if a is None else a[0, ...] for a in (found.mean, found.covariance, found.variance)))
+        mean, full, variance = (
+            None if a is None else a[0, ...] for a in (found.mean, found.covariance, found.variance)
+        )
+        return Gaussian(mean, full, variance)
 
     def _at(self, x_new: Array | None, times: np.ndarray, covariance: Covariance) -> Gaussian:
         """The distribution at T times, with a leading axis of T."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal, overload
 
+from .._array.kinds import stack_block, unstack_block, unstack_diagonal
 from .._array.linalg import mirror
 from .._array.namespace import Array, home
 from .._array.random import Seed
@@ -15,22 +16,25 @@ from ..function_space.cost import SquaredError
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
 from ..solve.factor import Factorization, Solution, Solver
+from ..solve.kernel_matrix import KernelMatrix
+from ..solve.ridge import Ridge, TimesMeanDiagonal, absolute_ridge
 from ..solve.solvers import solver_of
 from ..solve.spectrum import SpectralFactor, Spectrum, decompose
 from .gaussian import Covariance, Gaussian, checked, room_for_covariance, scalar_kernel
-from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual
+from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual, left_out_variance
 from .noise import Noise
 from .problem import KernelProblem
 from .units import Units
 
 __all__ = ["HYPERPARAMETERS", "GaussianProcess"]
 
-HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise")
-"""The hyper-parameters of a likelihood: factors of all weight_std and bias_std, and the variance of the noise."""
+HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise", "log_amplitude")
+"""The hyper-parameters of a likelihood: factors of all weight_std and bias_std, the variance of the noise, and a factor
+of the kernel."""
 
 
 class GaussianProcess:
-    """Gaussian process regression, y_i = f(x_i) + N(0, noise) with f ~ GP(0, K), the outputs independent.
+    """Gaussian process regression, y_i = f(x_i) + N(0, noise) with f ~ GP(0, K).
 
     With S = K(X, X) + noise I, the values of f at new inputs have the distribution
 
@@ -47,13 +51,15 @@ class GaussianProcess:
     Parameters
     ----------
     kernel : Kernel
-        K, scalar: the same for every output.
+        K. With a scalar kernel the outputs are independent and have the same covariance; with a class-wise one each has
+        its own, and with a full one, such as an empirical NTK, they are correlated.
     x : array (N, ...)
         Training inputs.
     y : array (N, C) or (N,)
         Targets.
-    noise : float or array (N,)
-        The variance of the noise, at least 0, added to the diagonal: one for all observations, or one for each.
+    noise : float, array (N,) or TimesMeanDiagonal
+        The variance of the noise, at least 0, added to the diagonal: one for all observations, or one for each; or
+        :class:`ntk_array.solve.TimesMeanDiagonal`, a multiple of the mean diagonal of the kernel matrix.
     solver : str or solver
         "direct", "cholesky", "spectrum", "conjugate_gradient", or "low_rank" for kernels of explicit features; or one
         of the classes of :mod:`ntk_array.solve` with its options. "direct" is a Cholesky factor if there is noise, and
@@ -91,7 +97,7 @@ class GaussianProcess:
     Raises
     ------
     ValueError
-        If the kernel is not scalar, if y does not have one row an input, or if the noise is negative.
+        If y does not have one row an input, the kernel is of another number of outputs, or the noise is negative.
     numpy.linalg.LinAlgError
         If S is not positive definite, or without noise K(X, X) not positive semidefinite.
 
@@ -115,14 +121,15 @@ class GaussianProcess:
         kernel: Kernel,
         x: Array,
         y: Array,
-        noise: float | Array,
+        noise: Ridge | Array,
         solver: Any = "direct",
         *,
         prior_mean: Callable[[Array], Array] | None = None,
         normalize_y: bool = False,
         progress: bool = False,
     ) -> None:
-        scalar_kernel("kernel", kernel)
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNNGP(net), got {kernel!r}")
         p_in = EmpiricalMeasure(x)
         if prior_mean is not None and not callable(prior_mean):
             raise TypeError(f"prior_mean must be a function of x, such as net.bind(params), got {prior_mean!r}")
@@ -131,7 +138,8 @@ class GaussianProcess:
         self._units = Units(targets("y", y, p_in.x), normalize_y)
         # A problem takes its sample and targets from a cost. Only these are used of it here, never its value.
         self._cost = SquaredError(p_in, self._units.fitted)
-        self._noise = Noise(noise, p_in.x)
+        rows = int(p_in.x.shape[0]) * (int(self._cost.y.shape[1]) if kernel.kind == "full" else 1)
+        self._noise = self._noise_of(noise, kernel, p_in.x, rows)
         self.problem = KernelProblem.of(kernel, self._cost, f0=prior_mean, ridge=self._noise.least)
         self.kernel, self.x, self.y = kernel, p_in.x, self._cost.y
         self.solver, self.progress = solver_of(solver), progress
@@ -154,6 +162,12 @@ class GaussianProcess:
         """The variance of the noise, a number or an array (N,)."""
         return self._noise.given
 
+    @staticmethod
+    def _noise_of(given: Any, kernel: Kernel, x: Array, rows: int) -> Noise:
+        if isinstance(given, TimesMeanDiagonal):
+            given = absolute_ridge("noise", given, lambda: KernelMatrix(kernel, x))
+        return Noise(given, x, rows)
+
     @cached_property
     def prepared_y(self) -> Array:
         """The work on y that does not depend on the noise."""
@@ -161,7 +175,7 @@ class GaussianProcess:
 
     @cached_property
     def solved(self) -> Solution:
-        """S^{-1} y, (1, N, C), and how exact it is."""
+        """S^{-1} y, (B, n, k) for B matrices of n rows, and how exact it is."""
         return self.factor.solution(self.problem.residual(self.y), self.prepared_y)
 
     @property
@@ -178,13 +192,13 @@ class GaussianProcess:
         """Whether S cannot be told from a singular matrix."""
         return self.factor.singular
 
-    def with_noise(self, noise: float | Array) -> "GaussianProcess":
+    def with_noise(self, noise: Ridge | Array) -> "GaussianProcess":
         """The same process with another variance of the noise, from the same kernel matrix and, where the solver is the
         spectrum and there is one variance for all, the same eigendecomposition.
 
         ValueError if the noise is negative.
         """
-        new = Noise(noise, self.x)
+        new = self._noise_of(noise, self.kernel, self.x, self.problem.size)
         if isinstance(self.factor, SpectralFactor) and new.above is None and self._noise.above is None:
             # Eigenvectors do not depend on the noise, nor do the targets along them: both are shared.
             other = self._with(self.solver, self.factor.with_ridge(new.least))
@@ -204,6 +218,23 @@ class GaussianProcess:
         for name in ("solved", "prepared_y"):
             other.__dict__.pop(name, None)
         other.solver, other.factor = solver, factor
+        return other
+
+    def with_amplitude(self, factor: float) -> "GaussianProcess":
+        """The same process with its kernel times a factor, from the same kernel matrix and, where the solver is the
+        spectrum and there is one variance of the noise for all, the same eigendecomposition.
+
+        ValueError if the factor is not positive.
+        """
+        kernel = factor * self.kernel
+        prior = self._prior.scaled(factor)
+        if isinstance(self.factor, SpectralFactor) and self._noise.above is None:
+            other = self._with(self.solver, SpectralFactor(self.spectrum.scaled(factor), prior, self._noise.least))
+            other.__dict__["prepared_y"] = self.prepared_y
+        else:
+            other = self._with(self.solver, self.solver.factor(self._noise.added(prior), self._noise.least))
+        other.__dict__.pop("_spectrum", None)
+        vars(other).update(kernel=kernel, _prior=prior, problem=self.problem.with_kernel(kernel))
         return other
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "GaussianProcess":
@@ -238,7 +269,8 @@ class GaussianProcess:
         -------
         Gaussian
             ``mean`` (M, C), or (M,) where the targets were (N,), and ``covariance`` (M, M) or None, the same for every
-            output, exactly symmetric, and positive semidefinite up to rounding; ``variance`` is its diagonal.
+            output, exactly symmetric, and positive semidefinite up to rounding; ``variance`` is its diagonal. That of a
+            class-wise kernel is (C, M, M) and of a full one (M, C, M, C), and variances are (M, C).
 
         Raises
         ------
@@ -256,44 +288,50 @@ class GaussianProcess:
 
     def _posterior(self, x_new: Array | None, covariance: Covariance, memory: str | int) -> Gaussian:
         units, mean = self._units, self._cost.shaped(self._units.mean(self._mean(x_new, memory)))
+        kind = self.problem.kind
         if covariance is None:
-            return Gaussian(mean)
+            return Gaussian(mean, kind=kind)
         if covariance == "full":
-            return Gaussian(mean, units.covariance(self._covariance(x_new)))
-        return Gaussian(mean, variance=units.covariance(self._variance(x_new, memory)))
+            return Gaussian(mean, units.covariance(self._covariance(x_new)), kind=kind)
+        return Gaussian(mean, variance=units.covariance(self._variance(x_new, memory)), kind=kind)
 
     def _mean(self, x_new: Array | None, memory: str | int) -> Array:
         # K(x, X) (S^{-1} y), not half(c)^T half(y): that would divide the rounding of half(c) by small eigenvalues.
         alpha, start = self.solved.x, self.problem.start(x_new)
         if x_new is not None:
-            return start + self.problem.products(x_new, alpha, memory)[0, ...]
+            return start + self.problem.unstack(self.problem.products(x_new, alpha, memory))
         fitted = self.factor.fitted(self.problem.residual(self.y), alpha)
         if self._noise.above is not None:
             fitted = fitted - self._noise.above[:, None] * alpha
-        return start + fitted[0, ...]
+        return start + self.problem.unstack(fitted)
 
     def _covariance(self, x_new: Array | None) -> Array:
+        kind, (n, outputs) = self.problem.kind, self.y.shape
+        m = n if x_new is None else x_new.shape[0]
+        each, stack = outputs if kind == "full" else 1, outputs if kind == "classwise" else 1
+        room_for_covariance(self.x, each * m, each * n, stack=stack)
         if x_new is None:
-            room_for_covariance(self.x, self.x.shape[0], self.x.shape[0])
-            gram = self._prior.array()
-            explained = self.factor.quadratic_of_gram() if self._noise.above is None else self.factor.quadratic(gram)
-            return mirror(gram[0, ...] - explained[0, ...])
-        room_for_covariance(self.x, x_new.shape[0], self.x.shape[0])
-        cross = home(self.y).xp.matrix_transpose(self.problem.cross(x_new))
-        return mirror(self.kernel(x_new) - self.factor.quadratic(cross)[0, ...])
+            prior = self._prior.array()
+            explained = self.factor.quadratic_of_gram() if self._noise.above is None else self.factor.quadratic(prior)
+        else:
+            prior = stack_block(kind, self.kernel(x_new))
+            explained = self.factor.quadratic(home(self.y).xp.matrix_transpose(self.problem.cross(x_new)))
+        return unstack_block(kind, mirror(prior - explained), outputs)
 
     def _variance(self, x_new: Array | None, memory: str | int) -> Array:
         xp = home(self.y).xp
         if x_new is None:
-            prior = self._prior.diagonal()[0, ...]
-            explained = self.factor.quadratic_diagonal(self._prior.array())[0, ...]
+            prior = self._prior.diagonal()
+            explained = self.factor.quadratic_diagonal(self._prior.array())
         else:
-            prior, parts = self.kernel.diag(x_new), []
+            prior, parts = KernelMatrix(self.kernel, x_new).diagonal(), []
             for cut in self.problem.cuts(x_new, memory, blocks=2):
                 cross = xp.matrix_transpose(self.problem.cross(x_new[cut, ...]))
-                parts.append(self.factor.quadratic_diagonal(cross)[0, ...])
-            explained = xp.concat(parts)
-        return xp.clip(prior - explained, min=0.0)
+                parts.append(self.factor.quadratic_diagonal(cross))
+            explained = xp.concat(parts, axis=-1)
+        kind, variance = self.problem.kind, xp.clip(prior - explained, min=0.0)
+        variance = unstack_diagonal(kind, variance, int(self.y.shape[1]))
+        return variance if kind == "scalar" else self._cost.shaped(variance)
 
     def sample(self, x_new: Array | None, draws: int, seed: Seed) -> Array:
         """Independent draws of f from the posterior, (draws, M, C) or (draws, M).
@@ -323,8 +361,9 @@ class GaussianProcess:
         Parameters
         ----------
         gradient : bool, str or sequence of str
-            Some of "log_weight_std" and "log_bias_std", see ``Kernel.gradient``, and "log_noise", the logarithm of the
-            variance of the noise. True asks for all derivatives that exist.
+            Some of "log_weight_std" and "log_bias_std", see ``Kernel.gradient``, "log_amplitude", the logarithm of a
+            factor of the kernel, and "log_noise", the logarithm of the variance of the noise. True asks for all
+            derivatives that exist.
 
         Returns
         -------
@@ -348,35 +387,51 @@ class GaussianProcess:
         >>> gp = ntk.dynamics.GaussianProcess(K, x, np.sin(x[:, 0]), noise=0.1)
         >>> value, slope = gp.log_marginal_likelihood(gradient=True)
         >>> sorted(slope)
-        ['log_bias_std', 'log_noise', 'log_weight_std']
+        ['log_amplitude', 'log_bias_std', 'log_noise', 'log_weight_std']
         >>> bool(slope["log_noise"] < 0)                             # less noise explains these targets better
         True
         """
         self.factor.refuse_singular("noise", "the targets have no density")
-        xp = home(self.y).xp
-        n, outputs = self.y.shape
-        # y^T S^{-1} y as the square of one half is never negative, whatever rounding does.
-        fit = xp.sum(self.factor.prepared_half(self.prepared_y) ** 2)
+        xp, (n, outputs) = home(self.y).xp, self.y.shape
         # Targets in other units have another density.
         constant = n * outputs * (math.log(2.0 * math.pi) + 2.0 * math.log(self._units.scale))
-        value = -0.5 * (fit + outputs * self.factor.log_determinant()[0] + constant)
+        determinant = xp.sum(self._columns * self.factor.log_determinant())
+        value = -0.5 * (self.data_fit + determinant + constant)
         if gradient is False:
             return value
         names = self._differentiable if gradient is True else (gradient,) if isinstance(gradient, str) else gradient
         alpha = self.factor.prepared_solve(self.prepared_y)
         return value, {name: self._slope(one_of("gradient", name, HYPERPARAMETERS), alpha) for name in names}
 
+    @property
+    def data_fit(self) -> Array:
+        """sum_c y_c^T S^{-1} y_c for the targets as they are fitted, an array of no axes.
+
+        It is the square of one half, and never negative, whatever rounding does.
+        """
+        return home(self.y).xp.sum(self.factor.prepared_half(self.prepared_y) ** 2)
+
+    @property
+    def _columns(self) -> int:
+        """How many columns of targets each matrix of the stack has: all outputs where they share the kernel."""
+        return int(self.y.shape[1]) if self.problem.kind == "scalar" else 1
+
     def _slope(self, name: str, alpha: Array) -> Array:
-        """The derivative of the log marginal likelihood in one hyper-parameter, for alpha = S^{-1} y, (1, N, C)."""
-        xp, outputs = home(self.y).xp, self.y.shape[1]
-        if name == "log_noise":
-            if self._noise.least == 0.0:
-                raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
-            # dS = D, the variances themselves.
-            diagonal = self.factor.inverse_diagonal()[0, :, None]
-            return 0.5 * (xp.sum(self._noise.times(alpha * alpha)) - outputs * xp.sum(self._noise.times(diagonal)))
-        change = self._gram_derivative(name)[None, ...]
-        return 0.5 * (xp.sum(alpha * (change @ alpha)) - outputs * self.factor.trace_of(change)[0])
+        """The derivative of the log marginal likelihood in one hyper-parameter, for alpha = S^{-1} y, (B, n, k)."""
+        xp = home(self.y).xp
+        if name in ("log_weight_std", "log_bias_std"):
+            change = stack_block(self.problem.kind, self._gram_derivative(name))
+            fit, trace = xp.sum(alpha * (change @ alpha)), xp.sum(self.factor.trace_of(change))
+            return 0.5 * (fit - self._columns * trace)
+        if name == "log_noise" and self._noise.least == 0.0:
+            raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
+        # In the logarithm of the noise dS = D, the variances themselves; in that of the amplitude dS = K = S - D.
+        fit = xp.sum(self._noise.times(alpha * alpha))
+        trace = xp.sum(self._noise.times(self.factor.inverse_diagonal()[..., None]))
+        if name == "log_amplitude":
+            rows = math.prod(alpha.shape[:2])
+            fit, trace = self.data_fit - fit, rows - trace
+        return 0.5 * (fit - self._columns * trace)
 
     def leave_one_out(self) -> LeaveOneOut:
         """The prediction of each target from all the others, without a refit.
@@ -392,20 +447,24 @@ class GaussianProcess:
         self.factor.refuse_singular("noise", "leave-one-out has no closed form")
         residual = left_out_residual(self.problem, self.factor, self.prepared_y)
         # It is the variance of a new observation: the noise is in it.
-        variance = self._units.covariance(1.0 / self.factor.inverse_diagonal()[0, :])
+        variance = self._units.covariance(left_out_variance(self.problem, self.factor))
+        if self.problem.kind != "scalar":
+            variance = self._cost.shaped(variance)
         mean = self._cost.shaped(self._units.mean(self.y - residual))
         return LeaveOneOut(mean, self._cost.shaped(self._units.scale * residual), variance)
 
     def leave_one_out_gradient(self, wrt: Sequence[str]) -> dict[str, Array]:
-        """Derivatives of ``leave_one_out().error`` in "log_weight_std" and "log_bias_std", one array for each name.
+        """Derivatives of ``leave_one_out().error`` in hyper-parameters of the kernel, one array for each name:
+        "log_weight_std", "log_bias_std" and "log_amplitude".
 
         Raises
         ------
         numpy.linalg.LinAlgError
             If S is singular.
         TypeError, ValueError
-            If a derivative does not exist; see ``Kernel.gradient``.
+            If a derivative does not exist; see ``Kernel.gradient``. If the kernel is not scalar.
         """
+        scalar_kernel("kernel", self.kernel)
         self.factor.refuse_singular("noise", "leave-one-out has no closed form")
         inverse, alpha = self.factor.inverse()[0, ...], self.factor.prepared_solve(self.prepared_y)[0, ...]
         return {name: error_derivative(inverse, alpha, self._gram_derivative(name)) for name in wrt}
@@ -413,8 +472,10 @@ class GaussianProcess:
     @property
     def _differentiable(self) -> tuple[str, ...]:
         """The hyper-parameters in which a derivative exists: the logarithm of no noise is -inf."""
-        present = self.kernel.hyperparameters | ({"log_noise"} if self._noise.least else set())
+        present = self.kernel.hyperparameters | {"log_amplitude"} | ({"log_noise"} if self._noise.least else set())
         return tuple(name for name in HYPERPARAMETERS if name in present)
 
     def _gram_derivative(self, name: str) -> Array:
+        if name == "log_amplitude":
+            return unstack_block(self.problem.kind, self._prior.array(), int(self.y.shape[1]))
         return self.kernel.gradient(self.x, wrt=(name,))[name]

@@ -7,10 +7,12 @@ import numpy as np
 
 from .._array.linalg import eigenvalues, refuse_indefinite
 from .._array.namespace import Array, home, is_array, to_host
+from .._array.short import short_repr
 from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
+from ..solve.ridge import Ridge
 from ..solve.spectrum import Spectrum
 from .problem import KernelProblem
 from .spectral import Filter, SpectralSolution
@@ -61,6 +63,8 @@ class GradientDescent:
            [0.75  , 0.4375]])
     """
 
+    __repr__ = short_repr
+
     def __init__(
         self,
         kernel: Kernel,
@@ -68,7 +72,7 @@ class GradientDescent:
         step: float,
         momentum: float = 0.0,
         f0: Callable[[Array], Array] | None = None,
-        ridge: float = 0.0,
+        ridge: Ridge = 0.0,
         solver: Any = "direct",
     ) -> None:
         self.step, self.momentum = positive("step", step), momentum_below_one(momentum)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..solve.factor import Solution
+from ..solve.ridge import Ridge
 from ..solve.spectrum import Spectrum
 from .heavy_ball import HeavyBall, IntegratedHeavyBall
 from .leave_one_out import LeaveOneOut, leave_one_out_of
@@ -50,7 +52,7 @@ class GradientFlow:
     f0 : callable or array (N, C) or (N,), optional
         The function at t = 0, such as ``net.bind(params)``, or its values on the sample where no new inputs are asked
         for. None is the centred network, f_0 = 0.
-    ridge : float
+    ridge : float or TimesMeanDiagonal
         Added to the kernel. For every cost it is weight decay (rho/2) ||theta - theta_0||^2 with ridge = rho N / 2. In
         another convention of the squared error ridge = rho N / (2 c), so that the limit depends on the ridge and not
         on the convention.
@@ -123,12 +125,14 @@ class GradientFlow:
     True
     """
 
+    __repr__ = short_repr
+
     def __init__(
         self,
         kernel: Kernel,
         cost: Cost,
         f0: Callable[[Array], Array] | None = None,
-        ridge: float = 0.0,
+        ridge: Ridge = 0.0,
         solver: Any = "direct",
         friction: float | None = None,
     ) -> None:
@@ -266,7 +270,7 @@ class GradientFlow:
         problem = "leave-one-out has a closed form for SquaredError only, got {}: refit"
         return leave_one_out_of(self._closed(TypeError, problem).settled())
 
-    def with_ridge(self, ridge: float) -> "GradientFlow":
+    def with_ridge(self, ridge: Ridge) -> "GradientFlow":
         """The same flow with another ridge, from the same kernel matrix or eigendecomposition."""
         other = copy.copy(self)
         other.solver = self.solver.with_ridge(ridge)

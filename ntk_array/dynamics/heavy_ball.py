@@ -9,6 +9,7 @@ import numpy as np
 from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
+from ..solve.ridge import Ridge
 from .damped import damped_bound, damped_filter
 from .ode import IntegratedFlow
 from .spectral import Filter, SpectralSolution
@@ -33,7 +34,7 @@ class HeavyBall(SpectralFlow):
         kernel: Kernel,
         cost: Cost,
         f0: Callable[[Array], Array] | None,
-        ridge: float,
+        ridge: Ridge,
         solver: Any,
         friction: float,
     ) -> None:
@@ -95,7 +96,7 @@ class IntegratedHeavyBall(IntegratedFlow):
     """
 
     def __init__(
-        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float, friction: float
+        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: Ridge, friction: float
     ) -> None:
         super().__init__(kernel, cost, f0, ridge)
         self.friction = friction

@@ -1,31 +1,22 @@
 """Choosing hyper-parameters by the marginal likelihood or by leave-one-out."""
 
 import math
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from .._array.namespace import home, to_host
+from .._array.short import short_repr
 from .._array.validate import one_of
 from .._support.html import table
-from .._support.progress import progress_bar
-from .gaussian_process import HYPERPARAMETERS, GaussianProcess
+from .gaussian_process import GaussianProcess
 from .gradient_flow import GradientFlow
+from .search import Bounds, Criterion, CriterionLoss, Search
 
 __all__ = ["Selection", "select_hyperparameters"]
 
-Criterion = Literal["marginal_likelihood", "leave_one_out"]
 Model = TypeVar("Model", GaussianProcess, GradientFlow)
-Bounds = Mapping[str, tuple[float, float]]
-
-GRID_STEP = 1.0
-"""The distance between the logarithms of the noises that are tried first. A criterion depends on the noise through
-s + noise for the eigenvalues s. As log noise grows, each of these sums goes from s to the noise within a few units, so
-that a minimum is wider than this distance."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,8 @@ class Selection(Generic[Model]):
         With the chosen hyper-parameters.
     hyperparameters : dict
         The chosen values, by name: "log_noise" or "log_ridge" is the logarithm of the value itself, "log_weight_std"
-        and "log_bias_std" are logarithms of the factors by which those of the kernel were multiplied.
+        and "log_bias_std" are logarithms of the factors by which those of the kernel were multiplied, "log_amplitude"
+        is that of the factor of the kernel itself.
     value : float
         The criterion there: the log marginal likelihood, or the mean squared leave-one-out error.
     start : float
@@ -52,6 +44,8 @@ class Selection(Generic[Model]):
     evaluations : int
         How many times the criterion was evaluated, for all noises of all kernels.
     """
+
+    __repr__ = short_repr
 
     model: Model
     hyperparameters: dict[str, float]
@@ -77,11 +71,12 @@ def select_hyperparameters(
 ) -> Selection[Model]:
     """The hyper-parameters of a Gaussian process, or the ridge of kernel regression, that a criterion prefers.
 
-    One eigendecomposition serves all noises (or ridges). The best noise for a kernel is therefore searched over all of
-    its bounds: on a grid, then refined. Factors of weight_std and bias_std are searched by L-BFGS-B, which starts at
-    the given kernel and ends in a local optimum. It takes derivatives in closed form, at the best noise for each kernel
-    that it tries: there the criterion does not change with the noise, so that these are the derivatives of the best
-    value.
+    One eigendecomposition serves all noises (or ridges) and amplitudes. The best noise for a kernel is therefore
+    searched over all of its bounds: on a grid, then refined. The best amplitude for a ratio r of noise and amplitude
+    has a closed form, a = y^T (K + r I)^{-1} y / N. Factors of weight_std and bias_std are searched by L-BFGS-B, which
+    starts at the given kernel and ends in a local optimum. It takes derivatives in closed form, at the best noise for
+    each kernel that it tries: there the criterion does not change with the noise, so that these are the derivatives of
+    the best value.
 
     Parameters
     ----------
@@ -93,15 +88,17 @@ def select_hyperparameters(
         5.4.2, with this error in place of the predictive probability); a common factor of kernel and noise does not
         change it.
     wrt : str or sequence of str, optional
-        Of a Gaussian process some of "log_weight_std", "log_bias_std" and "log_noise"; all that there are unless given.
-        Noise of each observation stays as it is.
+        Of a Gaussian process some of "log_weight_std", "log_bias_std" and "log_noise", all that there are unless given;
+        and "log_amplitude", which multiplies the kernel and is chosen only where it is named, because the weight_std
+        of networks without biases do the same. Noise of each observation stays as it is.
         Of a flow "log_ridge".
     bounds : dict, optional
-        (low, high) for some of these names. Bounds of "log_weight_std" and "log_bias_std" are logarithms of the factor
-        and contain 0, the start; (-log 10, log 10) unless given. Bounds of "log_noise" and "log_ridge" are logarithms
-        of the value itself. Unless given, they reach from 10 times the cut-off of the spectrum to 100 times the largest
-        eigenvalue, or for the likelihood 100 times the mean square of the targets if that is more. Noise below twice
-        the cut-off is never tried, because S might be singular.
+        (low, high) for some of these names. Bounds of "log_weight_std", "log_bias_std" and "log_amplitude" are
+        logarithms of the factor and contain 0, the start; (-log 10, log 10) unless given, and (-log 1e12, log 1e12) for
+        the amplitude. Bounds of "log_noise" and "log_ridge" are logarithms of the value itself, or of the noise over
+        the amplitude where both are chosen. Unless given, they reach from 10 times the cut-off of the spectrum to 100
+        times the largest eigenvalue, or for the likelihood with a fixed amplitude 100 times the mean square of the
+        targets if that is more. Noise below twice the cut-off is never tried, because S might be singular.
     progress : bool
         Show a progress bar of kernels tried.
 
@@ -143,176 +140,16 @@ def select_hyperparameters(
         raise TypeError(f"model must be a GaussianProcess or a GradientFlow, got {model!r}")
     if isinstance(model, GradientFlow) and by == "marginal_likelihood":
         raise ValueError('a flow has no marginal likelihood: choose by="leave_one_out", or make a GaussianProcess')
-    criterion = _Criterion(by)
+    criterion = CriterionLoss(by)
     # One spectrum serves every ridge.
     model = model.with_solver("spectrum")
     try:
         start = criterion.value(model)
     except np.linalg.LinAlgError:
         start = math.nan
-    search = _Search(model, criterion, wrt, bounds or {})
-    best, converged, kernels = search.run(progress)
+    search = Search(model, criterion, wrt, bounds or {})
+    best, converged = search.run(progress)
     value = criterion.value(best.model)
-    return Selection(best.model, best.chosen, value, start, best.at_bound, converged, kernels, criterion.evaluations)
-
-
-class _Criterion:
-    """A criterion, and the loss that is minimized for it.
-
-    The loss changes by numbers of order 1, whatever the scale and the number of the targets, so that the tolerances of
-    the optimizers mean the same for all problems.
-    """
-
-    def __init__(self, by: Criterion) -> None:
-        self.by, self.evaluations = by, 0
-
-    def value(self, model: Any) -> float:
-        """The log marginal likelihood, or the mean squared leave-one-out error."""
-        self.evaluations += 1
-        value = model.leave_one_out().error if self.by == "leave_one_out" else model.log_marginal_likelihood()
-        return float(to_host(value))
-
-    def loss(self, model: Any) -> float:
-        """Minus the log marginal likelihood divided by the number of targets, or the logarithm of the error."""
-        # The logarithm makes a factor of the targets a constant. A perfect fit, 0, is kept finite.
-        value = self.value(model)
-        return math.log(max(value, 1e-300)) if self.by == "leave_one_out" else -value / math.prod(model.y.shape)
-
-    def slopes(self, model: GaussianProcess, names: Sequence[str]) -> np.ndarray:
-        """Derivatives of the loss in hyper-parameters of the kernel."""
-        if self.by == "leave_one_out":
-            slopes, scale = model.leave_one_out_gradient(names), 1.0 / max(self.value(model), 1e-300)
-        else:
-            slopes, scale = model.log_marginal_likelihood(gradient=names)[1], -1.0 / math.prod(model.y.shape)
-        return scale * np.asarray([float(to_host(slopes[name])) for name in names])
-
-
-class _Attempt(NamedTuple):
-    loss: float
-    model: Any
-    chosen: dict[str, float]
-    at_bound: tuple[str, ...]
-
-
-class _Search:
-    """The search: the names to choose, their bounds, and the two optimizers, one within the other."""
-
-    def __init__(self, start: Any, criterion: _Criterion, wrt: str | Sequence[str] | None, bounds: Bounds) -> None:
-        self.start, self.criterion = start, criterion
-        flow = isinstance(start, GradientFlow)
-        self.ridge_name = "log_ridge" if flow else "log_noise"
-        known: tuple[str, ...] = (self.ridge_name,) if flow else HYPERPARAMETERS
-        if not flow and not isinstance(start.noise, float):
-            # One number would take the place of the noise of each observation.
-            known = tuple(name for name in known if name != self.ridge_name)
-        self.y = start.cost.y if flow else start.y
-        present = {self.ridge_name, *start.kernel.hyperparameters} & {*known}
-        if wrt is None:
-            wrt = [name for name in known if name in present]
-        self.names = tuple(one_of("wrt", name, known) for name in ((wrt,) if isinstance(wrt, str) else wrt))
-        self.factors = tuple(name for name in self.names if name != self.ridge_name)
-        if not self.names:
-            raise ValueError(f"wrt is empty: name some of {', '.join(known)}")
-        if self.factors:
-            start.kernel.gradient(start.x[:1, ...], wrt=self.factors)  # refuses those that do not exist
-        self.bounds = {name: (-math.log(10.0), math.log(10.0)) for name in self.factors}
-        if self.ridge_name in self.names and self.ridge_name not in bounds:
-            self.bounds[self.ridge_name] = self._ridge_bounds()
-        self.bounds |= {name: self._checked(name, pair) for name, pair in bounds.items()}
-
-    def _checked(self, name: str, pair: tuple[float, float]) -> tuple[float, float]:
-        one_of("bounds", name, self.names)
-        low, high = (float(end) for end in pair)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(f"bounds of {name} must be finite and in order, got {pair!r}")
-        if name != self.ridge_name and not low <= 0.0 <= high:
-            raise ValueError(f"bounds of {name} must contain 0, the logarithm of the factor at the start, got {pair!r}")
-        return low, high
-
-    def _ridge_bounds(self) -> tuple[float, float]:
-        # Below the cut-off a ridge is rounding. Far above the largest eigenvalue all predictions are zero.
-        spectrum = self.start.spectrum
-        scale = spectrum.largest
-        if self.criterion.by == "marginal_likelihood":
-            scale = max(scale, float(to_host(home(self.y).xp.mean(self.y**2))))
-        if scale == 0.0:
-            raise ValueError(f"the kernel matrix is zero: no {self.ridge_name} is better than another")
-        return math.log(10.0 * spectrum.cutoff or home(self.y).eps * scale), math.log(100.0 * scale)
-
-    def run(self, progress: bool) -> tuple[_Attempt, bool, int]:
-        """The best attempt, whether it converged, and the number of kernels."""
-        # The start is an attempt too, so that the result is never worse than it.
-        best = self.attempt([0.0] * len(self.factors))
-        if not self.factors:
-            return best, True, 1
-        from scipy.optimize import minimize
-
-        def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
-            nonlocal best
-            next(ticks)
-            attempt = self.attempt(logs.tolist())
-            best = min(best, attempt, key=lambda one: one.loss)
-            return attempt.loss, self.criterion.slopes(attempt.model, self.factors)
-
-        with closing(_ticks(progress)) as ticks:
-            result = minimize(
-                objective,
-                np.zeros(len(self.factors)),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=[self.bounds[name] for name in self.factors],
-                options={"ftol": 100.0 * home(self.y).eps},
-            )
-        return best, bool(result.success), int(result.nfev)
-
-    def attempt(self, logs: list[float]) -> _Attempt:
-        """The model with these factors of the kernel's hyper-parameters, and the best noise for them."""
-        chosen = dict(zip(self.factors, logs, strict=True))
-        at_bound = tuple(name for name, log in chosen.items() if log in self.bounds[name])
-        try:
-            factors = {name.removeprefix("log_"): math.exp(log) for name, log in chosen.items()}
-            # The kernel matrix of the start is known, and is not computed again.
-            model = self.start.rescaled(**factors) if any(logs) else self.start
-            if self.ridge_name in self.names:
-                chosen[self.ridge_name], bounded = self._best_ridge(model)
-                at_bound += (self.ridge_name,) if bounded else ()
-                model = self._with_ridge(model, chosen[self.ridge_name])
-            return _Attempt(self.criterion.loss(model), model, chosen, at_bound)
-        except np.linalg.LinAlgError as error:
-            raise np.linalg.LinAlgError(f"at {chosen}: {error}, choose it as well, or give closer bounds") from error
-
-    @staticmethod
-    def _with_ridge(model: Any, log: float) -> Any:
-        return model.with_ridge(math.exp(log)) if isinstance(model, GradientFlow) else model.with_noise(math.exp(log))
-
-    def _best_ridge(self, model: Any) -> tuple[float, bool]:
-        """The logarithm of the best noise for a kernel, and whether it sits at a bound."""
-        from scipy.optimize import minimize_scalar
-
-        low, high = self.bounds[self.ridge_name]
-        low = max(low, math.log(2.0 * model.spectrum.cutoff)) if model.spectrum.cutoff else low
-        if low >= high:
-            raise ValueError(
-                f"bounds of {self.ridge_name} end at {high:.3g}; below {low:.3g} the matrix S may be singular"
-            )
-
-        def loss(log: float) -> float:
-            return self.criterion.loss(self._with_ridge(model, log))
-
-        # The criterion may have several minima in the noise: first a grid, then a refinement between neighbours.
-        grid = np.linspace(low, high, 2 + int((high - low) / GRID_STEP)).tolist()
-        losses = [loss(log) for log in grid]
-        k = losses.index(min(losses))
-        near = (grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)])
-        inner = minimize_scalar(loss, bounds=near, method="bounded", options={"xatol": 1e-9})
-        least = min(losses[k], float(inner.fun))
-        # Where the criterion is flat up to a bound, rounding decides where the optimizer ends. The bound itself is the
-        # answer then, and is reported as one.
-        for end in (low, high):
-            if losses[grid.index(end)] <= least + 100.0 * home(self.y).eps * max(1.0, abs(least)):
-                return end, True
-        return float(inner.x) if inner.fun < losses[k] else grid[k], False
-
-
-def _ticks(progress: bool) -> Generator[int, None, None]:
-    yield from progress_bar(count(1), "hyper-parameters", "kernel", progress)
+    return Selection(
+        best.model, best.chosen, value, start, best.at_bound, converged, search.kernels, criterion.evaluations
+    )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._array.namespace import Array, home, to_host
+from .._array.short import short_repr
 from .._array.validate import count as whole
 from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
@@ -72,6 +73,8 @@ class KernelSpectrum:
     >>> np.cumsum(spectrum.explained(np.cos(angles)))[[0, 2]].round(6)     # e_2 and e_3 span cos and sin
     array([0., 1.])
     """
+
+    __repr__ = short_repr
 
     def __init__(self, kernel: Kernel, p_in: EmpiricalMeasure) -> None:
         self._problem = KernelProblem(kernel, p_in)

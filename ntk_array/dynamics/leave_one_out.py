@@ -2,12 +2,14 @@
 
 from typing import NamedTuple
 
+from .._array.kinds import unstack_diagonal
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from ..solve.factor import Factorization
 from .problem import KernelProblem
 from .spectral import SpectralSolution
 
-__all__ = ["LeaveOneOut", "error_derivative", "leave_one_out_of", "left_out_residual"]
+__all__ = ["LeaveOneOut", "error_derivative", "leave_one_out_of", "left_out_residual", "left_out_variance"]
 
 
 class LeaveOneOut(NamedTuple):
@@ -20,8 +22,12 @@ class LeaveOneOut(NamedTuple):
     residual : array (N, C) or (N,)
         y_i minus its prediction.
     variance : array (N,), optional
-        Of y_i given the others, noise included; the same for every output. None for a flow, which predicts no variance.
+        Of y_i given the others, noise included; (N, C) where the outputs do not share a scalar kernel. None for a flow,
+        which predicts no variance.
     """
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     mean: Array
     residual: Array
@@ -64,6 +70,15 @@ def left_out_residual(problem: KernelProblem, factor: Factorization, prepared: A
     xp, outputs = home(alpha).xp, problem.initial.shape[1]
     blocks = factor.inverse_blocks(outputs)[0, ...]
     return xp.linalg.solve(blocks, xp.reshape(alpha, (-1, outputs, 1)))[..., 0]
+
+
+def left_out_variance(problem: KernelProblem, factor: Factorization) -> Array:
+    """The variance of each target given the others: the diagonal of [S^{-1}]_ii^{-1}."""
+    outputs = problem.initial.shape[1]
+    if problem.kind != "full":
+        return unstack_diagonal(problem.kind, 1.0 / factor.inverse_diagonal(), outputs)
+    xp = home(problem.initial).xp
+    return xp.linalg.diagonal(xp.linalg.inv(factor.inverse_blocks(outputs)[0, ...]))
 
 
 def error_derivative(inverse: Array, alpha: Array, change: Array) -> Array:

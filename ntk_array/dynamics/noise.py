@@ -3,7 +3,7 @@
 from typing import Any
 
 from .._array.linalg import plus_diagonal
-from .._array.namespace import Array, Home, is_array, to_host
+from .._array.namespace import Array, Home, home, is_array, to_host
 from .._array.validate import nonnegative, same_home, targets
 from ..solve.operator import GramOperator
 
@@ -22,10 +22,10 @@ class Noise:
     least : float
         The smallest variance.
     above : array (N,) or None
-        The variances less the smallest; None if they are all the same.
+        The variances less the smallest, one for each row of the Gram matrix; None if they are all the same.
     """
 
-    def __init__(self, given: Any, x: Array) -> None:
+    def __init__(self, given: Any, x: Array, rows: int | None = None) -> None:
         if not is_array(given) or given.ndim == 0:
             self.given: Any = nonnegative("noise", float(to_host(given)) if is_array(given) else given)
             self.least, self.above = self.given, None
@@ -36,11 +36,13 @@ class Noise:
         if host.ndim != 1 or (host < 0).any():
             raise ValueError(f"noise must be a number or {x.shape[0]} of them, none negative, got {given!r}")
         self.least = float(host.min())
-        self.above = self.given - self.least
+        above, xp = self.given - self.least, home(self.given).xp
+        # A full kernel has a row for each output of an input.
+        self.above = above if rows is None else xp.repeat(above, rows // x.shape[0])
 
     def times(self, values: Array) -> Array:
-        """D times values (..., N, k) on the sample."""
-        return self.given * values if self.above is None else self.given[:, None] * values
+        """D times values (..., n, k), for n rows of the Gram matrix."""
+        return self.least * values if self.above is None else (self.least + self.above[:, None]) * values
 
     def added(self, operator: GramOperator) -> GramOperator:
         """K plus what is above the least variance."""

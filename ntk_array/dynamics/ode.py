@@ -12,6 +12,7 @@ from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
 from ..solve.factor import Factorization
+from ..solve.ridge import Ridge
 from .problem import KernelProblem
 from .state import FlowState, not_reached
 
@@ -27,7 +28,7 @@ class IntegratedFlow:
     dtype.
     """
 
-    def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> None:
+    def __init__(self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: Ridge) -> None:
         self.problem, self.cost = KernelProblem.of(kernel, cost, f0, ridge), cost
         self._matrix = self.problem.block()
         # Any other matrix makes the flow diverge; it would be integrated without a word.
@@ -38,7 +39,7 @@ class IntegratedFlow:
         """The ridge, which makes the coefficients decay."""
         return self.problem.ridge
 
-    def with_ridge(self, ridge: float) -> "IntegratedFlow":
+    def with_ridge(self, ridge: Ridge) -> "IntegratedFlow":
         """The same flow with another ridge, from the same kernel matrix."""
         other = copy.copy(self)
         other.problem = self.problem.with_ridge(ridge)

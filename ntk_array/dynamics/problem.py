@@ -6,7 +6,7 @@ from typing import Any
 
 from .._array.kinds import stack_block, stack_values, unstack_values
 from .._array.namespace import Array, home, is_array, itemsize
-from .._array.validate import finite, nonnegative, real_array, same_home
+from .._array.validate import finite, real_array, same_home
 from ..function_space.cost import Cost
 from ..function_space.measure import EmpiricalMeasure
 from ..gram.memory import available, bytes_of, readable
@@ -14,6 +14,7 @@ from ..kernels.base import Kernel
 from ..solve.factor import Solver
 from ..solve.kernel_matrix import KernelMatrix
 from ..solve.operator import GramOperator, Matrix
+from ..solve.ridge import Ridge, absolute_ridge
 
 __all__ = ["KernelProblem", "refuse_other_outputs"]
 
@@ -36,7 +37,7 @@ class KernelProblem:
         C, the number of outputs of f_0 and of the targets. None where there are neither.
     f0 : callable or array (N, C), optional
         The function at t = 0, or its values on the sample; None is f_0 = 0.
-    ridge : float
+    ridge : float or TimesMeanDiagonal
         Added to the diagonal of the weighted Gram matrix.
 
     Attributes
@@ -53,7 +54,7 @@ class KernelProblem:
         p_in: EmpiricalMeasure,
         outputs: int | None = None,
         f0: Callable[[Array], Array] | Array | None = None,
-        ridge: float = 0.0,
+        ridge: Ridge = 0.0,
     ) -> None:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
@@ -66,16 +67,16 @@ class KernelProblem:
             )
         self.kernel, self.kind, self.p_in = kernel, kernel.kind, p_in
         self.outputs, self.f0 = outputs, f0
-        self.ridge = nonnegative("ridge", ridge)
         self.initial: Array = None
         if outputs is not None:
             values = is_array(f0) and not callable(f0)
             self.initial = self._values("f0", f0, p_in.x) if values else self.start(p_in.x)
         # sqrt(N w_i) as a column (N, 1).
         self._root = None if p_in.uniform else home(p_in.x).xp.sqrt(len(p_in) * p_in.column_weights)
+        self.ridge = absolute_ridge("ridge", ridge, self._matrix_free)
 
     @classmethod
-    def of(cls, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float) -> "KernelProblem":
+    def of(cls, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: Ridge) -> "KernelProblem":
         """The problem on the sample of a cost, with as many outputs as its targets have."""
         if not isinstance(cost, Cost):
             raise TypeError(f"cost must be a cost functional such as SquaredError(p_in, y), got {cost!r}")
@@ -83,10 +84,16 @@ class KernelProblem:
             refuse_other_outputs(kernel, cost.p_in.x)
         return cls(kernel, cost.p_in, int(cost.y.shape[1]), f0, ridge)
 
-    def with_ridge(self, ridge: float) -> "KernelProblem":
+    def with_ridge(self, ridge: Ridge) -> "KernelProblem":
         """The same problem with another ridge."""
         other = copy.copy(self)
-        other.ridge = nonnegative("ridge", ridge)
+        other.ridge = absolute_ridge("ridge", ridge, self._matrix_free)
+        return other
+
+    def with_kernel(self, kernel: Kernel) -> "KernelProblem":
+        """The same problem with another kernel of the same kind."""
+        other = copy.copy(self)
+        other.kernel = kernel
         return other
 
     # ---- kernel values -----------------------------------------------------------------------------------------------
@@ -118,7 +125,7 @@ class KernelProblem:
         MemoryError if the matrix and what the solver needs beside it have no room, before work starts.
         """
         if solver.matrix_free:
-            return KernelMatrix(self.kernel, self.p_in.x, None if self._root is None else self._factors(self.size))
+            return self._matrix_free()
         here = home(self.p_in.x)
         stack = (self.outputs or 1) if self.kind == "classwise" else 1
         needed, free = int(solver.matrices(self.ridge) * stack * self.size**2 * itemsize(here)), available(here)
@@ -129,6 +136,9 @@ class KernelProblem:
                 "float32, fewer inputs, or solver=ntk_array.solve.ConjugateGradient(matrix_free=True)"
             )
         return Matrix(self.gram())
+
+    def _matrix_free(self) -> KernelMatrix:
+        return KernelMatrix(self.kernel, self.p_in.x, None if self._root is None else self._factors(self.size))
 
     def new_inputs(self, x_new: Any) -> Array:
         """New inputs, validated whole: a row that an error names is then one of theirs, and not of a block."""

@@ -9,6 +9,7 @@ from .._array.namespace import Array, home
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
 from ..solve.factor import Factorization, Solution, Solver
+from ..solve.ridge import Ridge
 from ..solve.solvers import Direct, solver_of
 from ..solve.spectrum import Spectral, SpectralFactor, Spectrum
 from .problem import KernelProblem
@@ -41,7 +42,7 @@ class SpectralSolution:
     """
 
     def __init__(
-        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float, solver: Any = "direct"
+        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: Ridge, solver: Any = "direct"
     ) -> None:
         self.solver = solver_of(solver)
         self.problem = KernelProblem.of(kernel, cost, f0, ridge)
@@ -105,7 +106,7 @@ class SpectralSolution:
         other.solver = solver_of(solver)
         return other
 
-    def with_ridge(self, ridge: float) -> "SpectralSolution":
+    def with_ridge(self, ridge: Ridge) -> "SpectralSolution":
         """The same problem with another ridge, from the same eigendecomposition if there is one."""
         other = copy.copy(self)
         for name in ("limit_factor", "limit", "time_factor"):

@@ -9,6 +9,7 @@ from .._array.namespace import Array, home, to_host
 from ..function_space.cost import Cost
 from ..kernels.base import Kernel
 from ..solve.factor import Factorization
+from ..solve.ridge import Ridge
 from .spectral import Filter, SpectralSolution
 from .state import FlowState, not_reached
 
@@ -19,7 +20,7 @@ class SpectralFlow:
     """phi_t(s) = (1 - exp(-2 c t s / N)) / s, with c the factor of the convention. Any time is reached directly."""
 
     def __init__(
-        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: float, solver: Any = "direct"
+        self, kernel: Kernel, cost: Cost, f0: Callable[[Array], Array] | None, ridge: Ridge, solver: Any = "direct"
     ) -> None:
         self.solution = SpectralSolution(kernel, cost, f0, ridge, solver)
 
@@ -27,7 +28,7 @@ class SpectralFlow:
     def ridge(self) -> float:
         return self.solution.problem.ridge
 
-    def with_ridge(self, ridge: float) -> "SpectralFlow":
+    def with_ridge(self, ridge: Ridge) -> "SpectralFlow":
         """The same flow with another ridge, from the same eigendecomposition."""
         other = copy.copy(self)
         other.solution = self.solution.with_ridge(ridge)

@@ -15,6 +15,8 @@ class Units:
     given, fitted : array (N, C) or (N,)
     normalized : bool
         Else nothing is changed.
+    shift : array (C,) or (), or 0.0
+        The mean of each output; 0.0 where targets are not normalized.
     scale : float
         The root mean square of the targets less their means; 1 where that is 0.
     """
@@ -22,17 +24,18 @@ class Units:
     def __init__(self, given: Array, normalized: bool) -> None:
         self.given = self.fitted = given
         self.normalized, self.scale = normalized, 1.0
+        self.shift: Array | float = 0.0
         if not normalized:
             return
         xp = home(given).xp
-        self._shift = xp.mean(given, axis=0)
-        centred = given - self._shift
+        self.shift = xp.mean(given, axis=0)
+        centred = given - self.shift
         self.scale = float(to_host(xp.sqrt(xp.mean(centred * centred)))) or 1.0
         self.fitted = centred / self.scale
 
     def mean(self, fitted: Array) -> Array:
         """Values (M, C) in the units of the targets."""
-        return self.scale * fitted + self._shift if self.normalized else fitted
+        return self.scale * fitted + self.shift if self.normalized else fitted
 
     def covariance(self, fitted: Array) -> Array:
         """Covariances in the units of the targets."""

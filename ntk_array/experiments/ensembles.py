@@ -13,14 +13,15 @@ from .._array.description import fingerprint
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
-from .._support.progress import progress_bar
 from ..dynamics import Ensemble, max_step
 from ..kernels import InfiniteNTK
 from ..nn import Layer, train
+from ..nn.parameters import Params
 from .journal import Journal, described
 from .pictures import draw_panels
-from .runs import recorded_steps
+from .runs import memory_of_run, recorded_steps
 from .scaling import Folder, checked_fraction, run_seed, training_sample
+from .together import run_together, stop_if_asked
 
 __all__ = ["TrainedEnsemble", "trained_ensemble"]
 
@@ -151,9 +152,11 @@ def trained_ensemble(
     ((20, 22, 2, 1), (22, 2, 1), True)
     """
     cost, x_test = training_sample(x, y, x_test)
-    if count("networks", networks) < 2:
+    # From here on Python's own numbers, which JSON takes.
+    networks, steps = count("networks", networks), count("steps", steps)
+    if networks < 2:
         raise ValueError("networks must be at least 2: one has no spread")
-    recorded, root = recorded_steps(count("steps", steps)), seed_sequence(seed)
+    recorded, root = recorded_steps(steps), seed_sequence(seed)
     step = checked_fraction(step_fraction) * max_step(InfiniteNTK(net), cost.p_in.x)
     # The prediction is that of gradient flow, at the times which the steps have reached.
     times = step * recorded
@@ -175,6 +178,10 @@ def trained_ensemble(
         },
     )
 
+    def observe(now: Params) -> np.ndarray:
+        stop_if_asked()
+        return to_host(net(now, x_test))
+
     def one(run: int) -> dict[str, np.ndarray]:
         record = train(
             net,
@@ -183,12 +190,18 @@ def trained_ensemble(
             step=step,
             steps=steps,
             record=recorded.tolist(),
-            observe=lambda now: to_host(net(now, x_test)),
+            observe=observe,
         )
         return {"outputs": np.stack(record.observations), "cost": np.asarray(record.costs)}
 
-    bar = progress_bar(range(networks), "training", "net", progress)
-    found = [journal.keep(str(run), partial(one, run)) for run in bar]
+    found = run_together(
+        lambda run, alone: journal.keep(str(run), partial(one, run)),
+        range(networks),
+        cost.y,
+        memory_of_run(*cost.y.shape),
+        "training",
+        progress,
+    )
     return TrainedEnsemble(
         times,
         np.stack([run["outputs"] for run in found]),

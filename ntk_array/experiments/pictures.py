@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._support.hints import install_hint
 from ..plotting import STYLE
 from .power_law import PowerLaw
 
@@ -21,7 +22,7 @@ def draw_panels(panels: int, draw: Callable[[np.ndarray], None]) -> Any:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'ntk_array[study]'") from error
+        raise ImportError(f"pictures need matplotlib: {install_hint('study')}") from error
     with matplotlib.rc_context(STYLE):
         columns, rows = min(panels, COLUMNS), -(-panels // COLUMNS)
         figure = Figure(figsize=(4.2 * columns + 0.6, 3.3 * rows), layout="constrained")

@@ -15,8 +15,9 @@ from ..function_space import SquaredError
 from ..kernels import EmpiricalNTK, Kernel
 from ..nn import Layer, train
 from ..nn.parameters import Params
+from .together import stop_if_asked
 
-__all__ = ["HeldOut", "Measure", "Start", "recorded_steps", "rms", "stable_step", "train_and_measure"]
+__all__ = ["HeldOut", "Measure", "Start", "memory_of_run", "recorded_steps", "rms", "stable_step", "train_and_measure"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ def train_and_measure(
 ) -> dict[str, np.ndarray]:
     """Train once and measure everything: "times" and "cost" (T,), and the results of each measure as "its name/..."."""
     taking = [measure(start) for measure in measures]
+
+    def observe(now: Params) -> list[Any]:
+        stop_if_asked()
+        return [measure.observe(now) for measure in taking]
+
     record = train(
         start.net,
         start.params,
@@ -93,7 +99,7 @@ def train_and_measure(
         step=start.step,
         steps=int(start.recorded[-1]),
         record=start.recorded.tolist(),
-        observe=lambda now: [measure.observe(now) for measure in taking],
+        observe=observe,
         progress=progress,
     )
     found = {"times": np.asarray(record.times), "cost": np.asarray(record.costs)}
@@ -102,6 +108,12 @@ def train_and_measure(
         results = measure.conclude(list(seen))
         found |= {f"{measure.name}/{name}": np.asarray(value) for name, value in results.items()}
     return found
+
+
+def memory_of_run(examples: int, outputs: int) -> int:
+    """About as many bytes as a run takes with its predictions: the full empirical kernel, its eigenvectors, and the
+    workspace of the eigensolver."""
+    return 8 * 6 * (examples * outputs) ** 2
 
 
 def recorded_steps(steps: int) -> np.ndarray:

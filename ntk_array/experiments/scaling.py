@@ -15,13 +15,13 @@ from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, positive, same_home, targets
 from .._support.html import table
-from .._support.progress import progress_bar
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..nn import Layer
 from .journal import Journal, described
 from .pictures import scaling_picture
 from .power_law import PowerLaw
-from .runs import Measure, Start, recorded_steps, stable_step, train_and_measure
+from .runs import Measure, Start, memory_of_run, recorded_steps, stable_step, train_and_measure
+from .together import run_together
 
 __all__ = [
     "FITTED",
@@ -153,19 +153,23 @@ def scaling_of_training(
         },
     )
 
-    def train_network(width: int, run: int) -> dict[str, np.ndarray]:
+    def train_network(width: int, run: int, alone: bool) -> dict[str, np.ndarray]:
         net = nets[width]
         params = net.init(run_seed(root, width, run), like=cost.p_in.x)
         # Each network has a step of its own: its kernel at initialization, and so its largest stable step, is random.
         step = step_fraction * stable_step(net, params, cost)
         start = Start(net, params, cost, x_test, probed, step, recorded)
-        return train_and_measure(start, measures, f"training width {width}" if progress else False)
+        return train_and_measure(start, measures, f"training width {width}" if progress and alone else False)
 
     jobs = [(width, run) for width in widths for run in range(networks)]
-    found = [
-        journal.keep(f"{width}-{run}", partial(train_network, width, run))
-        for width, run in progress_bar(jobs, "networks", "net", progress)
-    ]
+    found = run_together(
+        lambda job, alone: journal.keep("-".join(map(str, job)), partial(train_network, *job, alone)),
+        jobs,
+        cost.y,
+        memory_of_run(*cost.y.shape),
+        "networks",
+        progress,
+    )
     # The jobs go through widths first, then runs: so do the two leading axes (W, R).
     arrays = {
         name: np.stack([run[name] for run in found]).reshape(len(widths), networks, *found[0][name].shape)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._support.atomic import flush, write_whole
+from .._support.hints import install_hint
 from .layout import Layout, words
 from .spec import Spec, read_json
 from .tiled import Tile
@@ -33,7 +34,7 @@ class Blocks:
     """
 
     def __init__(self, folder: Path, spec: Spec) -> None:
-        self.folder, self.layout, self._digest = folder, spec.layout, spec.digest
+        self.folder, self.layout, self.digest = folder, spec.layout, spec.digest
 
     def create(self) -> None:
         """Make an array without blocks. One that is there keeps its blocks."""
@@ -113,7 +114,7 @@ class Blocks:
 
     def hash(self, tile: Tile, values: np.ndarray) -> str:
         """Of the numbers of a block, of its place, and of the matrix that it belongs to."""
-        digest = hashlib.sha256(f"{self._digest} {self.layout.number(tile)}".encode())
+        digest = hashlib.sha256(f"{self.digest} {self.layout.number(tile)}".encode())
         digest.update(np.ascontiguousarray(values, dtype=np.dtype(self.layout.dtype).newbyteorder("<")).data)
         return digest.hexdigest()
 
@@ -142,7 +143,7 @@ def _opened(path: Path, mode: str) -> Any:
     try:
         import zarr
     except ImportError as error:
-        raise ImportError("stores need zarr: pip install 'ntk_array[scale]'") from error
+        raise ImportError(f"stores need zarr: {install_hint('scale')}") from error
     return zarr.open_array(zarr.storage.LocalStore(path, read_only=mode == "r"), mode=mode)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._array.short import short_repr
 from .._array.validate import count, positive
 from .base import Kernel
 
@@ -35,6 +36,8 @@ class ZonalSpectrum:
     error : array (K + 1,)
         Estimated error of each value, from twice the nodes and from rounding. A smaller value cannot be told from zero.
     """
+
+    __repr__ = short_repr
 
     dimension: int
     degrees: np.ndarray

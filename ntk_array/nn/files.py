@@ -2,18 +2,15 @@
 
 import dataclasses
 import inspect
-import io
-import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from .._array.archive import read_archive, write_archive
 from .._array.namespace import Home, standard_namespace, to_host
 from .._array.validate import finite
-from .._support.atomic import write_whole
 from ..infinite.signal import Signal
 from .activations import Activation, Elementwise
 from .composite import Composite
@@ -21,12 +18,9 @@ from .dense import Dense
 from .layer import Layer
 from .parameters import Params, check_structure, flatten, tree_map, unflatten
 
-__all__ = ["load", "save"]
+__all__ = ["build", "checked_activations", "describe", "load", "save"]
 
 SCHEMA = "ntk_array network 1"
-MAX_ARCHITECTURE_BYTES = 1_000_000
-MAX_DIRECTORY_BYTES = 500_000
-"""Of an archive: some thousands of arrays. Networks of more layers have longer architectures than are allowed."""
 
 
 def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
@@ -48,19 +42,12 @@ def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
     ValueError
         If a parameter is NaN or infinite, or there are thousands of layers: such a network could not be loaded.
     """
-    layers = _layers()
-    architecture = np.asarray(
-        json.dumps({"schema": SCHEMA, "network": _describe(net, layers), "structure": tree_map(lambda _: None, params)})
-    )
-    if architecture.nbytes > MAX_ARCHITECTURE_BYTES:
-        raise ValueError(f"the network has too many layers for one file, about {len(flatten(params))} parameters")
+    description = {"schema": SCHEMA, "network": describe(net), "structure": tree_map(lambda _: None, params)}
     arrays = {
         f"params/{name}": to_host(finite(f"the parameter {name}", leaf)) for name, leaf in flatten(params).items()
     }
-    # Written in memory first, so that the file can be put in place whole.
-    buffer = io.BytesIO()
-    np.savez(buffer, architecture=architecture, **arrays)  # type: ignore[arg-type]
-    write_whole(path, buffer.getvalue())
+    too_long = f"the network has too many layers for one file, about {len(arrays)} parameters"
+    write_archive(path, "architecture", description, arrays, too_long)
 
 
 def load(
@@ -91,12 +78,10 @@ def load(
     ValueError
         If the file is not a saved network, is damaged, or its parameters do not fit its architecture.
     """
-    for name, activation in (activations or {}).items():
-        if not isinstance(activation, Activation):
-            raise TypeError(f"activations[{name!r}] is {activation!r}, not an Activation")
+    given = checked_activations(activations)
     description, arrays = _read(path)
     try:
-        net = _build(description["network"], activations or {}, _layers())
+        net = build(description["network"], given)
         structure = _tuples(description["structure"])
     except ValueError:
         raise  # says what is wrong with a layer, or that an activation is missing
@@ -143,76 +128,38 @@ def _leaves(net: Layer, params: Params) -> Iterator[tuple[Layer, Params]]:
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The architecture and the parameters by name. What a file claims to hold is compared with its size first."""
-    from zipfile import ZipFile, is_zipfile  # takes a while to import
-
-    name = os.fspath(path)
-    with _LimitedReads(path) as file:
-        if not is_zipfile(file):
-            raise ValueError(f"{name} is not a network saved by ntk_array.nn.save")
-        room = file.seek(0, os.SEEK_END)
-        try:
-            with ZipFile(file) as archive:
-                file.limited, members = False, archive.infolist()
-                # Nothing is compressed, so that all members together are no larger than the file. Where the two sizes
-                # of a member differ, memory would be asked for by the one that is not checked.
-                packed = any(m.compress_type or m.compress_size != m.file_size for m in members)
-                if packed or sum(m.file_size for m in members) > room:
-                    raise ValueError("its members are compressed, or larger than the file")
-                names = [m.filename.removesuffix(".npy") for m in members]
-                if len(set(names)) < len(names):
-                    raise ValueError("two of its members have one name")
-                contents = {key: _array(archive.read(m)) for key, m in zip(names, members, strict=True)}
-        except Exception as error:  # zipfile and NumPy have a dozen for damaged bytes
-            raise ValueError(f"{name} is damaged: {str(error) or type(error).__name__}") from error
-    architecture = contents.pop("architecture", None)
-    if architecture is None or architecture.dtype.kind != "U" or architecture.nbytes > MAX_ARCHITECTURE_BYTES:
-        raise ValueError(f"{name} is not a network saved by ntk_array.nn.save")
-    try:
-        description = json.loads(str(architecture))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is damaged: its architecture is no JSON ({error})") from error
-    schema = description.get("schema") if isinstance(description, dict) else None
-    if schema != SCHEMA:
-        raise ValueError(f"{name} has schema {schema!r}; this version reads {SCHEMA!r}")
+    """The architecture and the parameters by name."""
+    description, contents = read_archive(path, "architecture", SCHEMA, "a network saved by ntk_array.nn.save")
     prefix = "params/"
     parameters = {key.removeprefix(prefix): a for key, a in contents.items() if key.startswith(prefix)}
     for key, array in parameters.items():
         if array.dtype.kind != "f" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
-            raise ValueError(f"{name} is damaged: its parameter {key} is not an array of finite real numbers")
+            raise ValueError(
+                f"{os.fspath(path)} is damaged: its parameter {key} is not an array of finite real numbers"
+            )
     return description, parameters
 
 
-class _LimitedReads(io.FileIO):
-    """A file of which no more than a directory is read at once, while it is ``limited``.
+def describe(net: Layer) -> dict[str, Any]:
+    """A network as JSON. TypeError for layers from outside this package."""
+    return _describe(net, _layers())
 
-    An archive is as hostile as its directory is long: its entries take ten times as much memory as the bytes of them.
+
+def build(description: dict[str, Any], activations: Mapping[str, Activation]) -> Layer:
+    """The network of a description; activations of users by name.
+
+    ValueError if a layer is unknown or an activation is missing; errors of any kind where something else stands in
+    place of a layer.
     """
-
-    limited = True
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.limited and size is not None and size > MAX_DIRECTORY_BYTES:
-            raise ValueError("its directory is longer than that of any network")
-        return super().read(-1 if size is None else size)
+    return _build(description, activations, _layers())
 
 
-def _array(content: bytes) -> np.ndarray:
-    """An array in NumPy's format, in this machine's byte order. ValueError where its header claims another size."""
-    file = io.BytesIO(content)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    version = np.lib.format.read_magic(file)
-    if version not in read:
-        raise ValueError(f"its arrays have version {version}")
-    shape, fortran, dtype = read[version](file)
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded: they are pickles")
-    numbers = content[file.tell() :]
-    # In Python's integers, which do not overflow.
-    if math.prod(shape) * dtype.itemsize != len(numbers):
-        raise ValueError(f"an array of shape {shape} has {len(numbers)} bytes")
-    array = np.frombuffer(numbers, dtype=dtype).reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="))
+def checked_activations(activations: Mapping[str, Activation] | None) -> Mapping[str, Activation]:
+    """Activations of users by name; TypeError for anything else among them."""
+    for name, activation in (activations or {}).items():
+        if not isinstance(activation, Activation):
+            raise TypeError(f"activations[{name!r}] is {activation!r}, not an Activation")
+    return activations or {}
 
 
 def _layers() -> dict[str, type[Layer]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
+from .._array.short import short_repr
 from .._array.validate import count, momentum_below_one, positive, same_home
 from .._support.progress import progress_bar
 from ..function_space.cost import Cost
@@ -44,6 +45,8 @@ class Training:
     seed : numpy.random.SeedSequence or None
         From which the batches were drawn; as ``seed`` of another call it gives the same ones. None without batches.
     """
+
+    __repr__ = short_repr
 
     params: Params
     step: float
@@ -159,8 +162,12 @@ def train(
                 part, weights = next(batches)
                 f, pull = net.forward_and_pullback(params, part.p_in.x)
             # d C / d theta = sum_i w_i <d|_f (x_i), d f(x_i) / d theta>: the pullback of the weighted representer.
-            change = tree_map(lambda g: -step * g, pull(weights * part.representer(part.values(f))))
-            velocity = tree_map(lambda v, c: momentum * v + c, velocity, change) if momentum and k else change
+            gradient = pull(weights * part.representer(part.values(f)))
+            if not momentum:
+                params = tree_map(lambda p, g: p - step * g, params, gradient)
+                continue
+            change = tree_map(lambda g: -step * g, gradient)
+            velocity = tree_map(lambda v, c: momentum * v + c, velocity, change) if k else change
             params = tree_map(lambda p, v: p + v, params, velocity)
     return replace(result, params=params)
 

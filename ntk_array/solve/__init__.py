@@ -10,6 +10,7 @@ from .kernel_matrix import KernelMatrix
 from .lanczos import Lanczos
 from .low_rank import LowRank
 from .operator import GramOperator
+from .ridge import TimesMeanDiagonal
 from .solvers import Direct, solve
 from .spectrum import Spectral
 
@@ -23,5 +24,6 @@ __all__ = [
     "LowRank",
     "Solution",
     "Spectral",
+    "TimesMeanDiagonal",
     "solve",
 ]

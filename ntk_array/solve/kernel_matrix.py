@@ -4,6 +4,7 @@ from typing import Any
 
 from .._array.kinds import stack_block, stack_values, unstack_values
 from .._array.namespace import Array, Home, home
+from .._array.short import short_repr
 from .operator import GramOperator
 
 __all__ = ["KernelMatrix"]
@@ -35,6 +36,8 @@ class KernelMatrix(GramOperator):
     True
     """
 
+    __repr__ = short_repr
+
     def __init__(self, kernel: Any, x: Array, factors: Array | None = None) -> None:
         self.kernel, (self.x, _) = kernel, kernel.validated(x, None)
         self._factors = factors
@@ -54,6 +57,9 @@ class KernelMatrix(GramOperator):
     @property
     def home(self) -> Home:
         return self._home
+
+    def scaled(self, factor: float) -> "KernelMatrix":
+        return KernelMatrix(factor * self.kernel, self.x, self._factors)
 
     def product(self, v: Array) -> Array:
         v, xp = self._times(v), home(v).xp

@@ -36,6 +36,10 @@ class GramOperator(ABC):
     def array(self) -> Array:
         """The matrices themselves, (B, n, n)."""
 
+    def scaled(self, factor: float) -> "GramOperator":
+        """The matrices times a positive factor; those that are in memory are copied, unless a class knows better."""
+        return Matrix(factor * self.array())
+
     def feature_rows(self) -> Array:
         """F (B, n, R) with K = F F^T; a ValueError if no features are known."""
         raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from .._array.namespace import Array
-from .._array.validate import finite, inputs, nonnegative, real_array, same_home
+from .._array.validate import finite, inputs, real_array, same_home
 from ..gram.store import Store
 from ..gram.tiled import Tiled
 from .cholesky import REGULAR, Cholesky, CholeskyFactor
@@ -15,6 +15,7 @@ from .factor import Factorization, Solution, Solver
 from .lanczos import Lanczos
 from .low_rank import LowRank
 from .operator import GramOperator, Matrix
+from .ridge import Ridge, absolute_ridge
 from .spectrum import Spectral
 from .stored import StoredMatrix
 
@@ -69,7 +70,7 @@ def solver_of(solver: Any) -> Solver:
     raise ValueError(f"solver must be one of {words}, or an object such as ntk_array.solve.Cholesky(), got {solver!r}")
 
 
-def solve(a: Any, b: Array, *, ridge: float = 0.0, solver: Any = "direct") -> Solution:
+def solve(a: Any, b: Array, *, ridge: Ridge = 0.0, solver: Any = "direct") -> Solution:
     """The solution of (A + ridge I) x = b for a symmetric positive semidefinite matrix A, and how exact it is.
 
     Parameters
@@ -79,7 +80,7 @@ def solve(a: Any, b: Array, *, ridge: float = 0.0, solver: Any = "direct") -> So
         :class:`KernelMatrix`.
     b : array (n,) or (n, k)
         Right-hand sides.
-    ridge : float
+    ridge : float or TimesMeanDiagonal
         At least 0.
     solver : str or solver
         "direct" (a Cholesky factor if there is a ridge, else the spectrum), "cholesky", "spectrum",
@@ -118,7 +119,7 @@ def solve(a: Any, b: Array, *, ridge: float = 0.0, solver: Any = "direct") -> So
         same_home(a=a, b=b)
     if b.ndim not in (1, 2) or b.shape[0] != operator.shape[1]:
         raise ValueError(f"b has shape {tuple(b.shape)}; expected ({operator.shape[1]},) or ({operator.shape[1]}, k)")
-    factor = solver_of(solver).factor(operator, nonnegative("ridge", ridge))
+    factor = solver_of(solver).factor(operator, absolute_ridge("ridge", ridge, lambda: operator))
     columns = b[:, None] if b.ndim == 1 else b
     found = factor.solution(columns[None, ...])
     factor.warn("ridge")

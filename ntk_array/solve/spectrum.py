@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NoReturn
 
 import numpy as np
@@ -54,6 +54,10 @@ class Spectrum:
     rank: int
     condition: float
     gap: bool
+
+    def scaled(self, factor: float) -> "Spectrum":
+        """That of the matrices times a positive factor."""
+        return replace(self, values=factor * self.values, cutoff=factor * self.cutoff, largest=factor * self.largest)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .._array.random import seed_sequence
 from .._array.validate import count, nonnegative, one_of, positive
 from ..nn import Sequential, cnn, mlp, myrtle, resnet
 
@@ -12,7 +13,7 @@ NETWORKS = ("mlp", "cnn", "resnet", "myrtle")
 POOLINGS = ("flatten", "global")
 IMAGES = frozenset(NETWORKS) - {"mlp"}
 """Networks that take images."""
-WIDTHS, WIDTHS_OF_IMAGES = (64, 256, 1024), (8, 24, 64)
+WIDTHS, WIDTHS_OF_IMAGES = (64, 128, 256, 512), (8, 24, 64)
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class StudySettings:
         "mlp" for tables; for images "cnn" (:func:`ntk_array.nn.cnn`), "resnet"
         (:func:`ntk_array.nn.resnet` of one stage) or "myrtle" (:func:`ntk_array.nn.myrtle`).
     widths : tuple of int
-        Hidden widths, or numbers of channels, of the networks that are trained; if left out 64, 256 and 1024 for an
-        mlp and 8, 24 and 64 for networks of images.
+        Hidden widths, or numbers of channels, of the networks that are trained; if left out 64, 128, 256 and 512 for
+        an mlp and 8, 24 and 64 for networks of images.
     depth : int
         Number of hidden layers, of convolutions, or of residual blocks; 5, 7 or 10 for "myrtle". If left out 5 for
         "myrtle" and 2 otherwise.
@@ -37,8 +38,9 @@ class StudySettings:
         As for :func:`ntk_array.nn.mlp`. A small readout keeps f_0 small beside the targets: what f_0 is off the
         sample, training does not take back.
     train, test : int, optional
-        Sizes of the training and the held-out set; at most 200 and 400, as the data allow, if left out, and 100 and 200
-        for networks of images.
+        Sizes of the training and the held-out set; if left out at most 200 and 400, as the data allow, and 100 and 200
+        for networks of images. With many outputs there are fewer training rows: train * outputs, the size of the full
+        empirical kernel, is then at most 1200.
     networks : int
         Networks trained for each width.
     steps : int, optional
@@ -67,11 +69,11 @@ class StudySettings:
     readout_weight_std: float = 0.5
     train: int | None = None
     test: int | None = None
-    networks: int = 2
+    networks: int = 3
     steps: int | None = None
     step_fraction: float = 0.5
     draws: int = 8
-    ensemble: int = 100
+    ensemble: int = 60
     seed: int = 0
     library: str = "numpy"
 
@@ -79,23 +81,23 @@ class StudySettings:
         one_of("network", self.network, NETWORKS)
         one_of("pooling", self.pooling, POOLINGS)
         default = WIDTHS_OF_IMAGES if self.takes_images else WIDTHS
-        widths = tuple(sorted({count("widths", w) for w in self.widths or default}))
+        widths = tuple(sorted({count("widths", w) for w in (self.widths if len(self.widths) else default)}))
         if len(widths) < 2:
             raise ValueError(f"widths must hold two different widths or more, got {self.widths}")
         object.__setattr__(self, "widths", widths)
         depth = (5 if self.network == "myrtle" else 2) if self.depth is None else self.depth
         object.__setattr__(self, "depth", count("depth", depth))
-        for name in ("networks", "draws"):
-            count(name, getattr(self, name))
-        for name in ("train", "test", "steps"):
-            if getattr(self, name) is not None:
-                count(name, getattr(self, name))
-        if count("ensemble", self.ensemble) < 2:
+        # Python's own numbers, which JSON takes: a user may have given those of NumPy.
+        for name in ("networks", "draws", "train", "test", "steps", "ensemble"):
+            if getattr(self, name) is not None or name in ("networks", "draws", "ensemble"):
+                object.__setattr__(self, name, count(name, getattr(self, name)))
+        if self.ensemble < 2:
             raise ValueError("ensemble must be at least 2: one network has no spread")
-        positive("weight_std", self.weight_std)
-        positive("readout_weight_std", self.readout_weight_std)
-        nonnegative("bias_std", self.bias_std)
-        if positive("step_fraction", self.step_fraction) >= 1:
+        for name in ("weight_std", "readout_weight_std", "step_fraction"):
+            object.__setattr__(self, name, positive(name, getattr(self, name)))
+        object.__setattr__(self, "bias_std", nonnegative("bias_std", self.bias_std))
+        object.__setattr__(self, "seed", seed_sequence(self.seed).entropy)
+        if self.step_fraction >= 1:
             raise ValueError(f"step_fraction must be below 1, where training is stable, got {self.step_fraction}")
 
         # Made for its checks, of the activation and of the depth of a Myrtle network.

@@ -181,26 +181,26 @@ def test_without_noise_it_is_the_limit_of_training_the_last_layer(backend):
 
 # ---- derivatives of the marginal likelihood --------------------------------------------------------------------------
 
-NAMES = ("log_weight_std", "log_bias_std", "log_noise")
+NAMES = ("log_weight_std", "log_bias_std", "log_noise", "log_amplitude")
 
 
 def host_likelihood(kernel, logs, noise=0.3):
-    """On the host, of kernel and noise built anew, by a Cholesky factor: the logarithms of three factors to a value."""
+    """On the host, of kernel and noise built anew, by a Cholesky factor: the logarithms of four factors to a value."""
     x, _, y = data()
-    weight, bias, noise_factor = np.exp(logs)
-    gram = kernel.rescaled(weight_std=float(weight), bias_std=float(bias))(x) + noise * noise_factor * np.eye(N)
+    weight, bias, noise_factor, amplitude = np.exp(logs).tolist()
+    gram = amplitude * kernel.rescaled(weight_std=weight, bias_std=bias)(x) + noise * noise_factor * np.eye(N)
     factor = cho_factor(gram, lower=True)
     log_determinant = 2 * np.sum(np.log(np.diag(factor[0])))
     return -0.5 * (np.sum(y * cho_solve(factor, y)) + C * log_determinant + C * N * np.log(2 * np.pi))
 
 
 def difference_quotients(function):
-    """Richardson's central differences along each of three arguments at 0."""
+    """Richardson's central differences along each of four arguments at 0."""
 
     def slope(direction, h):
         return (function(h * direction) - function(-h * direction)) / (2 * h)
 
-    return [(4 * slope(e, 5e-4) - slope(e, 1e-3)) / 3 for e in np.eye(3)]
+    return [(4 * slope(e, 5e-4) - slope(e, 1e-3)) / 3 for e in np.eye(4)]
 
 
 @cache
@@ -222,7 +222,7 @@ def test_the_gradient_is_the_difference_quotient_of_rebuilt_processes(backend, m
     x, _, y = (backend.array(part) for part in data())
     process = GaussianProcess(kernel, x, y, 0.3)
     value, slopes = process.log_marginal_likelihood(gradient=True)
-    assert_near(backend, value, host_likelihood(kernel, np.zeros(3)))
+    assert_near(backend, value, host_likelihood(kernel, np.zeros(4)))
     assert tuple(slopes) == NAMES
     for name, expected in zip(NAMES, likelihood_slopes(kernel), strict=True):
         assert (slopes[name].shape, slopes[name].dtype) == ((), backend.dtype)
@@ -238,8 +238,8 @@ def test_the_gradient_of_sums_products_and_vector_targets(backend):
     process = GaussianProcess(kernel, backend.array(x), backend.array(y), 0.05)
 
     def value(logs):
-        weight, bias, noise = (float(factor) for factor in np.exp(logs))
-        gram = kernel.rescaled(weight, bias)(x) + 0.05 * noise * np.eye(N)
+        weight, bias, noise, amplitude = np.exp(logs).tolist()
+        gram = amplitude * kernel.rescaled(weight, bias)(x) + 0.05 * noise * np.eye(N)
         return multivariate_normal(np.zeros(N), gram).logpdf(y)
 
     got = process.log_marginal_likelihood(gradient=True)[1]
@@ -266,9 +266,10 @@ def test_derivatives_that_do_not_exist():
     assert list(GaussianProcess(unbiased, x, y, 0.1).log_marginal_likelihood(True)[1]) == [
         "log_weight_std",
         "log_noise",
+        "log_amplitude",
     ]
-    assert list(GaussianProcess(KERNEL, x, y, 0.0).log_marginal_likelihood(True)[1]) == list(NAMES[:2])
-    assert list(GaussianProcess(gram, rows, y, 0.1).log_marginal_likelihood(True)[1]) == ["log_noise"]
+    assert "log_noise" not in GaussianProcess(KERNEL, x, y, 0.0).log_marginal_likelihood(True)[1]
+    assert tuple(GaussianProcess(gram, rows, y, 0.1).log_marginal_likelihood(True)[1]) == NAMES[2:]
     with pytest.raises(ValueError, match=r"log_bias_std: no layer has a bias \(bias_std = 0\)"):
         GaussianProcess(unbiased, x, y, 0.1).log_marginal_likelihood(["log_bias_std"])
     with pytest.raises(ValueError, match="log_noise: the noise is 0, its logarithm -inf"):
@@ -281,16 +282,20 @@ def test_derivatives_that_do_not_exist():
 
 def test_the_gradient_of_the_leave_one_out_error(backend):
     x, _, y = (backend.array(part) for part in data())
-    slopes = GaussianProcess(KERNEL, x, y, 0.3).leave_one_out_gradient(NAMES[:2])
-    assert tuple(slopes) == NAMES[:2]
+    wrt = (*NAMES[:2], "log_amplitude")
+    slopes = GaussianProcess(KERNEL, x, y, 0.3).leave_one_out_gradient(wrt)
+    assert tuple(slopes) == wrt
     host_x, _, host_y = data()
 
     def error(logs):
-        factors = np.exp(logs).tolist()
-        return float(GaussianProcess(KERNEL, host_x, host_y, 0.3).rescaled(*factors[:2]).leave_one_out().error)
+        weight, bias, _, amplitude = np.exp(logs).tolist()
+        gram = amplitude * KERNEL.rescaled(weight, bias)(host_x)
+        inverse = np.linalg.inv(gram + 0.3 * np.eye(N))
+        return np.sum((inverse @ host_y / np.diag(inverse)[:, None]) ** 2) / N
 
-    for slope, expected in zip(slopes.values(), difference_quotients(error)[:2], strict=True):
-        assert_near(backend, slope, expected, 1e-8)
+    expected = dict(zip(NAMES, difference_quotients(error), strict=True))
+    for name in wrt:
+        assert_near(backend, slopes[name], expected[name], 1e-8)
 
 
 # ---- the same process with another noise or kernel -------------------------------------------------------------------
@@ -308,6 +313,23 @@ def test_another_noise_takes_no_other_decomposition(backend, vector, monkeypatch
     backend.close(other.leave_one_out().mean, made.leave_one_out().mean, factor=0)
     with pytest.raises(ValueError, match="noise must be finite and not negative"):
         process.with_noise(-1.0)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "spectrum", "conjugate_gradient"])
+def test_another_amplitude_is_another_kernel(backend, solver, monkeypatch):
+    """Against the dense formulas; the spectrum is not decomposed again."""
+    process = process_of(backend, 0.05)[0].with_solver(solver)
+    x, host_new, y = data()
+    monkeypatch.setattr("ntk_array.solve.spectrum.decompose", None)
+    other = process.with_amplitude(3.0)
+    # 3 K + 0.05 I has the posterior mean of K + (0.05 / 3) I, and 3 times its covariance.
+    mean, covariance = posterior(x, host_new, y, 0.05 / 3.0)
+    got = other.predict(backend.array(host_new), "diagonal")
+    assert_near(backend, got.mean, mean, 1e-7)
+    assert_near(backend, got.variance, 3.0 * np.diag(covariance), 1e-7)
+    assert process.kernel is KERNEL
+    with pytest.raises(ValueError, match="positive"):
+        process.with_amplitude(0.0)
 
 
 @pytest.mark.parametrize("vector", [False, True])
@@ -385,9 +407,9 @@ def test_indefinite_kernels_are_refused(backend):
 @pytest.mark.host
 def test_arguments_of_other_kinds_are_refused():
     x, x_new, y = data()
-    net = ntk.nn.mlp((5,), C)
+    net = ntk.nn.mlp((5,), C + 1)
     full = ntk.EmpiricalNTK(net, net.init(0, like=x))
-    with pytest.raises(ValueError, match=r"^kernel has blocks for each output \(full\)"):
+    with pytest.raises(ValueError, match="disagree on the number of outputs"):
         GaussianProcess(full, x, y, 0.1)
     with pytest.raises(TypeError, match="kernel must be a kernel"):
         GaussianProcess(KERNEL(x), x, y, 0.1)

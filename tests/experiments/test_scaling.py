@@ -80,11 +80,11 @@ def test_a_killed_experiment_goes_on(tmp_path, counted):
 
 
 def test_an_interrupted_experiment_goes_on(tmp_path, monkeypatch, counted):
-    train, left = scaling.train_and_measure, [1, 2, 3]
+    train, calls = scaling.train_and_measure, []
 
     def interrupted(*options):
-        left.pop()
-        if not left:
+        calls.append(options)
+        if len(calls) >= 3:
             raise KeyboardInterrupt
         return train(*options)
 
@@ -92,9 +92,12 @@ def test_an_interrupted_experiment_goes_on(tmp_path, monkeypatch, counted):
         patch.setattr(scaling, "train_and_measure", interrupted)
         with pytest.raises(KeyboardInterrupt):
             experiment(tmp_path)
-    assert len(counted) == len(list(tmp_path.glob("*.npz"))) == 2
+    # Two runs may go on at once: the second one is given up, or was finished.
+    kept = len(list(tmp_path.glob("*.npz")))
+    before = len(counted)
+    assert 1 <= kept <= before == 2
     resumed = experiment(tmp_path)
-    assert len(counted) == 4
+    assert len(counted) == before + 4 - kept
     same(resumed, experiment())
 
 

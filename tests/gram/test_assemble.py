@@ -2,6 +2,7 @@
 
 import _thread
 import math
+import signal
 import subprocess
 import sys
 import threading
@@ -358,7 +359,10 @@ def test_an_error_names_its_tile(monkeypatch, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_control_c_leaves_finished_tiles_and_no_thread(monkeypatch, threads):
+def test_control_c_leaves_finished_tiles_and_no_thread(monkeypatch, request, threads):
+    # Where the tests run in the background this signal is ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     calls = []
 
     def interrupt_once():

@@ -1,5 +1,7 @@
 """Data sets: bundled ones, files, and what a wrong file or target gets."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -68,19 +70,24 @@ def test_bundled(name):
     ("content", "target", "message"),
     [
         ("a,b\n1,2\n3,4\n", "yield", "no column 'yield'; its columns are a, b"),
-        ("a,b\n1,2\n3,x\n", "a", "line 3 .* 'x' in column 'b'"),
-        ("a,b\n1,2\n3,\n", "a", "line 3 .* an empty field in column 'b'"),
+        ("a,b\n1,2\n3,x\n", "a", "'x' in line 3, column 'b'"),
+        ("a,b\n1,2\n3,\n", "a", "an empty field in line 3, column 'b'"),
         ("a,b\n1,2\n3\n", "a", "line 3 .* 1 fields, the header has 2"),
         ("a,b\n1,2\n,4\n", "a", "line 3 .* empty target"),
         ("a\n1\n2\n", "a", "no column besides"),
         ("a,b\n", "a", "header line and rows"),
         ("a,b\n1,2\n1,4\n", "a", "one class only"),
-        ("a,b\n1,2\nnan,4\n", "a", "target is NaN or infinite in row 1"),
-        ("a,b\n1,2\n2,inf\n", "a", "NaN or infinity .* first in row 1"),
-        ("a,b\n\n1,2\n\n3,x\n", "a", "line 5 .* 'x' in column 'b'"),
+        ("a,b\n1,2\nnan,4\n", "a", "target, column 'a', is nan in line 3"),
+        ("a,b\n1,2\n2,inf\n", "a", "NaN or infinity in line 3, column 'b'"),
+        ("a,b\n\n1,2\n\n3,x\n", "a", "'x' in line 5, column 'b'"),
         (",a,b\n0,1,2\n1,3,4\n", "b", "column 1 of t.csv has no name"),
-        ("a;b\n1,5;2\n", "b", "separated by semicolons"),
+        ("a;b\n1,5;2\n", "b", "separated by semicolons; save it with a comma"),
         ("a,b,a\n1,2,3\n", "a", "two columns 'a'"),
+        ("a,b\n1,2\n1e305,4\n2,2\n", "b", "a number above 1e\\+150 in line 3, column 'a'; its square overflows"),
+        ("1,2\n3,4\n", "1", "line 1 of t.csv holds numbers"),
+        ("", "a", "t.csv is empty: the file has no bytes"),
+        ("a,b\n1,red\n1,red\n", "b", "one class only, 'red'"),
+        ("a,b\n" + "".join(f"1,{k}.5\n" for k in range(30)) + "1,n/a\n", "b", "target 'n/a' in line 32, where most"),
     ],
 )
 def test_wrong_csv(tmp_path, content, target, message):
@@ -93,7 +100,7 @@ def test_wrong_csv(tmp_path, content, target, message):
 def test_text_in_another_encoding(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes("größe,alter\n1,2\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="not UTF-8 text"):
+    with pytest.raises(ValueError, match=r"not UTF-8 text .* it may be Latin-1"):
         load_dataset(str(path), "alter")
 
 
@@ -123,6 +130,59 @@ def test_wrong_sources(tmp_path, table):
         load_dataset(str(tmp_path / "t.npy"), "3")
 
 
+def test_broken_numpy_files(tmp_path):
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "text.npz").write_bytes(b"a,b")
+    np.save(tmp_path / "none.npy", np.zeros((0, 3)))
+    np.save(tmp_path / "pickle.npy", np.asarray([[None]], dtype=object), allow_pickle=True)
+    np.savez(tmp_path / "text_y.npz", x=np.eye(2), y=np.asarray(["red", "red"]))
+    np.savez(tmp_path / "words.npz", x=np.asarray([["1", "2"]]), y=np.arange(1))
+    for name, message in (
+        ("empty.npy", "empty.npy is empty: the file has no bytes"),
+        ("text.npz", "text.npz is damaged: it does not begin as a NumPy file"),
+        ("none.npy", r"has no rows of inputs: their shape is \(0, 2\)"),
+        ("pickle.npy", "holds Python objects"),
+        ("text_y.npz", "one class only, 'red'$"),
+        ("words.npz", "inputs of words.npz have dtype <U1; they must be real numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_dataset(str(tmp_path / name), "0" if name.endswith("npy") else "y")
+
+
+def test_features_that_cannot_be_scaled(rng):
+    x = rng.normal(size=(20, 2)) * np.asarray([1.0, 1e-200])
+    with pytest.raises(ValueError, match="too large or too small to be scaled"):
+        Dataset("data", x, x[:, 0]).split(10, 10, np.random.SeedSequence(0))
+
+
+def test_parquet(tmp_path, table):
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet files are read by pyarrow")
+    from pyarrow import parquet
+
+    x, y = table
+    columns = {"a": x[:, 0], "b": x[:, 1], "kind": ["red", "blue"] * 15, "y": y}
+    parquet.write_table(pyarrow.table({k: columns[k] for k in ("a", "b", "y")}), tmp_path / "t.parquet")
+    data = load_dataset(str(tmp_path / "t.parquet"), "y")
+    np.testing.assert_array_equal(data.x, x[:, :2])
+    np.testing.assert_array_equal(data.target, y)
+    parquet.write_table(pyarrow.table(columns), tmp_path / "text.parquet")
+    with pytest.raises(ValueError, match=r"column 'kind' of text.parquet holds string; inputs must be numbers"):
+        load_dataset(str(tmp_path / "text.parquet"), "y")
+    parquet.write_table(pyarrow.table({"a": [1.0, None], "y": [1, 2]}), tmp_path / "null.parquet")
+    with pytest.raises(ValueError, match=r"an empty field in row 1 \(the first is row 0\), column 'a'"):
+        load_dataset(str(tmp_path / "null.parquet"), "y")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(ValueError, match=r"broken.parquet is damaged"):
+        load_dataset(str(tmp_path / "broken.parquet"), "y")
+
+
+def test_parquet_without_its_reader(tmp_path, monkeypatch):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match="pip install pyarrow"):
+        load_dataset(str(tmp_path / "t.parquet"), "y")
+
+
 def test_text_cannot_be_regressed(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b\nred,2\nblue,4\n")
@@ -132,7 +192,7 @@ def test_text_cannot_be_regressed(tmp_path):
 
 def test_object_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "t.npz", x=np.asarray([{}, {}], dtype=object), y=np.arange(2))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match="holds Python objects; they are pickles"):
         load_dataset(str(tmp_path / "t.npz"), "y")
 
 

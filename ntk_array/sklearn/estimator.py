@@ -1,0 +1,131 @@
+"""What the regressor and the classifier share."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._array.namespace import Array, home, is_array, to_host
+from .._array.validate import count, one_of, real_array, time_points
+from ..kernels import InfiniteNNGP, InfiniteNTK
+from ..kernels.base import Kernel
+from ..nn.builders import mlp
+from ..nn.layer import Layer
+from .function import KernelFunction, fitted
+
+__all__ = ["KERNELS", "KernelEstimator", "moved"]
+
+KERNELS: dict[str, Callable[[Layer], Kernel]] = {"ntk": InfiniteNTK, "nngp": InfiniteNNGP}
+NOT_PICKLED = "_uncertainty"
+"""A factorisation of N^2 numbers, which is made again when it is asked for."""
+
+
+class KernelEstimator(BaseEstimator):  # type: ignore[misc]
+    """Kernel regression with the kernel of an infinitely wide network."""
+
+    def __init__(
+        self,
+        *,
+        kernel: str = "ntk",
+        depth: int = 2,
+        activation: Any = "relu",
+        weight_std: float = 2**0.5,
+        bias_std: float = 0.1,
+        network: Layer | None = None,
+        ridge: float | str = "leave_one_out",
+        t: float = math.inf,
+        solver: Any = "direct",
+        memory: str | int = "1 GiB",
+    ) -> None:
+        self.kernel = kernel
+        self.depth = depth
+        self.activation = activation
+        self.weight_std = weight_std
+        self.bias_std = bias_std
+        self.network = network
+        self.ridge = ridge
+        self.t = t
+        self.solver = solver
+        self.memory = memory
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != NOT_PICKLED}
+
+    def save(self, path: Any) -> None:
+        """Write the fitted estimator to one file without pickles; see :func:`ntk_array.sklearn.save`."""
+        from .files import save
+
+        save(path, self)
+
+    def _network(self) -> Layer:
+        if self.network is not None:
+            return self.network
+        return mlp(
+            (1,) * count("depth", self.depth),
+            1,
+            activation=self.activation,
+            weight_std=self.weight_std,
+            bias_std=self.bias_std,
+        )
+
+    def _kernel(self) -> Kernel:
+        return KERNELS[one_of("kernel", self.kernel, tuple(KERNELS))](self._network())
+
+    def _time(self) -> float:
+        times = time_points(self.t)
+        if times.ndim:
+            raise ValueError(f"t must be one time, got {self.t!r}")
+        return float(times)
+
+    def _validated(self, x: Any, y: Any, **options: Any) -> tuple[Array, Any]:
+        """Inputs and targets of fit, by scikit-learn's rules; networks of images take inputs of more axes."""
+        images = self.network is not None
+        # The ridge is chosen among predictions of each target by the others.
+        x, y = validate_data(self, x, y, allow_nd=images, ensure_min_samples=2, **options)
+        return real_array("X", x), y
+
+    def _fit(self, x: Array, y: Array) -> KernelFunction:
+        """Fit targets (N, C) and keep what predictions need."""
+        function = fitted(self._kernel(), x, y, self.ridge, self._time(), self.solver)
+        self.X_fit_, self.dual_coef_ = function.x, function.coefficients
+        self.offset_, self.scale_, self.ridge_ = function.offset, function.scale, function.ridge
+        self._uncertainty = function.process
+        return function
+
+    def fitted_function(self) -> KernelFunction:
+        """f(x) = offset_ + K(x, X) c, a function of arrays."""
+        kernel = self._kernel()
+        return KernelFunction(kernel, self.X_fit_, self.dual_coef_, self.offset_, self.ridge_, self.scale_)
+
+    def _inputs(self, x: Any, method: str) -> Array:
+        """New inputs, validated, in the library, dtype and device of those of fit."""
+        check_is_fitted(self)
+        x = real_array("X", validate_data(self, x, reset=False, allow_nd=self.X_fit_.ndim > 2))
+        here, new = home(self.X_fit_), home(x)
+        if (new.xp, new.device) != (here.xp, here.device):
+            raise ValueError(
+                f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "
+                f"those passed to fit(): {here.xp.__name__} on {here.device}, got {new.xp.__name__} on {new.device}"
+            )
+        return new.xp.astype(x, here.dtype)
+
+    def _scores(self, x: Any, method: str) -> Array:
+        """f at new inputs, (M, C)."""
+        x = self._inputs(x, method)
+        return self.fitted_function()(x, self.memory)
+
+
+def moved(y: Any, x: Array) -> Array:
+    """Targets as floats of the library, dtype and device of x, from wherever they are."""
+    here = home(x)
+    if is_array(y) and (home(y).xp, home(y).device) == (here.xp, here.device):
+        return here.xp.astype(y, here.dtype)
+    return here.asarray(to_host(y) if is_array(y) else y)
