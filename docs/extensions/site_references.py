@@ -23,7 +23,9 @@ def candidates(node: Any, objects: Any) -> list[str]:
     for ending in endings:
         found = [name for name, entry in objects.items() if name.endswith(ending) and not entry.aliased]
         if found:
-            return found
+            # ntk_array.Kernel before the class of the same name of a module of the package.
+            depth = min(name.count(".") for name in found)
+            return [name for name in found if name.count(".") == depth]
     return []
 
 
