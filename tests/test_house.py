@@ -26,7 +26,7 @@ NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public: the undersc
 NAMED = r"""["'](numpy|torch|jax|cupy)["']"""
 ASKS_FOR_LIBRARY = re.compile(
     rf"(start|end)swith\({NAMED}|{NAMED} (not )?in |[!=]= {NAMED}|isinstance\(\w+, np\.ndarray\)|hasattr\(\w+, .detach"
-    rf"|\bis_(numpy|torch|jax|cupy)_array|sys\.modules\[{NAMED}|Tracer"
+    rf"|\bis_(numpy|torch|jax|cupy)_array|sys\.modules\[{NAMED}|core\.Tracer"
 )
 IMPORT_SECONDS = 0.1  # where NumPy takes NUMPY_SECONDS: a loaded or slow machine takes longer for both
 NUMPY_SECONDS = 0.075
@@ -37,10 +37,10 @@ PUBLIC = {
         solve study""",
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Affine Aggregate AvgPool BatchNorm ChannelsLast
         Concatenate Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian
-        GlobalAvgPool GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
-        LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial
-        Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum
-        SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
+        GlobalAvgPool GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer
+        LayerNorm LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6
+        RectifiedMonomial Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink
+        Softsign Sum SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel
         MonteCarloNNGP MonteCarloNTK Nystroem Precomputed RandomFeatures ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient
