@@ -1,5 +1,8 @@
 """The test matrix. ``nox`` runs what a newcomer needs; ``nox -l`` lists the rest."""
 
+import tomllib
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["tests(backend='numpy')", "tests(backend='strict')"]
@@ -14,6 +17,7 @@ REQUIREMENTS = {
     "jax": ["jax"],
     "cupy": ["cupy-cuda12x"],
 }
+EXTRAS = ("plot", "study", "cpu", "scale")
 # Processes share the work, but not the memory of a GPU. More than eight would wait for one long test in the end.
 IN_PARALLEL = ["-n", "auto", "--maxprocesses", "8"]
 
@@ -38,16 +42,70 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy --strict on the package."""
+    """mypy --strict on the package, and on a script as a user has it."""
     session.install(".[test]", "mypy")
     session.run("mypy")
+    session.run("python", "-m", "pytest", "tests/test_discovery.py", env={"NTK_ARRAY_TYPES": "1"})
 
 
 @nox.session
 def doctests(session: nox.Session) -> None:
-    """Every example in the docstrings, the README and the docs."""
+    """Every example in the docstrings, the README and the docs; those of PyTorch models run with its tests."""
     session.install(".[test]")
-    session.run("python", "-m", "pytest", "--doctest-modules", "--doctest-glob=*.md", "ntk_array", "README.md", "docs")
+    # Examples of the gallery and extensions of the site are Python files in docs that have no doctests.
+    pages = ["ntk_array", "README.md", "docs", "--ignore-glob=docs/*.py"]
+    pages += ["--ignore=ntk_array/torch", "--ignore=docs/torch.md"]
+    session.run("python", "-m", "pytest", "--doctest-modules", "--doctest-glob=*.md", *pages, env={"MPLBACKEND": "Agg"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in build/docs: warnings are errors, all examples of the gallery run, and every public name is there."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "build/docs", env={"OPENBLAS_NUM_THREADS": "1"})
+
+
+@nox.session
+def links(session: nox.Session) -> None:
+    """Links to elsewhere in the docs, which takes a network."""
+    session.install(".[docs]")
+    options = ["-D", "sphinx_gallery_conf.plot_gallery=0"]
+    session.run("sphinx-build", "-q", "-b", "linkcheck", *options, "docs", "build/links")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """sdist and wheel: built and checked, then used as a user has them, whose mypy sees the types."""
+    dist, elsewhere = Path("dist").resolve(), session.create_tmp()
+    session.install("build", "twine", "mypy")
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    wheel = max(dist.glob("*.whl"), key=lambda file: file.stat().st_mtime)
+    session.run("twine", "check", "--strict", str(wheel), *map(str, dist.glob("*.tar.gz")))
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(str(wheel))
+    user = Path("tests/release/user.py").resolve()
+    # Outside the checkout, so that it is the wheel that is imported.
+    session.chdir(elsewhere)
+    session.run("python", str(user))
+    session.run("ntk-array", "info")
+    session.run("mypy", "--strict", str(user))
+
+
+@nox.session
+def minimal(session: nox.Session) -> None:
+    """The tests with the lowest versions that pyproject.toml states, on the lowest Python."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    stated = [*project["dependencies"], *(line for name in EXTRAS for line in project["optional-dependencies"][name])]
+    lowest = [line.replace(">=", "==") for line in stated if not line.startswith("ntk_array")]
+    session.install(".", "pytest", "pytest-xdist", "array-api-strict", "mpmath", *lowest)
+    session.run("python", "-m", "pytest", *IN_PARALLEL, *session.posargs)
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def pythons(session: nox.Session) -> None:
+    """The tests on NumPy with the newest versions of all dependencies, on each Python that is installed."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", ".[test]")
+    session.run("python", "-m", "pytest", "--backend", "numpy", *IN_PARALLEL, *session.posargs)
 
 
 @nox.session

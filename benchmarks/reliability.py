@@ -28,6 +28,7 @@ FILES = {
     "random duals": "tests/kernels/test_random_duals.py",
     "damaged files": "tests/nn/test_damaged_files.py",
     "matrices on disk": "tests/gram/test_store_reliability.py",
+    "Dask clusters": "tests/gram/test_dask.py",
 }
 KERNELS = ("InfiniteNNGP", "InfiniteNTK")
 TEXT = """
@@ -49,6 +50,10 @@ Made by `python -m benchmarks.reliability`, or `nox -s reliability`; the numbers
   with one bit flipped, blocks cut short and blocks deleted, {damages[flip][detected]} of {damages[flip][of]},
   {damages[truncate][detected]} of {damages[truncate][of]} and {damages[delete][detected]} of {damages[delete][of]} were
   detected, by audits and by whoever read them.
+* Matrices on disk by a Dask cluster of two worker processes, one or both of which were killed in the middle of a block
+  or right after it: {cluster[workers killed]} workers in {cluster[runs]} runs, all of which finished with the right
+  matrix. No finished block was computed again, and {cluster[unfinished blocks begun again]} others were begun again. A
+  block that always kills its worker was {killer}.
 * Cases that failed: {failures}.
 """
 
@@ -114,8 +119,24 @@ def damaged(cases: list[ElementTree.Element]) -> dict[str, dict[str, int]]:
 
 def kills(cases: list[ElementTree.Element]) -> dict[str, int]:
     """What became of the finished blocks of processes that were killed."""
-    (text,) = (p["kills"] for p in map(properties, cases) if "kills" in p)
+    return counted(said(cases, "kills"))
+
+
+def said(cases: list[ElementTree.Element], name: str) -> str:
+    """What one of the cases recorded under a name."""
+    (text,) = (p[name] for p in map(properties, cases) if name in p)
+    return text
+
+
+def counted(text: str) -> dict[str, int]:
+    """The numbers of "20 runs, 30 workers killed", by what they count."""
     return {word: int(number) for number, word in (one.split(" ", 1) for one in text.split(", "))}
+
+
+def clusters(cases: list[ElementTree.Element]) -> dict[str, int]:
+    """What became of clusters whose workers were killed."""
+    runs = [counted(p["cluster"]) for p in map(properties, cases) if "cluster" in p]
+    return {"runs": len(runs), **{word: sum(run[word] for run in runs) for word in runs[0]}}
 
 
 def damages(cases: list[ElementTree.Element]) -> dict[str, dict[str, int]]:
@@ -135,6 +156,10 @@ def part(name: str, processes: int) -> dict[str, Any]:
         "random duals": {"stated over true error": stated},
         "damaged files": {"files": damaged},
         "matrices on disk": {"killed": kills, "damaged": damages},
+        "Dask clusters": {
+            "killed": clusters,
+            "killer": lambda cases: said(cases, "killer"),
+        },
     }.get(name, {})
     return {"tests": by_test(cases)} | {key: measure(cases) for key, measure in more.items()}
 
@@ -155,6 +180,8 @@ def written(result: dict[str, Any]) -> None:
         files=result["damaged files"]["files"],
         kills=result["matrices on disk"]["killed"],
         damages=result["matrices on disk"]["damaged"],
+        cluster=result["Dask clusters"]["killed"],
+        killer=result["Dask clusters"]["killer"],
         failures=", ".join(name for row in tests for name in row["failures"]) or "none",
     )
     sections.put(ROOT / "docs/accuracy.md", "Random cases", text)

@@ -20,6 +20,7 @@ from .kernels import (
 )
 
 if TYPE_CHECKING:
+    from . import dynamics, experiments, operators, solve, study
     from .kernels import EmpiricalFeatures, Nystroem, RandomFeatures
 
 __all__ = [
@@ -39,13 +40,13 @@ __all__ = [
     "experiments",
     "function_space",
     "gram",
+    "neural_tangents",
     "nn",
     "operators",
+    "plotting",
     "solve",
     "study",
 ]
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
@@ -55,8 +56,17 @@ def __getattr__(name: str) -> Any:
         from . import kernels
 
         return getattr(kernels, name)
-    if name in ("dynamics", "experiments", "operators", "solve", "study"):
+    if name in ("dynamics", "experiments", "neural_tangents", "operators", "plotting", "solve", "study"):
         from importlib import import_module
 
         return import_module(f".{name}", __name__)
+    if name == "__version__":
+        from ._support.versions import installed_version
+
+        return installed_version(__name__) or "unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is loaded later too, so that completion offers it."""
+    return sorted({*globals(), *__all__})

@@ -5,6 +5,7 @@ A test that takes the ``backend`` fixture runs once a backend; all others run on
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 # JAX would take most of a GPU's memory when it is imported, and leave too little for the other libraries.
@@ -49,6 +50,10 @@ def requested(config: pytest.Config) -> list[str]:
 def pytest_configure(config: pytest.Config) -> None:
     # The folder is there before any test is: in a fresh checkout pytest makes it at the end of its first run.
     os.makedirs(os.environ.setdefault("NTK_ARRAY_CACHE", str(config.rootpath / ".pytest_cache")), exist_ok=True)
+    # What JAX compiles, for most of the time of its tests, is kept for the other processes and for later runs.
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.environ["NTK_ARRAY_CACHE"] + "/jax")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     for name in requested(config):
         try:
             backend_named(name)
@@ -66,9 +71,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Cases that are much like others run on NumPy and on the strict library only. JAX, which compiles for each shape,
-    has those checks only that every layer's own code runs through."""
+    has the first case of each test, and of layers those checks that every layer's own code runs through."""
     again = config.getoption("--only-backends")
     dropped = {item for item in items if _is_like_others(item) or (again and not _is_of_a_backend(item))}
+    dropped |= _later_cases_on_jax(item for item in items if item not in dropped)
     config.hook.pytest_deselected(items=list(dropped))
     items[:] = [item for item in items if item not in dropped]
 
@@ -78,7 +84,7 @@ def _is_of_a_backend(item: pytest.Item) -> bool:
     return "backend" in item.fixturenames or item.path.parent.name in LIBRARIES or item.path.name in LIBRARIES
 
 
-LIBRARIES = ("_array", "_formula", "test_result.py", "test_study.py")
+LIBRARIES = ("_array", "_formula", "torch", "test_result.py", "test_study.py")
 IMAGES_ON_JAX = ("conv, flatten", "conv, pooling in the middle", "attention, softmax")
 ON_JAX = ("difference_quotient", "live_where_the_inputs_do", "on_every_backend")
 
@@ -94,6 +100,20 @@ def _is_like_others(item: pytest.Item) -> bool:
         if on_images or not any(word in item.name for word in ON_JAX):
             return True
     return not case.everywhere
+
+
+def _later_cases_on_jax(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """All cases of each test on JAX but the first, where the test is not one that runs through every layer."""
+    later, seen = set(), set()
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if parameters.get("backend") != "jax" or "case" in parameters:
+            continue
+        test = item.nodeid.split("[")[0]
+        if test in seen:
+            later.add(item)
+        seen.add(test)
+    return later
 
 
 @pytest.fixture

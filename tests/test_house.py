@@ -18,29 +18,29 @@ PACKAGE = Path(ntk_array.__file__).parent
 ROOT = PACKAGE.parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-FLOORS = ("_support", "_array", "_formula", "function_space", "infinite", "nn", "gram", "solve", "kernels", "dynamics")
-FLOORS += ("experiments", "study")
+FLOORS = ("_support", "_array", "plotting", "_formula", "function_space", "infinite", "nn", "gram", "solve")
+FLOORS += ("kernels", "dynamics", "experiments", "study")
 CREATIONS = {"asarray", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "array"}
-OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba", "zarr", "dask"}
+OPTIONAL = {"torch", "jax", "cupy", "cupyx", "sklearn", "matplotlib", "numba", "zarr", "dask", "distributed"}
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public: the underscore keeps them apart from the fields
 NAMED = r"""["'](numpy|torch|jax|cupy)["']"""
 ASKS_FOR_LIBRARY = re.compile(
     rf"(start|end)swith\({NAMED}|{NAMED} (not )?in |[!=]= {NAMED}|isinstance\(\w+, np\.ndarray\)|hasattr\(\w+, .detach"
-    rf"|\bis_(numpy|torch|jax|cupy)_array|sys\.modules\[{NAMED}|Tracer"
+    rf"|\bis_(numpy|torch|jax|cupy)_array|sys\.modules\[{NAMED}|core\.Tracer"
 )
 IMPORT_SECONDS = 0.1  # where NumPy takes NUMPY_SECONDS: a loaded or slow machine takes longer for both
 NUMPY_SECONDS = 0.075
 
 PUBLIC = {
     "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
-        MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram nn operators
-        solve study""",
-    "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Aggregate AvgPool BatchNorm ChannelsLast Concatenate
-        Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian GlobalAvgPool
-        GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer LayerNorm
-        LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6 RectifiedMonomial
-        Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink Softsign Sum
-        SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
+        MonteCarloNTK Nystroem Precomputed RandomFeatures dynamics experiments function_space gram neural_tangents nn
+        operators plotting solve study""",
+    "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Affine Aggregate AvgPool BatchNorm ChannelsLast
+        Concatenate Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian
+        GlobalAvgPool GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer
+        LayerNorm LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6
+        RectifiedMonomial Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink
+        Softsign Sum SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel
         MonteCarloNNGP MonteCarloNTK Nystroem Precomputed RandomFeatures ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient
@@ -50,10 +50,22 @@ PUBLIC = {
     "ntk_array.gram": "Plan Store assemble open plan",
     "ntk_array.solve": """Cholesky ConjugateGradient Direct GramOperator KernelMatrix Lanczos LowRank Solution Spectral
         TimesMeanDiagonal solve""",
+    "ntk_array.neural_tangents": """Kernel NtkImplementation batch empirical_kernel_fn empirical_nngp_fn
+        empirical_ntk_fn empirical_ntk_vp_fn linearize monte_carlo_kernel_fn predict stax taylor_expand""",
+    "ntk_array.neural_tangents.predict": """Gaussian ODEState gp_inference gradient_descent gradient_descent_mse
+        gradient_descent_mse_ensemble max_learning_rate""",
+    "ntk_array.neural_tangents.stax": """ABRelu Abs Aggregate AggregateImplementation AttentionMechanism AvgPool Bool
+        Conv ConvLocal ConvTranspose Cos Dense Diagonal DotGeneral Dropout Elementwise ElementwiseNumerical Erf Exp
+        ExpNormalized FanInConcat FanInProd FanInSum FanOut Flatten Gabor Gaussian Gelu GlobalAvgPool
+        GlobalSelfAttention GlobalSumPool Hermite Identity ImageResize Index LayerNorm LeakyRelu MaskedArray Monomial
+        Padding Polynomial PositionalEmbedding Rbf RectifiedMonomial Relu Sigmoid_like Sign Sin Slice SumPool layer
+        parallel repeat requires serial supports_masking unmask_fn""",
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",
-    "ntk_array.sklearn": "NTKClassifier NTKKernel NTKRegressor load save",
+    "ntk_array.plotting": "STYLE dynamics exponents gram process spectrum",
+    "ntk_array.sklearn": "NTKClassifier NTKKernel NTKRegressor from_sklearn load save",
+    "ntk_array.torch": "ModuleKernel Translation from_module",
     "ntk_array.study": "Dataset Study StudySettings load_dataset run_study",
 }
 """Public names are few and deliberate: a new one is added here too."""

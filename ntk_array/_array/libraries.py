@@ -66,6 +66,10 @@ def _named_like_an_accelerator(device: Any) -> bool:
     return any(word in str(device).lower() for word in ("cuda", "rocm", "gpu", "tpu", "mps", "xpu"))
 
 
+def _standard_key_words(xp: Any, key: Array) -> np.ndarray:
+    return library_of(xp).to_host(xp, key)
+
+
 @dataclass(frozen=True)
 class Library:
     """The answers of one array library; the defaults are those of a library that has only the standard.
@@ -106,6 +110,11 @@ class Library:
     cholesky : callable
         (namespace, stack of matrices) to their lower Cholesky factors. The matrices may be overwritten. A matrix that
         has none gives an error of any kind, or a factor with NaN on its diagonal.
+    key_words : callable
+        (namespace, key) to the whole numbers of a key of random numbers, on the host.
+    gradient : callable or None
+        A function of an array, whose value is one number, to the function that gives its gradient, by automatic
+        differentiation; None where the library has none.
     solve_lower : callable
         (namespace, stack of lower factors L, stack of right-hand sides b, transposed) to L^{-1} b, or L^{-T} b.
     """
@@ -124,6 +133,8 @@ class Library:
     compiler: str | None = None
     compiles_each_shape: bool = False
     true_indices: Callable[[Any, Array], Array] = _standard_true_indices
+    key_words: Callable[[Any, Array], np.ndarray] = _standard_key_words
+    gradient: Callable[[Callable[[Array], Array]], Callable[[Array], Array]] | None = None
     cholesky: Callable[[Any, Array], Array] = _standard_cholesky
     solve_lower: Callable[[Any, Array, Array, bool], Array] = _standard_solve_lower
 
@@ -238,6 +249,27 @@ def _jax_without_values(x: Array) -> str:
     return "a JAX tracer; call ntk_array outside jax.jit, jax.grad and jax.vmap" if traced else ""
 
 
+def _jax_key_words(xp: Any, key: Array) -> np.ndarray:
+    import jax
+
+    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(key) if typed else key)
+
+
+def _jax_gradient(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    import jax
+
+    gradient: Callable[[Array], Array] = jax.grad(function)
+    return gradient
+
+
+def _torch_gradient(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    import torch
+
+    gradient: Callable[[Array], Array] = torch.func.grad(function)
+    return gradient
+
+
 def _jax_true_indices(xp: Any, mask: Array) -> Array:
     """Padded with zeros to a power of two, so that few shapes are compiled for."""
     number = int(mask.sum())
@@ -304,6 +336,7 @@ LIBRARIES = {
         recorded=_torch_recorded,
         with_gradients=_torch_with_gradients,
         free_memory=_torch_free_memory,
+        gradient=_torch_gradient,
         cholesky=_torch_cholesky,
         solve_lower=_torch_solve_lower,
     ),
@@ -318,6 +351,8 @@ LIBRARIES = {
         compiler="jax.jit",
         compiles_each_shape=True,
         true_indices=_jax_true_indices,
+        key_words=_jax_key_words,
+        gradient=_jax_gradient,
         solve_lower=_jax_solve_lower,
     ),
     "cupy": Library(

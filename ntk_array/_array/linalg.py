@@ -125,15 +125,32 @@ def mirror(a: Array) -> Array:
     return xp.where(i[:, None] <= i, a, xp.matrix_transpose(a))
 
 
-def inner(a: Array, b: Array) -> Array:
-    """A B^T of (..., m, k) and (..., n, k), a new array; exactly symmetric where b is a."""
-    symmetric = b is a
-    # Libraries other than NumPy compute A A^T as any product, equal on both sides of the diagonal to rounding only.
-    if symmetric and is_numpy(a):
+HALVED = 256
+"""Rows and columns of a matrix from which half of its product with itself is worth two copies of the result."""
+
+
+def inner(a: Array, b: Array, exact: bool = True) -> Array:
+    """A B^T of (..., m, k) and (..., n, k), a new array; exactly symmetric where b is a.
+
+    Without ``exact`` it may be symmetric to rounding only, where the other half would cost another pass.
+    """
+    if b is not a:
+        return a @ (b.T if b.ndim == 2 else home(b).xp.matrix_transpose(b))
+    if is_numpy(a):
         # NumPy computes one triangle of A A^T (SYRK) and copies it, unless it has to copy A first.
-        a = b = np.ascontiguousarray(a)
-    product = a @ (b.T if b.ndim == 2 else home(b).xp.matrix_transpose(b))
-    return mirror(product) if symmetric and not is_numpy(a) else product
+        a = np.ascontiguousarray(a)
+        return a @ (a.T if a.ndim == 2 else np.matrix_transpose(a))
+    # Other libraries compute A A^T as any product, equal on both sides of the diagonal to rounding only.
+    xp, (rows, columns) = home(a).xp, a.shape[-2:]
+    if home(a).library.compiles_each_shape or rows < HALVED or columns < HALVED:
+        product = a @ xp.matrix_transpose(a)
+        return mirror(product) if exact else product
+    # The product of two halves stands for that of the halves exchanged.
+    one, two = a[..., : rows // 2, :], a[..., rows // 2 :, :]
+    across = one @ xp.matrix_transpose(two)
+    upper = xp.concat([inner(one, one, exact), across], axis=-1)
+    lower = xp.concat([xp.matrix_transpose(across), inner(two, two, exact)], axis=-1)
+    return xp.concat([upper, lower], axis=-2)
 
 
 def plus_diagonal(a: Array, number: Any) -> Array:

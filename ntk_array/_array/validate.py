@@ -26,6 +26,7 @@ __all__ = [
     "same_home",
     "targets",
     "time_points",
+    "unrecorded",
 ]
 
 
@@ -55,11 +56,7 @@ def real_array(name: str, x: Any, like: Array | None = None) -> Array:
     # Asked before anything reads a number of x, because an array without values has none.
     if advice := library.without_values(x):
         raise TypeError(f"{name} is {advice}")
-    if library.recorded(x):
-        raise TypeError(
-            f"{name} requires a gradient, and nothing is recorded here: the gradient would be cut off; give "
-            f"{name}.detach()"
-        )
+    unrecorded(name, x, f"{name}.detach()")
     xp, dtype, device = home(x)
     if not xp.isdtype(dtype, "real floating"):
         if not xp.isdtype(dtype, ("integral", "bool")):
@@ -69,6 +66,14 @@ def real_array(name: str, x: Any, like: Array | None = None) -> Array:
     if xp.finfo(dtype).bits not in (32, 64):
         raise TypeError(f"{name} has dtype {dtype}; kernels need float32 or float64: convert {name} first")
     return x
+
+
+def unrecorded(name: str, x: Array, instead: str) -> None:
+    """Refuse an array whose gradient automatic differentiation would miss: kernels write tiles into buffers."""
+    if library_of(namespace_of(x)).recorded(x):
+        raise TypeError(
+            f"{name} requires a gradient, and nothing is recorded here: the gradient would be cut off; give {instead}"
+        )
 
 
 def inputs(name: str, x: Any) -> Array:

@@ -18,13 +18,13 @@ class Window:
 
     The element e of the window at the output position p is at the input position p * stride + e * dilation - before,
     where ``before`` positions are added in front by the padding. Positions outside hold zeros, or for "circular" those
-    of the other end.
+    of the other end. A padding in numbers is a pair for each axis: how many positions are added before and after.
     """
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
-    padding: str
+    padding: str | tuple[tuple[int, int], ...]
 
     @property
     def elements(self) -> Iterator[tuple[int, ...]]:
@@ -42,22 +42,42 @@ class Window:
         for axis, (n, size, stride, dilation) in enumerate(
             zip(positions, self.size, self.stride, self.dilation, strict=True)
         ):
-            reach = (size - 1) * dilation + 1
-            if self.padding == "valid" and reach > n:
+            if self.padding in ("same", "circular"):
+                found.append(-(-n // stride))
+                continue
+            reach, around = (size - 1) * dilation + 1, sum(self._given(axis))
+            if reach > n + around:
+                padded = f" with {around} of padding" if around else ""
                 raise ValueError(
                     f"a window that reaches over {reach} positions is larger than the input, which has {n} along axis "
-                    f'{axis} of its positions; use a smaller window or padding="same"'
+                    f'{axis} of its positions{padded}; use a smaller window or padding="same"'
                 )
-            found.append((n - reach) // stride + 1 if self.padding == "valid" else -(-n // stride))
+            found.append((n + around - reach) // stride + 1)
         return tuple(found)
+
+    def _given(self, axis: int) -> tuple[int, int]:
+        """The padding in numbers along an axis; none for "valid"."""
+        return (0, 0) if isinstance(self.padding, str) else self.padding[axis]
+
+    def along(self, axis: int) -> Window:
+        """The window along one axis of positions alone."""
+        padding = self.padding if isinstance(self.padding, str) else (self.padding[axis],)
+        return Window((self.size[axis],), (self.stride[axis],), (self.dilation[axis],), padding)
+
+    @property
+    def below(self) -> Window:
+        """The window with an axis of one position before the others."""
+        padding = self.padding if isinstance(self.padding, str) else ((0, 0), *self.padding)
+        return Window((1, *self.size), (1, *self.stride), (1, *self.dilation), padding)
 
     def margins(self, positions: Sequence[int]) -> list[tuple[int, int]]:
         """How many positions the padding adds before and after, along each axis; the odd one comes after."""
+        if self.padding not in ("same", "circular"):
+            return [self._given(axis) for axis in range(len(self.size))]
         found = []
         sides = zip(positions, self.outputs(positions), self.size, self.stride, self.dilation, strict=True)
         for n, outputs, size, stride, dilation in sides:
             missing = max((outputs - 1) * stride + (size - 1) * dilation + 1 - n, 0)
-            missing = 0 if self.padding == "valid" else missing
             found.append((missing // 2, missing - missing // 2))
         return found
 

@@ -1,10 +1,6 @@
 """How to install what is missing, in words that work where the package came from."""
 
-import json
-from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 __all__ = ["install_hint"]
 
@@ -26,6 +22,12 @@ def _checkout() -> Path | None:
     """The folder from which the package is imported, or from which it was installed, if it is still there."""
     if (PROJECT / "pyproject.toml").is_file():
         return PROJECT
+    # Imported late: these modules take longer than the rest of the package, and few users need a hint.
+    import json
+    from importlib import metadata
+    from urllib.parse import urlparse
+    from urllib.request import url2pathname
+
     try:
         url = json.loads(metadata.distribution("ntk_array").read_text("direct_url.json") or "{}")["url"]
     except (metadata.PackageNotFoundError, ValueError, KeyError):
@@ -36,6 +38,8 @@ def _checkout() -> Path | None:
 
 def _packages(extra: str) -> list[str]:
     """The requirements of an extra, such as numba>=0.61; the extra itself where nothing is known of it."""
+    from importlib import metadata
+
     try:
         required = metadata.requires("ntk_array") or []
     except metadata.PackageNotFoundError:

@@ -2,8 +2,10 @@
 
 import argparse
 from importlib import util
+from time import process_time
 
 from .._array.libraries import LIBRARIES
+from .._support.clock import seconds_since_start
 from .._support.hints import install_hint
 from ..study import load_dataset, run_study
 from ..study.data import BUNDLED
@@ -56,7 +58,7 @@ def register(commands: Commands) -> None:
         f"{listed(WIDTHS)}, and {listed(WIDTHS_OF_IMAGES)} for networks of images",
     )
     helps = {
-        "train": "training rows; by default 200 (100 images), or two thirds of small data",
+        "train": "training rows; by default 200 (100 images), fewer with many classes, or two thirds of small data",
         "test": "held-out rows; by default 400 (200 images), or all that are left",
         "networks": "networks trained for each width",
         "steps": "gradient-descent steps; by default as many as the infinite-width kernel needs, 500 to 3000",
@@ -89,7 +91,8 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Run the study, write its report, and print its table."""
-    from ..study.report import summary, table, write
+    from ..study.report import write
+    from ..study.words import rows_used, summary, table
 
     # Asked before the study: the pictures are drawn after all networks are trained.
     if util.find_spec("matplotlib") is None:
@@ -100,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     # Made before the study: a folder that cannot be made is known now, and not after all networks are trained.
     folder.mkdir(parents=True, exist_ok=True)
     study = run_study(settings, dataset, folder=folder / "runs", progress=shows_progress(options))
-    report = write(study, options.out)
-    print(table(study))
-    print(f"\n{summary(study)}\n{report} written in {study.seconds['total']:.0f} s")
+    report = write(study, options.out, seconds_since_start)
+    print(f"{rows_used(study)}\n\n{table(study)}\n\n{summary(study)}\n")
+    print(f"{report} written in {seconds_since_start():.0f} s, with {process_time():.0f} s of processor time")
     return 0

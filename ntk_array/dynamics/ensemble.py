@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
@@ -78,6 +79,8 @@ class Ensemble:
     >>> path.mean.shape, path.covariance.shape
     ((2, 2), (2, 2, 2))
     """
+
+    __repr__ = short_repr
 
     def __init__(self, ntk_kernel: Kernel, nngp_kernel: Kernel, cost: Cost, ridge: Ridge = 0.0) -> None:
         for name, kernel in (("ntk_kernel", ntk_kernel), ("nngp_kernel", nngp_kernel)):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._array.namespace import Array, home, itemsize, to_host
+from .._array.short import short_repr
 from .._array.validate import positive, same_home, targets
 from .._support.progress import progress_bar
 from ..gram.memory import available, readable
@@ -78,6 +79,8 @@ class FeatureRegression:
     >>> bool(fit.leave_one_out().error < 0.1)
     True
     """
+
+    __repr__ = short_repr
 
     def __init__(self, kernel: FeatureKernel, x: Array, y: Array, ridge: float, *, progress: bool = False) -> None:
         if not isinstance(kernel, FeatureKernel):

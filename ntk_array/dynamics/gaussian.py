@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .._array.kinds import Kind, stack_block, stack_values, unstack_diagonal
 from .._array.linalg import eigh
 from .._array.namespace import Array, home, itemsize
 from .._array.random import Seed, normal, seed_sequence
+from .._array.short import short_repr
 from .._array.validate import count
 from ..gram.memory import available, readable
 from ..kernels.base import Kernel
@@ -39,6 +40,8 @@ class Gaussian:
         Of the kernel.
     """
 
+    __repr__ = short_repr
+
     mean: Array
     covariance: Array | None = None
     variance: Array | None = None
@@ -67,6 +70,17 @@ class Gaussian:
         if self.variance is None:
             raise AttributeError('only means were asked for: predict with covariance="diagonal" or "full"')
         return home(self.variance).xp.sqrt(self.variance)
+
+    def plot(self, at: Any, observed: tuple[Any, Any] | None = None, *, output: int = 0, ax: Any = None) -> Any:
+        """The mean with a band of two standard deviations, over times (T,) or over inputs of one variable (M,).
+
+        See :func:`ntk_array.plotting.dynamics` and :func:`ntk_array.plotting.process`; returns the matplotlib Axes.
+        """
+        from .. import plotting
+
+        if self.variance is not None and self.variance.ndim == 2:
+            return plotting.dynamics(at, self, output=output, ax=ax)
+        return plotting.process(at, self, observed, output=output, ax=ax)
 
     def sample(self, draws: int, seed: Seed) -> Array:
         """Independent draws, (draws, M, C) or (draws, M); with T times (draws, T, ...), each time drawn by itself.

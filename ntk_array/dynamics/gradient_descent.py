@@ -7,6 +7,7 @@ import numpy as np
 
 from .._array.linalg import eigenvalues, refuse_indefinite
 from .._array.namespace import Array, home, is_array, to_host
+from .._array.short import short_repr
 from .._array.validate import momentum_below_one, positive
 from ..function_space.cost import Cost, SquaredError
 from ..function_space.measure import EmpiricalMeasure
@@ -61,6 +62,8 @@ class GradientDescent:
     array([[0.5   , 0.25  ],
            [0.75  , 0.4375]])
     """
+
+    __repr__ = short_repr
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
 from ..kernels.base import Kernel
@@ -123,6 +124,8 @@ class GradientFlow:
     >>> bool(np.allclose(flow.predict(x_new, t=later.time, start=later), flow.predict(x_new, t=later.time)))
     True
     """
+
+    __repr__ = short_repr
 
     def __init__(
         self,

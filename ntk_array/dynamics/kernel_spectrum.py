@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._array.namespace import Array, home, to_host
+from .._array.short import short_repr
 from .._array.validate import count as whole
 from .._array.validate import nonnegative, time_points
 from ..function_space.cost import Cost, SquaredError
@@ -45,7 +46,7 @@ class KernelSpectrum:
     eigenvalues : array (R,)
         mu_k, in descending order.
     rank : int
-        R, how many eigenvalues are above the cut-off of 4 eps times the largest; see :class:`.solve.spectrum.Spectrum`.
+        R, how many eigenvalues are above the cut-off of 4 eps times the largest.
         The others cannot be told from zero and are left out everywhere.
     condition : float
         mu_1 / mu_R.
@@ -72,6 +73,8 @@ class KernelSpectrum:
     >>> np.cumsum(spectrum.explained(np.cos(angles)))[[0, 2]].round(6)     # e_2 and e_3 span cos and sin
     array([0., 1.])
     """
+
+    __repr__ = short_repr
 
     def __init__(self, kernel: Kernel, p_in: EmpiricalMeasure) -> None:
         self._problem = KernelProblem(kernel, p_in)
@@ -221,6 +224,12 @@ class KernelSpectrum:
         """
         xp = home(self.eigenvalues).xp
         return xp.sum(self.eigenvalues / (self.eigenvalues + nonnegative("ridge", ridge) / len(self.p_in)))
+
+    def plot(self, label: str | None = None, ax: Any = None) -> Any:
+        """The eigenvalues over their number; see :func:`ntk_array.plotting.spectrum`. Returns the matplotlib Axes."""
+        from .. import plotting
+
+        return plotting.spectrum(self.eigenvalues, label=label, ax=ax)
 
     def _over_time(self, cost: Cost, t: Any, function: Callable[[Array], Array]) -> Array:
         """function(-2 c mu_k t)."""

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from .._array.kinds import unstack_diagonal
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from ..solve.factor import Factorization
 from .problem import KernelProblem
 from .spectral import SpectralSolution
@@ -24,6 +25,9 @@ class LeaveOneOut(NamedTuple):
         Of y_i given the others, noise included; (N, C) where the outputs do not share a scalar kernel. None for a flow,
         which predicts no variance.
     """
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     mean: Array
     residual: Array

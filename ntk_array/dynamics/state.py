@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .._array.namespace import Array
+from .._array.short import short_repr
 
 __all__ = ["FlowState", "not_reached"]
 
@@ -22,6 +23,8 @@ class FlowState:
     velocities : array (N, C), optional
         d/dt c, of an integrated flow with friction; None for all others.
     """
+
+    __repr__ = short_repr
 
     time: float
     coefficients: Array

@@ -8,23 +8,11 @@ from typing import Any
 import numpy as np
 
 from .._support.hints import install_hint
+from ..plotting import STYLE
 from .power_law import PowerLaw
 
 __all__ = ["draw_panels", "scaling_panel", "scaling_picture"]
 
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e5e5e5",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-}
 COLUMNS = 3
 
 

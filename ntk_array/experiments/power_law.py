@@ -60,8 +60,8 @@ class PowerLaw:
         of a width with R runs are scaled by sqrt(R / (R - 1)), because a resampled mean scatters by that much too
         little. With fewer runs somewhere the interval is exponent +- t s (sum_w a_w^2 / R_w)^(1/2): s^2 is the variance
         of the logarithms within widths, taken as the same at all of them, a_w is the weight of the mean of a width in
-        the slope, and t is the quantile of Student's distribution with sum_w (R_w - 1) degrees of freedom. Where the narrowest of four
-        widths scatters twice as much as the others, intervals at 95 % cover 90 %.
+        the slope, and t is the quantile of Student's distribution with sum_w (R_w - 1) degrees of freedom. Where the
+        narrowest of four widths scatters twice as much as the others, intervals at 95 % cover 90 %.
 
         Parameters
         ----------

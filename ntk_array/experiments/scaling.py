@@ -14,6 +14,7 @@ from .._array.description import fingerprint
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs, positive, same_home, targets
+from .._support.html import table
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..nn import Layer
 from .journal import Journal, described
@@ -72,6 +73,16 @@ class ScalingResult:
         """All values over the width with their laws, a panel each, as a matplotlib Figure."""
         return scaling_picture(
             [(self.widths, self.arrays[name], law, self.meaning[name]) for name, law in self.laws.items()]
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (self.meaning[name], law.exponent, f"{law.low:.2f} to {law.high:.2f}", law.points, law.excluded)
+            for name, law in self.laws.items()
+        ]
+        title = f"{self.name} over widths {', '.join(map(str, self.widths))}"
+        return table(
+            title, rows, ("quantity", "exponent", f"{100 * self.law.confidence:g} % interval", "runs", "left out")
         )
 
     def __repr__(self) -> str:

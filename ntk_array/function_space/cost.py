@@ -7,6 +7,7 @@ from copy import copy
 from typing import Literal
 
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from .._array.validate import one_of, same_home, targets
 from .measure import EmpiricalMeasure, Function, Functional
 
@@ -33,6 +34,8 @@ class Cost(ABC):
         Whether C(f) = sum_i w_i l(f(x_i), y_i) for a loss l of one example, with d|_f(x_i) = dl/df. A subclass of which
         this is true says so; mini-batches ask for it.
     """
+
+    __repr__ = short_repr
 
     factor: float = 1.0
     of_examples: bool = False

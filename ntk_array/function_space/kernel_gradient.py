@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .._array.namespace import Array
+from .._array.short import short_repr
 from .cost import Cost
 from .measure import Function
 
@@ -20,6 +21,8 @@ class LinearOperator(Protocol):
 @dataclass(frozen=True)
 class KernelGradient:
     """grad_K C|_f, a function of x; ``coefficients`` (N, C) are w_j d|_f(x_j)."""
+
+    __repr__ = short_repr
 
     kernel: LinearOperator
     cost: Cost

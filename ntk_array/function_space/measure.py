@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from .._array.namespace import Array, home, to_host
+from .._array.short import short_repr
 from .._array.validate import inputs, real_array, same_home, targets
 
 __all__ = ["EmpiricalMeasure", "Function", "Functional"]
@@ -37,6 +38,8 @@ class EmpiricalMeasure:
     >>> float(p_in.inner(lambda x: x, np.asarray([1.0, 1.0, 1.0])))
     1.0
     """
+
+    __repr__ = short_repr
 
     def __init__(self, x: Array, weights: Array | None = None) -> None:
         self.x = inputs("x", x)
@@ -97,6 +100,8 @@ class EmpiricalMeasure:
 @dataclass(frozen=True)
 class Functional:
     """The continuous linear functional f -> <d, f>_{p^in}; ``representer`` is d, (N, C) or (N,)."""
+
+    __repr__ = short_repr
 
     p_in: EmpiricalMeasure
     representer: Array

@@ -19,3 +19,8 @@ def __getattr__(name: str) -> Any:
 
         return {"Store": store.Store, "open": store.open_store}[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is loaded later too, so that completion offers it."""
+    return sorted({*globals(), *__all__})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._array.kinds import as_block
 from .._array.libraries import is_numpy
@@ -16,8 +16,6 @@ from .result import Result
 from .tiled import Tiled
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from .store import Store
 
 __all__ = ["assemble", "in_tiles"]
@@ -37,7 +35,7 @@ def assemble(
     progress: bool = False,
     threads: int | None = None,
     store: str | os.PathLike[str] | None = None,
-    executor: Executor | None = None,
+    executor: Any = None,
 ) -> Array | Store:
     """A Gram matrix, computed in tiles so that only little memory is needed beside the result.
 
@@ -66,10 +64,10 @@ def assemble(
         ``memory`` is then all that may be used, and blocks are moved to the host. The same call goes on after an
         interruption of any kind: blocks that are finished are compared with their hashes and not computed again,
         damaged ones are. Needs zarr: ``pip install 'ntk_array[scale]'``.
-    executor : concurrent.futures.Executor, optional
-        With ``store``, and for NumPy arrays: where blocks are computed, such as a ``ProcessPoolExecutor`` or that of a
-        cluster whose machines share the folder. ``memory`` and ``threads`` (one unless given) are then those of each
-        task. The kernel travels with each task, by pickle; the inputs are read from the folder.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        With ``store``, and for NumPy arrays: where blocks are computed, such as a ``ProcessPoolExecutor``, or the
+        client of a Dask cluster whose machines share the folder. ``memory`` and ``threads`` (one unless given) are then
+        those of each task. The kernel travels by pickle; the inputs are read from the folder.
 
     Returns
     -------
@@ -84,7 +82,7 @@ def assemble(
         another matrix, or with files of another kind: nothing is changed, and the message says what differs.
     TypeError
         If ``out`` is given for JAX arrays or is not an array. If ``store`` is given and the kernel refers to something
-        that cannot be described in a file.
+        that cannot be described in a file. If ``executor`` is neither an executor nor a client.
     MemoryError
         If the result and what is needed beside it are more than what is available, before work starts.
     OSError
@@ -92,6 +90,8 @@ def assemble(
         process writes to the store (a BlockingIOError).
     FloatingPointError
         If a block that would be stored is not finite.
+    concurrent.futures.BrokenExecutor
+        If a process of the executor died, or, with Dask, as many workers as it allows died with one block.
 
     Examples
     --------

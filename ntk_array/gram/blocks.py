@@ -34,7 +34,7 @@ class Blocks:
     """
 
     def __init__(self, folder: Path, spec: Spec) -> None:
-        self.folder, self.layout, self._digest = folder, spec.layout, spec.digest
+        self.folder, self.layout, self.digest = folder, spec.layout, spec.digest
 
     def create(self) -> None:
         """Make an array without blocks. One that is there keeps its blocks."""
@@ -114,7 +114,7 @@ class Blocks:
 
     def hash(self, tile: Tile, values: np.ndarray) -> str:
         """Of the numbers of a block, of its place, and of the matrix that it belongs to."""
-        digest = hashlib.sha256(f"{self._digest} {self.layout.number(tile)}".encode())
+        digest = hashlib.sha256(f"{self.digest} {self.layout.number(tile)}".encode())
         digest.update(np.ascontiguousarray(values, dtype=np.dtype(self.layout.dtype).newbyteorder("<")).data)
         return digest.hexdigest()
 

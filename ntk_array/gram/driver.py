@@ -15,7 +15,7 @@ import numpy as np
 from .._support.atomic import PARTIAL, write_whole
 from .._support.progress import progress_sum
 from .blocks import ARRAY, MARKS, METADATA, Blocks
-from .layout import words
+from .layout import in_block, words
 from .lease import FILE as LOCK
 from .lease import lease
 from .memory import readable
@@ -91,7 +91,7 @@ def finish_block(blocks: Blocks, compute: Callable[[Tile], np.ndarray], tile: Ti
             raise OSError(errno.EIO, "the disk gives back other numbers than were written", str(blocks.folder))
         blocks.mark(tile, written)
     except Exception as error:
-        error.add_note(f"in the block of {words(blocks.layout, tile)} of {blocks.folder}")
+        error.add_note(in_block(blocks.layout, tile, blocks.folder))
         raise
     return blocks.layout.entries(tile)
 
@@ -135,6 +135,7 @@ def _finish(folder: Path, spec: Spec, found: Audit) -> None:
     if not found.whole:
         bad = "; ".join(words(spec.layout, tile) for tile in [*found.missing, *found.damaged][:5])
         raise OSError(errno.EIO, f"blocks changed on the disk after they were written: {bad}", str(folder))
+    _remove_partial_files(folder)  # of workers that were killed
     write_whole(folder / DONE, spec.digest.encode(), durable=True)
 
 

@@ -1,6 +1,7 @@
 """How a Gram matrix lies on disk: in blocks, of which each is one chunk of a Zarr array and so one file."""
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -10,7 +11,7 @@ import numpy as np
 from .._array.kinds import Kind, gram_shape
 from .tiled import Tile, tile_count, tiles_of
 
-__all__ = ["Layout", "words"]
+__all__ = ["Layout", "in_block", "words"]
 
 CHECKSUM_BYTES = 4
 LARGEST = 2**62
@@ -125,3 +126,8 @@ def words(layout: Layout, tile: Tile) -> str:
     """A block for messages, in rows and columns of the matrix."""
     *_, rows, columns = layout.region(tile)
     return f"rows {rows.start}:{rows.stop} and columns {columns.start}:{columns.stop}"
+
+
+def in_block(layout: Layout, tile: Tile, folder: str | os.PathLike[str]) -> str:
+    """What errors note that come from a block."""
+    return f"in the block of {words(layout, tile)} of {os.fspath(folder)}"

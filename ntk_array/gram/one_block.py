@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, as_completed, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from .._array.namespace import Array, to_host
 from .._support.atomic import PARTIAL, flush
 from .blocks import Blocks
 from .driver import INPUTS, finish_block
+from .executors import Job, completed
 from .matrix import matrix_of
 from .plan import validated
 from .spec import Spec
@@ -53,12 +54,9 @@ class Here:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Blocks as tasks of an executor, each with all that it needs: the folder of the store, the kernel and a tile.
+    """Blocks as tasks of an executor, each with all that it needs: the folder of the store, the kernel and a block."""
 
-    The inputs are in the folder, so that no process has the only copy of them.
-    """
-
-    executor: Executor
+    executor: Any
     kernel: Tiled
     x1: Array
     x2: Array | None
@@ -66,36 +64,29 @@ class Elsewhere:
     threads: int
 
     def __call__(self, blocks: Blocks, left: list[Tile]) -> Iterator[int]:
-        """The entries of each block once it is finished. However this ends, no task is running afterwards."""
+        """The entries of each block once it is finished."""
         for name, x in (("x1", self.x1), ("x2", self.x2)):
             if x is not None:
                 _keep(blocks.folder / INPUTS / f"{name}.npy", x)
-        task = (os.fspath(blocks.folder), self.kernel, self.memory, self.threads)
-        futures = [self.executor.submit(finish_from_folder, *task, tile) for tile in left]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenExecutor as error:
-            error.add_note(
-                "a process that computed blocks has died, perhaps for want of memory; no finished block is lost: "
-                "call the same again, with fewer processes or less memory="
-            )
-            raise
-        finally:
-            for future in futures:
-                future.cancel()
-            wait(futures)
+        job = (os.fspath(blocks.folder), blocks.digest, self.kernel, self.memory, self.threads, blocks.layout)
+        return completed(self.executor, Job(finish_from_folder, *job), left)
 
 
-def finish_from_folder(path: str, kernel: Tiled, memory: int, threads: int, tile: Tile) -> int:
+def finish_from_folder(path: str, digest: str, kernel: Tiled, memory: int, threads: int, row: int, column: int) -> int:
     """Compute a block from what is in the folder of its store, and put it there; the entries that this gives."""
     folder = Path(path)
     spec = Spec.read(folder)
     if spec is None:
         raise FileNotFoundError(f"{folder} is not the folder of a Gram matrix")
+    if spec.digest != digest:
+        raise ValueError(f"{folder} holds another Gram matrix than the one that this block is of")
+    blocks, tile = Blocks(folder, spec), spec.layout.tile(row, column)
+    # A cluster asks again where it lost the answer, not the block.
+    if blocks.marked(tile) and blocks.intact(tile):
+        return spec.layout.entries(tile)
     compute = _problem(folder, spec, kernel, memory, threads)
     with one_thread_a_product:
-        return finish_block(Blocks(folder, spec), compute, tile)
+        return finish_block(blocks, compute, tile)
 
 
 _LAST: dict[tuple[str, int, int], OneBlock] = {}

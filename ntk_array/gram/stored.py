@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 from .._array.kinds import numbers
 from .._array.namespace import Array, itemsize
 from .driver import drive
+from .executors import refuse_other_executors
 from .layout import Layout
 from .memory import available, bytes_of, readable
 from .one_block import Elsewhere, Here, OneBlock, refuse_other_libraries
@@ -35,10 +35,11 @@ def stored(
     threads: int | None,
     folder: Path,
     progress: bool,
-    executor: Executor | None,
+    executor: Any,
 ) -> Store:
     """The matrix of the kernel that was given, by way of the one for these inputs, in a folder."""
     if executor is not None:
+        refuse_other_executors(executor)
         refuse_other_libraries(x1)
     layout = _layout(kernel, x1, x2, bytes_of("memory", memory), folder)
     if executor is not None:

@@ -41,3 +41,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(f".{_LATER[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is loaded later too, so that completion offers it."""
+    return sorted({*globals(), *__all__})

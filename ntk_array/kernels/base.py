@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .._array.kinds import Kind, numbers, product
 from .._array.namespace import Array, home, is_array, itemsize
+from .._array.short import short_repr
 from .._array.validate import finite, inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
 from ..gram.memory import available, readable
@@ -26,6 +27,14 @@ class Kernel(ABC):
     Kernels of one kind can be added and multiplied, and scaled by positive numbers. The product of two kernels
     is taken entry by entry, which keeps scalar and class-wise kernels positive semidefinite.
     """
+
+    __repr__ = short_repr
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A data class would get another one, with every number of its arrays.
+        if getattr(cls, "__repr__", None) is short_repr:
+            type.__setattr__(cls, "__repr__", short_repr)
 
     kind: Kind = "scalar"
 

@@ -9,7 +9,7 @@ from typing import Any
 from .._array.kinds import Kind, numbers
 from .._array.linalg import inner
 from .._array.namespace import Array, home, is_array, itemsize
-from .._array.validate import finite, one_of, real_array, same_home
+from .._array.validate import finite, one_of, real_array, same_home, unrecorded
 from ..gram.tiled import Costs, joined
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
@@ -54,6 +54,9 @@ class _Empirical(Kernel):
         """The inputs, validated against the parameters too."""
         x1, x2 = super().validated(x1, x2)
         same_home(x1=x1, params=first_leaf(self.params))
+        # Asked here, because a parameter may be set to require a gradient after the kernel was made.
+        for name, parameter in flatten(self.params).items():
+            unrecorded(f"the parameter {name}", parameter, "a detached copy, as from_module makes them")
         return x1, x2
 
 

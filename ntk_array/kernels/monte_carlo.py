@@ -11,6 +11,7 @@ import numpy as np
 
 from .._array.namespace import Array, home
 from .._array.random import Seed, seed_sequence
+from .._array.short import short_repr
 from .._array.validate import count
 from .._support.progress import progress_bar
 from ..gram.tiled import Costs
@@ -28,6 +29,9 @@ NOISE = 2**32 - 1
 
 class Estimate(NamedTuple):
     """A mean over draws and its standard error, each (N1, N2)."""
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     mean: Array
     standard_error: Array

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._array.short import short_repr
 from .._array.validate import count, positive
 from .base import Kernel
 
@@ -36,11 +37,24 @@ class ZonalSpectrum:
         Estimated error of each value, from twice the nodes and from rounding. A smaller value cannot be told from zero.
     """
 
+    __repr__ = short_repr
+
     dimension: int
     degrees: np.ndarray
     values: np.ndarray
     multiplicities: np.ndarray
     error: np.ndarray
+
+    def plot(self, label: str | None = None, ax: Any = None) -> Any:
+        """The eigenvalues mu_k that are above their error, each as often as it occurs; returns the matplotlib Axes.
+
+        At most 10,000 components are drawn. See :func:`ntk_array.plotting.spectrum`.
+        """
+        from .. import plotting
+
+        resolved = self.values > self.error
+        often = np.minimum(self.multiplicities[resolved], 10_000).astype(int)
+        return plotting.spectrum(np.sort(np.repeat(self.values[resolved], often))[::-1][:10_000], label=label, ax=ax)
 
     def kernel(self, angle: Any) -> np.ndarray:
         """The kernel at angles t, sum_k mu_k N(d, k) P_k(cos t), without values below their error."""

@@ -38,6 +38,7 @@ from .activations import (
     Softsign,
     Tanh,
 )
+from .affine import Affine
 from .aggregate import Aggregate, GraphPool
 from .attention import SelfAttention
 from .batch_norm import BatchNorm
@@ -70,6 +71,7 @@ __all__ = [
     "ABReLU",
     "Abs",
     "Activation",
+    "Affine",
     "Aggregate",
     "AvgPool",
     "BatchNorm",

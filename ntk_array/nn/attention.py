@@ -46,7 +46,7 @@ class SelfAttention(AttentionLimit):
     NTK parameterization: q = query_std / sqrt(n) W x for n channels, with W ~ N(0, 1); keys, values and outputs alike.
     Standard parameterization: W ~ N(0, query_std^2 / n), and no factor. Where queries and keys have the same weights,
     sqrt(query_std key_std) takes the place of both. Parameters are "position", "query", "key", "value" and "output";
-    the last four hold a "weight", and "output" a "bias" where there is one, as :class:`Dense` does.
+    the last four hold a "weight", and a "bias" where there is one, as :class:`Dense` does.
 
     In the infinite-width limit of linear scaling the scores within an input x are query_std key_std K_x, for its
     covariances K_x(p, q). The weights A_x are fixed, and with s = (value_std output_std)^2
@@ -88,6 +88,9 @@ class SelfAttention(AttentionLimit):
     bias_std : float
         Of the last map; 0.0 means that there is no bias.
     parameterization : "ntk" or "standard"
+    input_bias_std : float
+        Of queries, keys and values, as networks trained elsewhere have biases there; 0.0 means that there are none.
+        With them there is no infinite-width limit.
 
     Raises
     ------
@@ -127,6 +130,7 @@ class SelfAttention(AttentionLimit):
     output_std: float = 1.0
     bias_std: float = 0.0
     parameterization: str = "ntk"
+    input_bias_std: float = 0.0
 
     def __post_init__(self) -> None:
         each = max(count("width", self.width) // count("heads", self.heads), 1)
@@ -136,7 +140,7 @@ class SelfAttention(AttentionLimit):
         }
         stds = ("query_std", "key_std", "value_std", "output_std", "position_std")
         checked |= {name: positive(name, getattr(self, name)) for name in stds}
-        checked["bias_std"] = nonnegative("bias_std", self.bias_std)
+        checked |= {name: nonnegative(name, getattr(self, name)) for name in ("bias_std", "input_bias_std")}
         one_of("mechanism", self.mechanism, MECHANISMS)
         one_of("scaling", self.scaling, ("linear", "sqrt"))
         one_of("parameterization", self.parameterization, ("ntk", "standard"))
@@ -174,10 +178,11 @@ class SelfAttention(AttentionLimit):
         """The linear maps, each acting on every position by itself."""
         key_std = (self.query_std * self.key_std) ** 0.5 if self.tied else self.key_std
         keys, values = self.heads * self.key_width, self.heads * self.value_width  # type: ignore[operator]
-        parts = {} if self.tied else {"query": Dense(keys, self.query_std, 0.0, self.parameterization)}
+        inner = (self.input_bias_std, self.parameterization)
+        parts = {} if self.tied else {"query": Dense(keys, self.query_std, *inner)}
         parts |= {
-            "key": Dense(keys, key_std, 0.0, self.parameterization),
-            "value": Dense(values, self.value_std, 0.0, self.parameterization),
+            "key": Dense(keys, key_std, *inner),
+            "value": Dense(values, self.value_std, *inner),
             "output": Dense(self.width, self.output_std, self.bias_std, self.parameterization),
         }
         if not self.frozen:
@@ -242,7 +247,11 @@ class SelfAttention(AttentionLimit):
         degree = None
         if before.degree == 0:
             degree = 0.0
-        elif before.degree is not None and not self.bias_std and self.mechanism != "softmax" and not self.embedding:
+        elif (
+            before.degree is not None
+            and self.mechanism != "softmax"
+            and not (self.bias_std or self.input_bias_std or self.embedding)
+        ):
             # Weights are of degree 2 in the inputs, and values of degree 1.
             degree = 3 * before.degree
         after = before.to(shape=(*before.shape[:-1], self.width), gaussian=True, centred=True, degree=degree, wide=True)
@@ -255,6 +264,8 @@ class SelfAttention(AttentionLimit):
 
     def _obstacle(self, before: Signal) -> str | None:
         """Why there is no limit; None where there is one."""
+        if self.input_bias_std:
+            return f"{self._name} has biases in its queries, keys and values: use a Monte Carlo kernel, or none there"
         if self.scaling == "sqrt" and self.mechanism != "identity":
             return (
                 f'{self._name} has scaling="sqrt" and mechanism={self.mechanism!r}: its weights stay random at '

@@ -33,8 +33,8 @@ class BatchNorm(Layer):
     """(h - mean) / sqrt(variance + eps) for a mean and a variance of each channel that are given.
 
     As networks do that have been trained with batches: the statistics belong to the layer, no batch is looked at, and
-    outputs of one input do not depend on the others. There is no trained scale or shift: a Dense or Conv layer behind
-    it has weights and a bias of its own.
+    outputs of one input do not depend on the others. There is no trained scale or shift: for these put
+    :class:`Affine` behind it.
 
     In the infinite-width limit there is none: a channel and its statistics depend on one another, and so do not have
     the distribution of all channels. Except where all channels have the mean 0 and one variance v: the layer is then

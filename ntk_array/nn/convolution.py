@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._array.libraries import is_numpy
@@ -14,7 +15,7 @@ from ..infinite.position_maps import gathered
 from ..infinite.signal import Signal
 from .linear import Linear
 
-__all__ = ["Conv", "each_axis"]
+__all__ = ["Conv", "each_axis", "padding_of"]
 
 PADDINGS = ("same", "valid", "circular")
 CACHED = 2**20
@@ -27,6 +28,20 @@ def each_axis(name: str, value: int | tuple[int, ...], axes: int) -> tuple[int, 
     if len(values) != axes:
         raise ValueError(f"{name} has {len(values)} numbers; there are {axes} axes of positions")
     return tuple(count(name, one) for one in values)
+
+
+def padding_of(padding: str | Sequence[Sequence[int]], axes: int) -> str | tuple[tuple[int, int], ...]:
+    """A padding by name, or a pair of whole numbers for each axis of positions."""
+    if isinstance(padding, str):
+        return one_of("padding", padding, PADDINGS)
+    pairs = tuple(tuple(pair) if isinstance(pair, Sequence) else (pair,) for pair in padding)
+    known = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for pair in pairs for n in pair)
+    if len(pairs) != axes or not known or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(
+            f'padding must be "same", "valid", "circular" or a pair (before, after) for each of {axes} axes, such as '
+            f"{((1, 1),) * axes}; got {padding!r}"
+        )
+    return tuple((before, after) for before, after in pairs)
 
 
 @dataclass(frozen=True)
@@ -49,10 +64,11 @@ class Conv(Linear):
     kernel_size : tuple of int
         The size of the kernel along each axis of positions: (3,), (3, 3) or (3, 3, 3).
     stride, dilation : int or tuple of int
-    padding : "same", "valid" or "circular"
+    padding : "same", "valid", "circular" or a pair of int for each axis
         "same" gives ceil(n / stride) output positions along an axis of n, with zeros outside; where an odd number of
         zeros is needed, the odd one comes at the end. "circular" has the other end of the image in place of zeros.
-        "valid" has no padding.
+        "valid" has no padding. Pairs (before, after) say how many zeros are put at the start and the end of each axis,
+        as PyTorch's numbers do: ((1, 1), (1, 1)) is its padding=1 for images.
     groups : int
         Channels are split into so many groups that do not see each other. The limit does not depend on it.
     weight_std, bias_std, parameterization
@@ -78,7 +94,7 @@ class Conv(Linear):
     width: int
     kernel_size: tuple[int, ...]
     stride: int | tuple[int, ...] = 1
-    padding: str = "same"
+    padding: str | tuple[tuple[int, int], ...] = "same"
     dilation: int | tuple[int, ...] = 1
     groups: int = 1
     weight_std: float = 1.0
@@ -98,7 +114,7 @@ class Conv(Linear):
             kernel_size=size,
             stride=each_axis("stride", self.stride, len(size)),
             dilation=each_axis("dilation", self.dilation, len(size)),
-            padding=one_of("padding", self.padding, PADDINGS),
+            padding=padding_of(self.padding, len(size)),
             groups=count("groups", self.groups),
         )
         if self.width % self.groups:
@@ -149,7 +165,9 @@ class Conv(Linear):
     def _turns_around(self) -> bool:
         """Whether windows of cotangents are those of inputs turned around."""
         odd = all(size % 2 for size in self.kernel_size)
-        return self.window is not None and self.padding != "valid" and set(self.reach.stride) == {1} and odd
+        return (
+            self.window is not None and self.padding in ("same", "circular") and set(self.reach.stride) == {1} and odd
+        )
 
     def _pulled_back(self, weight: Array, delta: Array, positions: tuple[int, ...]) -> Array:
         """By one product with windows of the cotangents where that can be: less is written than where each element of a

@@ -45,6 +45,8 @@ class ConvTranspose(Conv):
     def _outputs(self, positions: tuple[int, ...]) -> tuple[int, ...]:
         """Those whose windows are as many as the input has positions."""
         strides: tuple[int, ...] = self.reach.stride
+        if not isinstance(self.padding, str):
+            raise ValueError('padding of a transposed convolution must be "same", "valid" or "circular"')
         if self.padding != "valid":
             return tuple(n * stride for n, stride in zip(positions, strides, strict=True))
         sides = zip(positions, strides, self.reach.dilation, self.kernel_size, strict=True)

@@ -45,7 +45,7 @@ class Layer(ABC):
         """The facts of the outputs, for those of the inputs. ValueError for shapes that the layer cannot take."""
 
     def parameters(self, before: Signal) -> Tree:
-        """A :class:`Parameter` for each name, in the order in which they are drawn; none unless a layer says so."""
+        """A ``Parameter`` for each name, in the order in which they are drawn; none unless a layer says so."""
         del before
         return {}
 

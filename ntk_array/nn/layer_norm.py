@@ -59,7 +59,7 @@ def _less_means(k12: Array, one: _Side, two: _Side) -> Array:
 class LayerNorm(Layer):
     """(h - mean) / sqrt(variance + eps), with the mean and the variance of each input over its channels.
 
-    There is no trained scale or shift: a Dense or Conv layer behind it has weights and a bias of its own.
+    There is no trained scale or shift: for these put :class:`Affine` behind it.
 
     In the infinite-width limit, for the mean m over features, K'(p, q) = (K(p, q) - m_p m_q') / sqrt((v + eps)
     (v' + eps)) and Theta' = Theta(p, q) / sqrt((v + eps)(v' + eps)), where v = K(p, p) - m_p^2. The mean is zero unless

@@ -20,6 +20,9 @@ __all__ = ["Linear", "LinearFactors", "SummedFactors"]
 
 Self = TypeVar("Self", bound="Linear")
 
+PASS = 32
+"""The multiply-adds of matrix products that take as long as to multiply two numbers in memory and add to a third."""
+
 
 class LinearFactors(NamedTuple):
     """Inputs (N, *P, n_in) of a layer and cotangents delta (N or 1, C, *P, n_out) of its outputs.
@@ -195,7 +198,7 @@ class Linear(Layer):
         return z + bias_scale * params["bias"] if "bias" in params else z
 
     def backward(self, params: Params, tape: Array, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
-        """Cotangents times the scaled weights; there are more of them than of weights."""
+        """Cotangents times the weights."""
         factors = [LinearFactors(tape, delta)]
         if not to_inputs:
             return None, factors
@@ -203,7 +206,13 @@ class Linear(Layer):
         weight_scale, _ = self._scales(self._fan_in(tape.shape[-1]))
         # Inputs and outputs (N, C) as one axis.
         rows = xp.reshape(delta, (-1, *delta.shape[2:]))
-        back = self._pulled_back(weight_scale * params["weight"], rows, tuple(tape.shape[1:-1]))
+        weight, positions = params["weight"], tuple(tape.shape[1:-1])
+        # Whichever is smaller is scaled. A copy of the weights of a wide layer would be larger than a small batch.
+        if math.prod(weight.shape) < math.prod(rows.shape):
+            weight = weight_scale * weight
+        else:
+            rows = weight_scale * rows
+        back = self._pulled_back(weight, rows, positions)
         return xp.reshape(back, (*delta.shape[:2], *tape.shape[1:])), factors
 
     def _pulled_back(self, weight: Array, delta: Array, positions: tuple[int, ...]) -> Array:
@@ -221,10 +230,12 @@ class Linear(Layer):
     def _summed(self, positions: int, outputs: int, fan_in: int) -> bool:
         """Whether the Jacobian, summed over positions, makes kernels cheaper than sums over pairs of positions.
 
-        For a pair of inputs and each group, C^2 n_out n_in multiply-adds against P^2 (n_in + C^2 n_out).
+        For a pair of inputs and each group, C^2 n_out n_in multiply-adds against P^2 (n_in + C^2 n_out). Each pair of
+        positions also goes through memory once, which takes as long as some multiply-adds for each pair of outputs.
         """
         width = self.width // self.groups
-        return positions > 1 and outputs**2 * width * fan_in <= positions**2 * (fan_in + outputs**2 * width)
+        by_pairs = positions**2 * (fan_in + outputs**2 * (width + PASS))
+        return positions > 1 and outputs**2 * width * fan_in <= by_pairs
 
     def kernel_factors(self, factors: Factors) -> Factors:
         """Summed over positions where that makes blocks cheaper."""

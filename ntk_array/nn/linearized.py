@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .._array.namespace import Array, home
+from .._array.short import short_repr
 from .layer import Layer
 from .parameters import Params, check_structure, tree_map
 
@@ -35,6 +36,8 @@ class Linearized:
     >>> bool(np.allclose(lin(params, x), net(params, x)))
     True
     """
+
+    __repr__ = short_repr
 
     net: Layer
     params: Params

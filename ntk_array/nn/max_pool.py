@@ -34,7 +34,7 @@ class MaxPool(Windows, Layer):
         Along each axis of positions.
     stride : int or tuple of int, optional
         By default that of windows side by side.
-    padding : "valid", "same" or "circular"
+    padding : "valid", "same", "circular" or a pair of int for each axis
         As for :class:`Conv`, but that positions outside of the input are left out: no zero of the padding is a maximum.
 
     Raises
@@ -69,7 +69,7 @@ class MaxPool(Windows, Layer):
         for i, (part, inside) in enumerate(
             zip(self.reach.gathered(x, axes), self.reach.gathered(ones, axes), strict=True)
         ):
-            if self.padding == "same":
+            if self.padding not in ("valid", "circular"):
                 part = xp.where(inside > 0, part, -math.inf)
             if largest is None:
                 largest = part

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._array.namespace import Array, home
-from .._array.validate import count, one_of
+from .._array.validate import count
 from .._array.window import Window
 from ..infinite.covariance import Covariance, Direction
 from ..infinite.position_maps import averaged, each_position, flattened, gathered, pooled
 from ..infinite.signal import Signal
-from .convolution import PADDINGS, each_axis
+from .convolution import each_axis, padding_of
 from .layer import Factors, Layer
 from .parameters import Params
 
@@ -89,14 +89,14 @@ class Windows:
 
     window_size: tuple[int, ...]
     stride: int | tuple[int, ...] | None = None
-    padding: str = "valid"
+    padding: str | tuple[tuple[int, int], ...] = "valid"
 
     def __post_init__(self) -> None:
         size = tuple(count("window_size", n) for n in self.window_size)
         object.__setattr__(self, "window_size", size)
         stride = size if self.stride is None else each_axis("stride", self.stride, len(size))
         object.__setattr__(self, "stride", stride)
-        one_of("padding", self.padding, PADDINGS)
+        object.__setattr__(self, "padding", padding_of(self.padding, len(size)))
 
     @property
     def reach(self) -> Window:
@@ -163,7 +163,7 @@ class SumPool(_Pool):
         Along each axis of positions.
     stride : int or tuple of int, optional
         By default that of windows side by side.
-    padding : "valid", "same" or "circular"
+    padding : "valid", "same", "circular" or a pair of int for each axis
         As for :class:`Conv`.
     """
 
@@ -188,7 +188,7 @@ class AvgPool(_Pool):
     normalize_edges: bool = False
 
     def weights(self, like: Array, positions: tuple[int, ...]) -> Array | float:
-        if not self.normalize_edges or self.padding != "same" or self.reach.count == 1:
+        if not self.normalize_edges or self.padding in ("valid", "circular") or self.reach.count == 1:
             return 1.0 / self.reach.count
         place = home(like)
         ones = place.xp.ones(positions, dtype=place.dtype, device=place.device)
@@ -255,9 +255,13 @@ class GlobalSumPool(_GlobalPool):
 class Flatten(LinearMap):
     """All positions as features: (N, *positions, channels) to (N, number of positions * channels).
 
+    With ``channels_first`` the features have the order of PyTorch, where images are (N, channels, *positions).
+
     In the infinite-width limit K' is the mean over positions of K(p, p), and Theta likewise: the Dense layer that
     follows has independent weights for each position (Novak et al. 2019, section 3.2.1).
     """
+
+    channels_first: bool = False
 
     averages = "each"
 
@@ -271,10 +275,14 @@ class Flatten(LinearMap):
         return False
 
     def apply(self, x: Array, positions: tuple[int, ...]) -> Array:
-        return home(x).xp.reshape(x, (x.shape[0], -1))
+        xp = home(x).xp
+        return xp.reshape(xp.moveaxis(x, -1, 1) if self.channels_first else x, (x.shape[0], -1))
 
     def adjoint(self, y: Array, positions: tuple[int, ...]) -> Array:
-        return home(y).xp.reshape(y, (y.shape[0], *positions, -1))
+        xp = home(y).xp
+        if self.channels_first:
+            return xp.moveaxis(xp.reshape(y, (y.shape[0], -1, *positions)), 1, -1)
+        return xp.reshape(y, (y.shape[0], *positions, -1))
 
     def of_state(self, state: Covariance) -> Covariance:
         return flattened(state) if state.frame.count else state

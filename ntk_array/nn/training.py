@@ -11,6 +11,7 @@ import numpy as np
 
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
+from .._array.short import short_repr
 from .._array.validate import count, momentum_below_one, positive, same_home
 from .._support.progress import progress_bar
 from ..function_space.cost import Cost
@@ -44,6 +45,8 @@ class Training:
     seed : numpy.random.SeedSequence or None
         From which the batches were drawn; as ``seed`` of another call it gives the same ones. None without batches.
     """
+
+    __repr__ = short_repr
 
     params: Params
     step: float

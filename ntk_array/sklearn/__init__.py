@@ -10,6 +10,7 @@ except ImportError as error:
 from .classifier import NTKClassifier
 from .files import load, save
 from .gp_kernel import NTKKernel
+from .mlp import from_sklearn
 from .regressor import NTKRegressor
 
-__all__ = ["NTKClassifier", "NTKKernel", "NTKRegressor", "load", "save"]
+__all__ = ["NTKClassifier", "NTKKernel", "NTKRegressor", "from_sklearn", "load", "save"]

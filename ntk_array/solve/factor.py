@@ -9,6 +9,7 @@ from typing import NoReturn, Protocol
 
 from .._array.linalg import mirror
 from .._array.namespace import Array, home, to_host
+from .._support.html import table
 from .operator import GramOperator
 
 __all__ = ["Factorization", "Solution", "Solver"]
@@ -78,6 +79,10 @@ class Solution:
             f"{self.backward_error:.1e}, condition {self.condition:.1e}, rank {self.rank}{steps}"
             f"{'' if self.converged else ', not converged'})"
         )
+
+    def _repr_html_(self) -> str:
+        names = ("solver", "residual", "backward_error", "condition", "rank", "iterations", "converged")
+        return table(f"Solution, x {tuple(self.x.shape)}", [(name, getattr(self, name)) for name in names])
 
     def with_x(self, x: Array) -> "Solution":
         """The same solution in another shape."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from .._array.kinds import stack_block, stack_values, unstack_values
 from .._array.namespace import Array, Home, home
+from .._array.short import short_repr
 from .operator import GramOperator
 
 __all__ = ["KernelMatrix"]
@@ -34,6 +35,8 @@ class KernelMatrix(GramOperator):
     >>> bool(np.allclose(K(x) @ found.x + 0.1 * found.x, x[:, 0]))
     True
     """
+
+    __repr__ = short_repr
 
     def __init__(self, kernel: Any, x: Array, factors: Array | None = None) -> None:
         self.kernel, (self.x, _) = kernel, kernel.validated(x, None)

@@ -27,7 +27,7 @@ from .settings import StudySettings
 __all__ = ["PROBE", "WATCHED", "Plan", "Sample", "compare", "infinite_errors", "plan_steps"]
 
 WATCHED = 4  # held-out inputs whose prediction is followed in the report
-PROBE = 32  # training inputs on which kernels are compared
+PROBE = 20  # training inputs on which kernels are compared
 STEPS = range(500, 3001, 100)  # how many there may be where they are not given
 LEARNED = FITTED / 2  # the share of the cost that these leave at infinite width
 LONGEST = 2**40  # no training takes more steps
@@ -90,6 +90,19 @@ class Sample:
             return np.asarray(np.mean(np.argmax(outputs, axis=-1) != self.target_test, axis=-1))
         return np.asarray(np.sqrt(np.mean((outputs - self.y_test) ** 2, axis=(-2, -1))))
 
+    def error_spread(self, outputs: np.ndarray) -> np.ndarray:
+        """The standard error of the test error of outputs (M, C), over held-out rows.
+
+        The mean of M numbers scatters by std / sqrt(M). That is so for wrong classes, and for the squares s under the
+        root of an RMSE, where d sqrt(s) = ds / (2 sqrt(s)).
+        """
+        m = len(outputs)
+        if self.classes:
+            return np.asarray(np.std(np.argmax(outputs, axis=-1) != self.target_test) / np.sqrt(max(m - 1, 1)))
+        squares = np.mean((outputs - self.y_test) ** 2, axis=-1)
+        root = max(float(np.sqrt(squares.mean())), np.finfo(np.float64).tiny)
+        return np.asarray(np.std(squares) / np.sqrt(max(m - 1, 1)) / (2.0 * root))
+
     def distance(self, one: np.ndarray, two: np.ndarray) -> np.ndarray:
         """Root mean square of the difference of outputs (..., M, C), as a share of that of the targets."""
         return np.asarray(np.sqrt(np.mean((one - two) ** 2, axis=(-2, -1)) / np.mean(self.y_test**2)))
@@ -147,7 +160,9 @@ def infinite_errors(sample: Sample, plan: Plan) -> dict[str, np.ndarray]:
     limit = GradientFlow(sample.infinite, cost).predict(sample.rows_test)
     return {
         "error_infinite": sample.error(to_host(path)),
+        "error_infinite_spread": sample.error_spread(to_host(path[-1])),
         "regression_infinite": np.asarray(sample.error(to_host(limit))),
+        "regression_infinite_spread": sample.error_spread(to_host(limit)),
     }
 
 
@@ -197,6 +212,8 @@ class Comparison(Measure):
         return {
             "error_network": sample.error(outputs),
             "error_linearized": sample.error(self.linearized),
+            "error_network_spread": sample.error_spread(outputs[-1]),
+            "error_linearized_spread": sample.error_spread(self.linearized[-1]),
             "gap_linearized": sample.distance(outputs, self.linearized),
             "gap_infinite": sample.distance(outputs, self.infinite),
             "watched_network": outputs[watched],
@@ -207,6 +224,7 @@ class Comparison(Measure):
             "from_regression_empirical": sample.distance(outputs[-1], self.linearized_limit),
             "from_regression_infinite": sample.distance(outputs[-1], self.infinite_limit),
             "regression_empirical": sample.error(self.regression),
+            "regression_empirical_spread": sample.error_spread(self.regression),
         }
 
 

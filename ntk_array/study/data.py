@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._array.short import short_repr
 from .._array.validate import count, one_of
 from .._support.hints import install_hint
 from .files import FORMATS, TableFile, read_file
@@ -38,6 +39,8 @@ class Dataset:
     columns : tuple of str
         Names of the columns of x in a .csv or .parquet file; empty where there are none.
     """
+
+    __repr__ = short_repr
 
     name: str
     x: np.ndarray

@@ -54,7 +54,10 @@ def _predictions(study: Study, axes: np.ndarray) -> None:
     axes[0].set_ylabel("output" + (" of the true class" if study.data["classes"] else ""))
     for style, label in ((".", "network"), ("-", "linearized"), (":", "infinite width")):
         axes[0].plot([], [], style, color="#555555", label=label)
-    axes[0].legend()
+    for p in range(a["watched_target"].shape[0]):
+        axes[1].plot([], [], "s", color=f"C{p}", ms=5, label=f"held-out row {p}")
+    for axis in axes:
+        axis.legend(fontsize=8)
 
 
 def _errors(study: Study, axes: np.ndarray) -> None:
@@ -63,9 +66,11 @@ def _errors(study: Study, axes: np.ndarray) -> None:
     for w, width, color in _widths(study):
         axis.plot(times, a["error_network"][w, :, 1:].mean(axis=0), color=color, label=f"network, width {width}")
         axis.plot(times, a["error_linearized"][w, :, 1:].mean(axis=0), "--", color=color, lw=1)
-    axis.plot(times, a["error_infinite"][1:], color=INFINITE, lw=1.6, label="infinite width, f_0 = 0")
-    axis.axhline(float(a["regression_infinite"]), color=INFINITE, lw=0.8, ls=":", label="kernel regression, t = ∞")
-    axis.plot([], [], "--", color="#555555", lw=1, label="linearized")
+    axis.plot(times, a["error_infinite"][1:], color=INFINITE, lw=1.6, label="infinite width, from $f_0 = 0$")
+    axis.axhline(
+        float(a["regression_infinite"]), color=INFINITE, lw=0.8, ls=":", label="infinite-width kernel regression, t = ∞"
+    )
+    axis.plot([], [], "--", color="#555555", lw=1, label="linearized, same color")
     axis.set_ylabel(f"test {study.error_name}")
     _time_axis(axis)
     axis.legend(fontsize=8)
@@ -84,8 +89,8 @@ def _gaps(study: Study, axes: np.ndarray) -> None:
         axis.set_title(f"from {other}")
         axis.set_yscale("log")
         _time_axis(axis)
+        axis.legend()
     axes[0].set_ylabel("distance / size of targets")
-    axes[0].legend()
 
 
 def _concentration(study: Study, axes: np.ndarray) -> None:
@@ -101,9 +106,15 @@ def _spectrum(study: Study, axes: np.ndarray) -> None:
     for b, (low, high) in enumerate(a["bands"]):
         color, name = f"C{b}", f"component {low + 1}" if high == low + 1 else f"{low + 1} to {high}"
         values.plot(np.arange(low + 1, high + 1), mu[low:high], ".", color=color, ms=4)
-        left.plot(a["times"][1:], a["remaining_network"][-1, 0, 1:, b], ".", color=color, ms=5, label=name)
+        left.plot(a["times"][1:], a["remaining_network"][-1, 0, 1:, b], ".", color=color, ms=5)
         left.plot(a["times"][1:], a["remaining_infinite"][-1, 0, 1:, b], color=color, lw=1.2)
-    values.set(xscale="log", yscale="log", xlabel="component", title=r"eigenvalues of $\Theta$ on the training set")
+        values.plot([], [], ".", color=color, label=name)
+    values.set(
+        xscale="log", yscale="log", xlabel="component", title=r"eigenvalues $\mu$ of $\Theta$, training rows / N"
+    )
+    values.legend()
+    left.plot([], [], ".", color="#555555", label="trained network")
+    left.plot([], [], "-", color="#555555", label="infinite width")
     lowest = a["remaining_network"][-1, 0].min()
     left.set(yscale="log", title="what is left of the error, width " + str(study.settings.widths[-1]))
     # The axis ends below the lowest value of the network. The prediction can fall by many more orders of magnitude.
@@ -121,6 +132,8 @@ def _movement(study: Study, axes: np.ndarray) -> None:
         for k in range(a["movement_layers"].shape[-1]):
             style = ("-", "--", ":", "-.")[k % 4]
             layers.plot(a["times"][1:], a["movement_layers"][w, 0, 1:, k], style, color=color)
+    for _, width, color in _widths(study):
+        layers.plot([], [], color=color, label=f"width {width}")
     for k in range(a["movement_layers"].shape[-1]):
         layers.plot([], [], ("-", "--", ":", "-.")[k % 4], color="#555555", label=f"layer {k + 1}")
     kernel.set_title(r"kernel: $\|\Theta_t - \Theta_0\| \,/\, \|\Theta_0\|$")
@@ -128,7 +141,7 @@ def _movement(study: Study, axes: np.ndarray) -> None:
     for axis in axes:
         axis.set_yscale("log")
         _time_axis(axis)
-        axis.legend()
+        axis.legend(fontsize=8)
 
 
 def _ensemble(study: Study, axes: np.ndarray) -> None:

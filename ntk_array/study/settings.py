@@ -13,7 +13,7 @@ NETWORKS = ("mlp", "cnn", "resnet", "myrtle")
 POOLINGS = ("flatten", "global")
 IMAGES = frozenset(NETWORKS) - {"mlp"}
 """Networks that take images."""
-WIDTHS, WIDTHS_OF_IMAGES = (64, 256, 1024), (8, 24, 64)
+WIDTHS, WIDTHS_OF_IMAGES = (64, 128, 256, 512), (8, 24, 64)
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class StudySettings:
         "mlp" for tables; for images "cnn" (:func:`ntk_array.nn.cnn`), "resnet"
         (:func:`ntk_array.nn.resnet` of one stage) or "myrtle" (:func:`ntk_array.nn.myrtle`).
     widths : tuple of int
-        Hidden widths, or numbers of channels, of the networks that are trained; if left out 64, 256 and 1024 for an
-        mlp and 8, 24 and 64 for networks of images.
+        Hidden widths, or numbers of channels, of the networks that are trained; if left out 64, 128, 256 and 512 for
+        an mlp and 8, 24 and 64 for networks of images.
     depth : int
         Number of hidden layers, of convolutions, or of residual blocks; 5, 7 or 10 for "myrtle". If left out 5 for
         "myrtle" and 2 otherwise.
@@ -38,8 +38,9 @@ class StudySettings:
         As for :func:`ntk_array.nn.mlp`. A small readout keeps f_0 small beside the targets: what f_0 is off the
         sample, training does not take back.
     train, test : int, optional
-        Sizes of the training and the held-out set; at most 200 and 400, as the data allow, if left out, and 100 and 200
-        for networks of images.
+        Sizes of the training and the held-out set; if left out at most 200 and 400, as the data allow, and 100 and 200
+        for networks of images. With many outputs there are fewer training rows: train * outputs, the size of the full
+        empirical kernel, is then at most 1200.
     networks : int
         Networks trained for each width.
     steps : int, optional
@@ -68,11 +69,11 @@ class StudySettings:
     readout_weight_std: float = 0.5
     train: int | None = None
     test: int | None = None
-    networks: int = 2
+    networks: int = 3
     steps: int | None = None
     step_fraction: float = 0.5
     draws: int = 8
-    ensemble: int = 100
+    ensemble: int = 60
     seed: int = 0
     library: str = "numpy"
 

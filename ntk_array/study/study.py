@@ -19,6 +19,7 @@ import numpy as np
 
 from .._array.description import fingerprint
 from .._array.namespace import to_host
+from .._array.short import short_repr
 from .._support.versions import installed_version
 from ..experiments.concentration import kernel_concentration
 from ..experiments.ensembles import TrainedEnsemble, trained_ensemble
@@ -34,6 +35,7 @@ from .settings import StudySettings
 __all__ = ["Study", "run_study"]
 
 ENSEMBLE_ROWS, ENSEMBLE_STEPS = 30, 200  # a hundred networks are trained in the time of a few
+DEFAULT_ROWS = 1200  # of that matrix where nothing else is asked for: a second to diagonalize
 MAX_ROWS = 10_000  # of the full empirical kernel matrix, N C: 800 MB and minutes to diagonalize
 
 
@@ -56,7 +58,8 @@ class Study:
         (W,); "concentration_widths" (V,) and "concentration" (V, D), ||Theta_0 - Theta||_F / ||Theta||_F;
         "watched_network", "watched_linearized", "watched_infinite" (W, T, P) outputs of each width's first network
         and "watched_target" (P,); "regression_empirical" (W, R) and "regression_infinite" (), errors of kernel
-        regression from f_0 = 0, with the mean over outputs of the empirical kernel; "from_regression_empirical" and
+        regression from f_0 = 0, with the mean over outputs of the empirical kernel; the names of test errors with
+        "_spread" are the standard errors of the last of them, over held-out rows; "from_regression_empirical" and
         "from_regression_infinite" (W, R), the distances of trained networks from regression from their own f_0;
         "movement_layers" (W, R, T, layers), ||theta_t - theta_0|| / ||theta_0|| of each layer; "eigenvalues" (K,) of
         the infinite-width kernel on p^in, and "remaining_network", "remaining_infinite" (W, R, T, B), what is left of
@@ -68,10 +71,13 @@ class Study:
         "from_regression_empirical" and "from_regression_infinite", over the width. Those of training are fitted to runs
         whose cost fell below 1 % of its start.
     seconds : dict
-        Wall time of each part; of runs that were kept from before, none.
+        Wall time of each part, and "processor", the time of all threads together; of runs that were kept from before,
+        none.
     environment : dict
         Versions and machine.
     """
+
+    __repr__ = short_repr
 
     settings: StudySettings
     data: dict[str, Any]
@@ -91,15 +97,24 @@ class Study:
         """What the test errors are."""
         return "error rate" if self.data["task"] == "classification" else "RMSE / std"
 
-    def rows(self) -> list[tuple[str, list[float]]]:
-        """The table of test errors: for each method one value a width, or a single one."""
+    def rows(self) -> list[tuple[str, list[float], list[float]]]:
+        """The table of test errors: for each method one value a width, or a single one, and their standard errors.
+
+        All networks of a width are tested on the same held-out rows. So the standard error of their mean is that of one
+        of them, and does not shrink with their number.
+        """
         a = self.arrays
+
+        def row(text: str, errors: np.ndarray, name: str) -> tuple[str, list[float], list[float]]:
+            spread = np.sqrt(np.mean(np.atleast_2d(a[f"{name}_spread"]) ** 2, axis=1))
+            return text, np.atleast_2d(errors).mean(axis=1).tolist(), spread.tolist()
+
         return [
-            ("network, trained", a["error_network"][:, :, -1].mean(axis=1).tolist()),
-            ("linearized network, same steps", a["error_linearized"][:, :, -1].mean(axis=1).tolist()),
-            ("infinite width, same steps", [float(a["error_infinite"][-1])]),
-            ("empirical kernel regression", a["regression_empirical"].mean(axis=1).tolist()),
-            ("infinite kernel regression", [float(a["regression_infinite"])]),
+            row("network, trained", a["error_network"][:, :, -1], "error_network"),
+            row("linearized network, same steps", a["error_linearized"][:, :, -1], "error_linearized"),
+            row("infinite width, same steps", a["error_infinite"][-1], "error_infinite"),
+            row("empirical kernel regression", a["regression_empirical"], "regression_empirical"),
+            row("infinite kernel regression", a["regression_infinite"], "regression_infinite"),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -109,7 +124,8 @@ class Study:
             "settings": asdict(self.settings),
             "data": self.data,
             "error": self.error_name,
-            "table": dict(self.rows()),
+            "table": {name: values for name, values, _ in self.rows()},
+            "standard_errors": {name: errors for name, _, errors in self.rows()},
             "largest_gap_linearized": a["gap_linearized"].max(axis=2).mean(axis=1).tolist(),
             "largest_gap_infinite": a["gap_infinite"].max(axis=2).mean(axis=1).tolist(),
             "final_movement": a["movement"][:, :, -1].mean(axis=1).tolist(),
@@ -153,9 +169,9 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
         If the data are too few for the split, train * outputs is above 10,000, or the network takes images and the data
         are a table, or the other way round.
     """
-    outputs = max(len(dataset.classes), 1)
+    outputs, began = max(len(dataset.classes), 1), time.process_time()
     _fits(settings, dataset)
-    settings = _with_sizes(settings, len(dataset.x), outputs)
+    settings = _with_sizes(settings, dataset, outputs)
     journal = _journal(folder, settings, dataset)
     split_seeds, network_seeds, draw_seeds, ensemble_seeds = np.random.SeedSequence(settings.seed).spawn(4)
     seconds: dict[str, float] = {}
@@ -204,6 +220,7 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
                 folder=None if journal.folder is None else journal.folder / "ensemble",
                 progress=progress,
             )
+    seconds["processor"] = time.process_time() - began
     arrays = {
         "steps": plan.recorded,
         "times": plan.step * plan.recorded,
@@ -263,18 +280,31 @@ def _octaves(widths: tuple[int, ...]) -> list[int]:
 
 def _journal(folder: Folder, settings: StudySettings, dataset: Dataset) -> Journal:
     """Each study has a folder of its own inside, named after all that it depends on."""
-    spec = {"settings": asdict(settings), "x": fingerprint(dataset.x), "target": fingerprint(dataset.target)}
+    spec = {
+        "schema": 2,
+        "settings": asdict(settings),
+        "x": fingerprint(dataset.x),
+        "target": fingerprint(dataset.target),
+    }
     key = hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:16]
     return Journal(None if folder is None else Path(folder) / key, spec)
 
 
-def _with_sizes(settings: StudySettings, rows: int, outputs: int) -> StudySettings:
+def _with_sizes(settings: StudySettings, dataset: Dataset, outputs: int) -> StudySettings:
     """The settings with the sizes of the split filled in; a kernel matrix too large is refused here, before work."""
+    rows = len(dataset.x)
     # Networks of images cost more for each row.
     most, most_test = (100, 200) if settings.takes_images else (200, 400)
-    train = min(most, 2 * rows // 3) if settings.train is None else settings.train
+    # At least two rows for each class, however many there are.
+    most = max(min(most, DEFAULT_ROWS // outputs), 2 * outputs)
+    train = max(min(most, 2 * rows // 3), 1) if settings.train is None else settings.train
     # At least 1: where no rows are left for a test set, the split refuses with a message about the sizes.
-    test = max(min(most_test, rows - train), 1) if settings.test is None else settings.test
+    test = max(min(most_test, rows - train), 0) if settings.test is None else settings.test
+    if test < 2:
+        raise ValueError(
+            f"{dataset.name} has {rows} rows; train = {train} leaves {test} held-out rows, and a test error needs 2 or "
+            "more: take a smaller train, or give more rows"
+        )
     size = train * outputs
     if size > MAX_ROWS:
         raise ValueError(

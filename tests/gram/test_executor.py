@@ -99,10 +99,14 @@ def test_inputs_that_were_exchanged_are_noticed(tmp_path):
         store = assemble(KERNEL, X, store=path, executor=pool)
     np.save(path / "inputs" / "x1.npy", X + 1.0)
     one_block._LAST.clear()
+    (path / "marks" / "0.0").unlink()
+    task = (str(path), store.described()["store"], KERNEL, 10**6, 1, 0, 0)
     with pytest.raises(ValueError, match="does not hold the inputs that are named"):
-        one_block.finish_from_folder(str(path), KERNEL, 10**6, 1, store.layout.tile(0, 0))
+        one_block.finish_from_folder(*task)
     with pytest.raises(FileNotFoundError, match="is not the folder of a Gram matrix"):
-        one_block.finish_from_folder(str(tmp_path), KERNEL, 10**6, 1, store.layout.tile(0, 0))
+        one_block.finish_from_folder(str(tmp_path), *task[1:])
+    with pytest.raises(ValueError, match="holds another Gram matrix than the one that this block is of"):
+        one_block.finish_from_folder(str(path), "the digest of another", *task[2:])
 
 
 def test_what_an_executor_needs(tmp_path):
@@ -112,3 +116,5 @@ def test_what_an_executor_needs(tmp_path):
             assemble(KERNEL, X, executor=pool)
         with pytest.raises(ValueError, match="executor= is for NumPy arrays"):
             assemble(KERNEL, strict.asarray(X), store=tmp_path / "theta", executor=pool)
+    with pytest.raises(TypeError, match=r"executor must be an executor of .* or a dask.distributed.Client, got a str"):
+        assemble(KERNEL, X, store=tmp_path / "theta", executor="dask")

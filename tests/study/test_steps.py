@@ -8,7 +8,7 @@ from ntk_array.experiments import PowerLaw
 from ntk_array.study import StudySettings, load_dataset
 from ntk_array.study.comparison import STEPS, Sample, plan_steps
 from ntk_array.study.data import Split
-from ntk_array.study.report import advice
+from ntk_array.study.laws import advice
 
 SMALL = {"widths": (8, 16), "networks": 1}
 

@@ -15,7 +15,8 @@ from ntk_array.cli import main
 from ntk_array.study import StudySettings, load_dataset, run_study
 from ntk_array.study import study as study_module
 from ntk_array.study.pictures import FIGURES
-from ntk_array.study.report import table, write
+from ntk_array.study.report import write
+from ntk_array.study.words import table
 
 SMALL = {"widths": (16, 64), "train": 24, "test": 20, "networks": 2, "steps": 60, "draws": 3, "ensemble": 3}
 QUICK = "study wine --widths 8,16 --train 20 --test 20 --steps 5 --networks 1 --draws 2 --ensemble 2"
@@ -115,7 +116,7 @@ def test_files_are_complete_and_self_contained(study, tmp_path):
         for name, array in study.arrays.items():
             np.testing.assert_array_equal(arrays[name], array)
         np.testing.assert_array_equal(arrays["ensemble_outputs"], study.ensemble.outputs)
-    assert [line.split("  ")[0] for line in table(study).splitlines()[2:]] == list(results["table"])
+    assert [line.split("  ")[0] for line in table(study).splitlines()[2:-1]] == list(results["table"])
 
 
 def test_same_seed_same_study(study):
@@ -184,7 +185,8 @@ def test_command_line(tmp_path, capsys):
     printed = capsys.readouterr()
     assert "infinite kernel regression" in printed.out
     assert "report.html written" in printed.out
-    assert "movement of the kernel: no law" in printed.out
+    assert "none                        movement of the kernel in training, its largest value: no law" in printed.out
+    assert printed.out.startswith("wine: 20 training rows and 20 held-out rows of 178; 138 rows are not used")
     assert re.search(r"The cost of 2 of 2 runs did not fall .* in 5 steps; .* try --steps \d+", printed.out)
     assert "nan" not in printed.out
     assert printed.err == "", "--quiet shows no bars"
@@ -194,7 +196,7 @@ def test_command_line(tmp_path, capsys):
 def test_command_line_shows_progress(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main([*QUICK.split(), "--out", str(tmp_path)]) == 0
-    assert "training width 16" in capsys.readouterr().err
+    assert "networks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -203,6 +205,8 @@ def test_command_line_shows_progress(tmp_path, capsys, monkeypatch):
         ("study nowhere.csv --target y", "there is no file"),
         ("study digits --train 5000", "has 1797 rows|kernel matrix of 50000 rows"),
         ("study wine --depth 0", "depth must be"),
+        ("study wine --train 177", "wine has 178 rows; train = 177 leaves 1 held-out rows, and a test error needs 2"),
+        ("study wine --test 1", "a test error needs 2 or more"),
     ],
 )
 def test_bad_input_on_the_command_line(words, message, capsys):

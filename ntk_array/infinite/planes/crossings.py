@@ -77,8 +77,9 @@ def _targets(layout: Layout, segment: Segment, wanted: list[list[int]]) -> list[
 
 
 def _axis_targets(window: Window, axis: int, n: int, pools: bool, wanted: Sequence[int]) -> Targets:
-    one = Window((window.size[axis],), (window.stride[axis],), (window.dilation[axis],), window.padding)
-    seen = np.stack(list(one.gathered(np.arange(1, n + 1), (0,)))) - 1  # (elements, positions); -1 outside
+    seen = (
+        np.stack(list(window.along(axis).gathered(np.arange(1, n + 1), (0,)))) - 1
+    )  # (elements, positions); -1 outside
     elements, after = range(len(seen)), seen.shape[1]
     both = list(itertools.product(elements, elements)) if pools else [(e, e) for e in elements]
     found: Targets = {}

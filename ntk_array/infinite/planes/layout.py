@@ -93,9 +93,7 @@ class Layout:
         layer = self.layer(place)
         window = layer.window or layer.pools
         assert window is not None
-        if len(window.size) == 2:
-            return window
-        return Window((1, *window.size), (1, *window.stride), (1, *window.dilation), window.padding)
+        return window if len(window.size) == 2 else window.below
 
     def pools(self, place: int) -> bool:
         """Whether sums over windows are of values that depend on one another."""
@@ -207,7 +205,7 @@ def _planar(window: Window | None) -> bool:
     """Whether windows act within planes: as many positions come out as go in."""
     if window is None or set(window.stride) != {1}:
         return window is None
-    return window.padding in ("same", "circular") or window.count == 1
+    return window.padding in ("same", "circular") or (window.padding == "valid" and window.count == 1)
 
 
 def layout_of(steps: Sequence[Step], signals: Sequence[Signal], ntk: bool) -> Layout | None:

@@ -35,6 +35,12 @@ ATTENTION = (
         limit=False,
     ),
     Case(
+        "attention, biases",
+        images(_attention(heads=2, scaling="sqrt", bias_std=0.2, input_bias_std=0.5), just(nn.Flatten())),
+        shape=(3, 2),
+        limit=False,
+    ),
+    Case(
         "attention, identity, square root",
         images(_many_heads(mechanism="identity", bias_std=0.2), just(nn.Sin()), just(nn.GlobalAvgPool())),
         shape=(2, 2),

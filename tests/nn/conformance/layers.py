@@ -167,6 +167,32 @@ OTHERS = (
         limit=False,
     ),
     Case("batch norm", around(nn.BatchNorm([0.3, 0.0, -1.0, 0.2, 0.5], [0.5, 1.0, 2.0, 0.1, 0.0], 0.1)), limit=False),
+    Case("affine", around(nn.Affine(1.3, 0.4)), analytic=True, width=512),
+    Case(
+        "affine, positions",
+        images(lambda w: nn.Conv(2 * w, (2, 2), bias_std=0.3), just(nn.Affine(0.8)), just(nn.GlobalAvgPool())),
+        shape=(2, 2, 1),
+        width=512,
+    ),
+    Case(
+        "affine, by position",
+        images(conv(2), just(nn.Affine(1.0, 0.5, positions=True)), just(nn.Flatten())),
+        shape=(3, 2),
+        limit=False,
+    ),
+    Case("shift", around(nn.Affine(0.0, 0.5)), limit=False),
+    Case(
+        "padding in numbers",
+        images(
+            conv(3, 2, padding=((1, 0), (2, 1)), stride=(2, 1)),
+            just(nn.Erf()),
+            conv(2, 3, padding=((0, 1), (1, 1))),
+            just(nn.AvgPool((2, 2), padding=((1, 0), (0, 0)), normalize_edges=True)),
+            just(nn.Flatten(channels_first=True)),
+        ),
+        shape=(4, 3, 2),
+        width=128,
+    ),
     Case("batch norm, a factor", around(nn.BatchNorm(0.0, 1.5, 0.1)), width=256),
 )
 """Layers without parameters."""

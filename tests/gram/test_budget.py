@@ -1,0 +1,34 @@
+"""Memory of wide networks, whose factors and weights are larger than blocks, against the budget that is given."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import ntk_array as ntk
+from ntk_array.gram import assemble, plan
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("outputs", "width", "classes", "n", "budget"),
+    [("trace", 1024, 3, 150, 16_000_000), ("full", 512, 10, 70, 8_000_000)],
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_wide_networks(record_property, outputs, width, classes, n, budget, threads):
+    """R8: passes over a batch make no copies of the weights, which would be half of these budgets for each thread."""
+    x = np.random.default_rng(0).normal(size=(n, 20))
+    net = ntk.nn.mlp((width, width), classes)
+    kernel = ntk.EmpiricalNTK(net, net.init(0, like=x), outputs)
+    scheme = plan(kernel, x, memory=budget, threads=threads)
+    assert not scheme.keeps
+    assert scheme.threads == threads
+    assemble(kernel, x[:40], memory=budget, threads=threads)  # what is compiled and kept
+    tracemalloc.start()
+    try:
+        assemble(kernel, x, memory=budget, threads=threads)
+        peak = tracemalloc.get_traced_memory()[1] - scheme.result_bytes
+    finally:
+        tracemalloc.stop()
+    record_property("R8", f"{peak / budget:.2f} of the budget (wide, {outputs}, {threads} threads)")
+    assert peak <= budget
