@@ -47,8 +47,8 @@ work on the machine.
 """
 READING = """
 Friedman's test of equal ranks has p = {p:.2g}; two mean ranks differ at the level 0.05, by Nemenyi's test, where they
-are {distance:.2f} apart (Demsar 2006), and {which}. Made by `python -m benchmarks.tabular`; the numbers and the options that were
-searched are in `benchmarks/results/tabular.json`.
+are {distance:.2f} apart (Demsar 2006), and {which}. Made by `python -m benchmarks.tabular`; the numbers and the options
+that were searched are in `benchmarks/results/tabular.json`.
 """
 STUDENTIZED = {5: 2.728}
 """Quantiles of Nemenyi's test at the level 0.05 by the number of methods (Demsar 2006, table 5)."""
