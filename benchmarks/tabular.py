@@ -42,12 +42,13 @@ The {sets} sets of at most {rows} rows among the 90 UCI sets of Arora et al. 202
 Fernandez-Delgado et al. 2014: the options of a method are chosen on one split into halves, and its accuracy is the mean
 of {folds} folds. Features are standardised. Ranks are means over sets, 1 for the most accurate, ties shared; P90 and
 P95 are the shares of sets on which a method has at least 90 % or 95 % of the best accuracy, and PMA is the mean of its
-share of the best. Seconds are of the processor, for all fits and predictions of all sets, on one thread.
+share of the best. Seconds are of the processor, for all fits and predictions of all sets, on one thread, beside other
+work on the machine.
 """
 READING = """
 Friedman's test of equal ranks has p = {p:.2g}; two mean ranks differ at the level 0.05, by Nemenyi's test, where they
-are {distance:.2f} apart (Demsar 2006). Made by `python -m benchmarks.tabular`; the numbers and the options that were
-searched are in `benchmarks/results/tabular.json`.
+are {distance:.2f} apart (Demsar 2006), and {which}. Made by `python -m benchmarks.tabular`; the numbers and the options
+that were searched are in `benchmarks/results/tabular.json`.
 """
 STUDENTIZED = {5: 2.728}
 """Quantiles of Nemenyi's test at the level 0.05 by the number of methods (Demsar 2006, table 5)."""
@@ -135,8 +136,8 @@ def measure(path: Path, names: list[str] | None) -> None:
         print(name, {one: round(float(np.mean(rows["methods"][one]["folds"])), 3) for one in METHODS}, flush=True)
 
 
-def table(found: dict[str, Any]) -> tuple[str, np.ndarray]:
-    """The section's table, and the accuracies (sets, methods) behind it."""
+def table(found: dict[str, Any]) -> tuple[str, np.ndarray, np.ndarray]:
+    """The section's table, the accuracies (sets, methods) behind it, and the mean ranks of methods."""
     sets = [one["methods"] for one in found["sets"].values() if len(one["methods"]) == len(METHODS)]
     values = np.asarray([[np.mean(one[method]["folds"]) for method in METHODS] for one in sets])
     ranks = np.mean([rankdata(-row) for row in values], axis=0)
@@ -149,16 +150,18 @@ def table(found: dict[str, Any]) -> tuple[str, np.ndarray]:
             f"| {label} | {100 * values[:, i].mean():.1f} % | {ranks[i]:.2f} | {p90:.0f} % | {p95:.0f} % | "
             f"{100 * shares[:, i].mean():.1f} % | {seconds:.0f} |"
         )
-    return "\n".join(lines), values
+    return "\n".join(lines), values, ranks
 
 
 def write(found: dict[str, Any]) -> None:
     """The section of the page."""
-    text, values = table(found)
+    text, values, ranks = table(found)
     n, k = values.shape
     intro = fill(" ".join(INTRO.split()).format(sets=n, rows=ROWS, folds=FOLDS), 120)
     distance = STUDENTIZED[k] * (k * (k + 1) / (6.0 * n)) ** 0.5
-    reading = fill(" ".join(READING.split()).format(p=friedmanchisquare(*values.T).pvalue, distance=distance), 120)
+    p, apart = friedmanchisquare(*values.T).pvalue, np.ptp(ranks)
+    which = "the first and the last are" if apart > distance else f"no two are: the largest distance is {apart:.2f}"
+    reading = fill(" ".join(READING.split()).format(p=p, distance=distance, which=which), 120)
     sections.put(PAGE, TITLE, f"{intro}\n\n{text}\n\n{reading}")
 
 

@@ -30,16 +30,16 @@ from .performance import machine
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/torch_models.json"
 OUTPUTS = 10
-INPUTS = (50, 200)  # 500 and 2000 rows of the kernel
+INPUTS = (50, 100)  # 500 and 1000 rows of the kernel
 ROUNDS = 5
 STEPS = 20
 
 TEXT = """
 The full kernel (N, C, N, C) of trained models with C = {outputs} outputs, in float32, by `EmpiricalNTK` of the
 translated model and by `torch.func`: `vmap(jacrev)` and a matrix product for each parameter. Both on the same inputs,
-in turns in one process of {threads} threads; the least of {rounds} rounds. "Ratio" is the time of `torch.func` over ours.
-"Apart" is the largest difference between the two, over the largest entry. `python -m benchmarks.torch_models` made
-`benchmarks/results/torch_models.json`, with PyTorch {version} on {machine}.
+in turns in one process of {threads} threads; the least of {rounds} rounds. "Ratio" is the time of `torch.func` over
+ours. "Apart" is the largest difference between the two, over the largest entry. `python -m benchmarks.torch_models`
+made `benchmarks/results/torch_models.json`, with PyTorch {version} on {machine}.
 
 {table}
 
@@ -53,17 +53,17 @@ def mlp() -> nn.Module:
 
 
 def block() -> nn.Module:
-    return nn.Sequential(Block(3, 16, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, OUTPUTS))
+    return nn.Sequential(Block(32, 128, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, OUTPUTS))
 
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "MLP": (mlp, (64,)),
-    "CNN": (lambda: CNN(16, 7, OUTPUTS), (1, 16, 16)),
-    "residual block": (block, (3, 16, 16)),
-    "ResNet with BatchNorm": (lambda: ResNet(16, OUTPUTS), (3, 32, 32)),
+    "CNN": (lambda: CNN(64, 7, OUTPUTS), (1, 16, 16)),
+    "residual block": (block, (32, 8, 8)),
+    "ResNet with BatchNorm": (lambda: ResNet(64, OUTPUTS), (3, 32, 32)),
     "LayerNorm MLP": (lambda: NormedMLP(64, 256, OUTPUTS), (64,)),
-    "attention block": (lambda: Attention(16, 12, 64, OUTPUTS), (12, 16)),
-    "transformer encoder": (lambda: Encoder(16, 64, OUTPUTS), (12, 16)),
+    "attention block": (lambda: Attention(16, 8, 256, OUTPUTS), (8, 16)),
+    "transformer encoder": (lambda: Encoder(16, 192, OUTPUTS), (8, 16)),
 }
 SKLEARN = "scikit-learn MLP"
 

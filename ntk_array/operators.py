@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._array.linalg import mirror, with_diagonal
-from ._array.namespace import Array, home, itemsize, to_host
+from ._array.namespace import Array, home, index_dtype, itemsize, to_host
 from ._array.validate import number, real_array, same_home
 from .gram.tiled import Costs
 from .infinite.inputs import Inputs
@@ -275,7 +275,7 @@ class OperatorKernel(Kernel):
         for i, operator in enumerate(self.operators):
             at = np.flatnonzero(found == i)
             if len(at):
-                index = here.xp.asarray(at, dtype=here.xp.int64, device=here.device)
+                index = here.xp.asarray(at, dtype=index_dtype(here.xp, here.device), device=here.device)
                 groups.append((operator, at, here.xp.take(rows[:, 1:], index, axis=0)))
         return groups
 
@@ -294,4 +294,4 @@ def _places(rows: Array, groups: Sequence[tuple[Operator, np.ndarray, Array]]) -
     """Where each row is found behind the groups one after another."""
     here = home(rows)
     places = np.argsort(np.concatenate([at for _, at, _ in groups]), kind="stable")
-    return here.xp.asarray(places, dtype=here.xp.int64, device=here.device)
+    return here.xp.asarray(places, dtype=index_dtype(here.xp, here.device), device=here.device)

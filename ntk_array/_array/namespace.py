@@ -15,6 +15,7 @@ __all__ = [
     "Home",
     "default_dtype",
     "home",
+    "index_dtype",
     "is_array",
     "itemsize",
     "namespace_of",
@@ -114,6 +115,11 @@ def default_dtype(xp: Any, device: Any = None) -> Any:
     NumPy and CuPy answer float64, PyTorch float32, and JAX what its x64 switch says.
     """
     return xp.__array_namespace_info__().default_dtypes(device=device)["real floating"]
+
+
+def index_dtype(xp: Any, device: Any = None) -> Any:
+    """The dtype of indices of this library: int64, and int32 of JAX without its x64 switch, which warns of int64."""
+    return xp.__array_namespace_info__().default_dtypes(device=device)["indexing"]
 
 
 def to_host(x: Array) -> np.ndarray:

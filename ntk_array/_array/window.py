@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .namespace import Array, home
+from .namespace import Array, home, index_dtype
 
 __all__ = ["Window"]
 
@@ -87,7 +87,10 @@ class Window:
             if self.padding == "circular" and (before or after):
                 # A window may be longer than the circle, which it then goes around several times.
                 place, n = home(a), a.shape[axis]
-                around = place.xp.arange(-before, n + after, dtype=place.xp.int64, device=place.device) % n
+                around = (
+                    place.xp.arange(-before, n + after, dtype=index_dtype(place.xp, place.device), device=place.device)
+                    % n
+                )
                 a = place.xp.take(a, around, axis=axis)
             else:
                 a = self._with_zeros(a, axis, before, after)

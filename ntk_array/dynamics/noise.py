@@ -3,7 +3,7 @@
 from typing import Any
 
 from .._array.linalg import plus_diagonal
-from .._array.namespace import Array, Home, home, is_array, to_host
+from .._array.namespace import Array, Home, home, index_dtype, is_array, to_host
 from .._array.validate import nonnegative, same_home, targets
 from ..solve.operator import GramOperator
 
@@ -71,8 +71,8 @@ class NoisyMatrix(GramOperator):
 
     def columns(self, index: list[int]) -> Array:
         xp, _, device = self.home
-        places = xp.asarray(index, dtype=xp.int64, device=device)
-        rows = xp.arange(self.shape[-1], dtype=xp.int64, device=device)
+        places = xp.asarray(index, dtype=index_dtype(xp, device), device=device)
+        rows = xp.arange(self.shape[-1], dtype=index_dtype(xp, device), device=device)
         marks = xp.astype(rows[:, None] == places, self.home.dtype)
         return self._operator.columns(index) + marks * self._diagonal[:, None]
 

@@ -11,12 +11,12 @@ from .._array.description import fingerprint
 from .._array.namespace import Array, home, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count, inputs
-from .._support.progress import progress_bar
 from ..kernels import EmpiricalNTK, InfiniteNTK
 from ..nn import Layer
 from .journal import Journal, described
 from .power_law import PowerLaw
 from .scaling import Folder, ScalingResult, checked_widths, first_rows, network_of_size, run_seed
+from .together import SMALL, run_together
 
 __all__ = ["kernel_concentration"]
 
@@ -112,10 +112,12 @@ def kernel_concentration(
         return {"kernel": to_host(EmpiricalNTK(net, params, outputs="classwise")(probed))}
 
     jobs = [(size, draw) for size in sizes for draw in range(draws)]
-    kernels = [
-        journal.keep("-".join(map(str, (*size, draw))), partial(kernel, size, draw))["kernel"]
-        for size, draw in progress_bar(jobs, "kernels at initialization", "net", progress)
-    ]
+
+    def kept(job: tuple[tuple[int, ...], int], alone: bool) -> np.ndarray:
+        size, draw = job
+        return journal.keep("-".join(map(str, (*size, draw))), partial(kernel, size, draw))["kernel"]
+
+    kernels = run_together(kept, jobs, probed, SMALL, "kernels at initialization", progress)
     drawn = np.stack(kernels).astype(np.float64)  # (depths W R, C, P, P)
     # The jobs go through depths first, then widths, then draws: so do the axes.
     drawn = drawn.reshape(-1, len(widths), draws, *drawn.shape[1:])

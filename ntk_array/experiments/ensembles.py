@@ -18,7 +18,7 @@ from ..kernels import InfiniteNTK
 from ..nn import Layer, train
 from ..nn.parameters import Params
 from .journal import Journal, described
-from .pictures import draw_panels
+from .pictures import draw_panels, legend_below
 from .runs import memory_of_run, recorded_steps
 from .scaling import Folder, checked_fraction, run_seed, training_sample
 from .together import run_together, stop_if_asked
@@ -90,7 +90,7 @@ class TrainedEnsemble:
         axes[0].set_ylabel("output")
         axes[0].plot([], [], color="#7fb3d5", lw=1, label=f"{len(self.outputs)} networks")
         axes[0].plot([], [], color="#1a3f6f", lw=1.6, label="predicted: mean, ± 2 σ")
-        axes[0].legend()
+        legend_below(axes[0])
 
 
 def trained_ensemble(

@@ -11,7 +11,7 @@ from .._support.hints import install_hint
 from ..plotting import STYLE
 from .power_law import PowerLaw
 
-__all__ = ["draw_panels", "scaling_panel", "scaling_picture"]
+__all__ = ["draw_panels", "legend_below", "scaling_panel", "scaling_picture"]
 
 COLUMNS = 3
 
@@ -25,12 +25,17 @@ def draw_panels(panels: int, draw: Callable[[np.ndarray], None]) -> Any:
         raise ImportError(f"pictures need matplotlib: {install_hint('study')}") from error
     with matplotlib.rc_context(STYLE):
         columns, rows = min(panels, COLUMNS), -(-panels // COLUMNS)
-        figure = Figure(figsize=(4.2 * columns + 0.6, 3.3 * rows), layout="constrained")
+        figure = Figure(figsize=(4.2 * columns + 0.6, 3.8 * rows), layout="constrained")
         axes = np.ravel(figure.subplots(rows, columns))
         for unused in axes[panels:]:
             unused.remove()
         draw(axes[:panels])
     return figure
+
+
+def legend_below(axis: Any) -> None:
+    """A legend under the axis, where it covers no curve."""
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2, fontsize=8, columnspacing=1.2)
 
 
 def scaling_picture(panels: Sequence[tuple[np.ndarray, np.ndarray, PowerLaw, str]]) -> Any:
@@ -54,6 +59,6 @@ def scaling_panel(axis: Any, widths: np.ndarray, values: np.ndarray, law: PowerL
         axis.plot(widths, law(widths), color="#1a3f6f", label=f"slope {law.exponent:.2f}{interval}")
         half = law(widths[0]) * (widths / widths[0]) ** -0.5
         axis.plot(widths, half, "--", color="#999999", lw=1, label="slope −1/2")
-        axis.legend()
+        legend_below(axis)
     axis.set_xticks(widths, [str(width) for width in widths])
     axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)

@@ -16,12 +16,15 @@ from .._support.progress import progress_sum
 from ..gram.memory import host_memory
 from ..gram.threads import thread_count, workers
 
-__all__ = ["run_together", "stop_if_asked"]
+__all__ = ["SMALL", "run_together", "stop_if_asked"]
 
 Job = TypeVar("Job")
 
 AT_ONCE = 4
 """More threads of Python wait for each other: between products of matrices only one of them runs."""
+
+SMALL = 2**24
+"""Bytes, for runs without matrices of the size of the sample."""
 
 _STOP: ContextVar[Event | None] = ContextVar("stop", default=None)
 

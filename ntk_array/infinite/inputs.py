@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array.linalg import with_diagonal
-from .._array.namespace import Array, home, to_host, true_indices
+from .._array.namespace import Array, home, index_dtype, to_host, true_indices
 from .._formula.compilers import apply
 from .angle import over_root, side_of, sine_of_cosine
 from .covariance import Covariance
@@ -185,5 +185,5 @@ def _recomputed(
         pieces.append(of_squares(xp.sum(difference * difference, axis=1)))
     small = xp.concat(pieces)
     # The k-th near entry takes the k-th small value.
-    number = xp.clip(xp.cumulative_sum(xp.astype(near, xp.int64)) - 1, min=0)
+    number = xp.clip(xp.cumulative_sum(xp.astype(near, index_dtype(xp, home(k12).device))) - 1, min=0)
     return xp.where(xp.reshape(near, values.shape), xp.reshape(xp.take(small, number), values.shape), values)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._array.linalg import inner
-from .._array.namespace import Array, home, itemsize, to_host
+from .._array.namespace import Array, home, index_dtype, itemsize, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
 from ..gram.tiled import Costs
@@ -119,7 +119,7 @@ class Approximation(FeatureKernel):
 def taken(x: Array, rows: np.ndarray) -> Array:
     """Rows of x by their numbers."""
     xp, _, device = home(x)
-    return xp.take(x, xp.asarray(rows, dtype=xp.int64, device=device), axis=0)
+    return xp.take(x, xp.asarray(rows, dtype=index_dtype(xp, device), device=device), axis=0)
 
 
 def scalar_only(kernel: Kernel) -> None:

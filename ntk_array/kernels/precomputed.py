@@ -9,7 +9,7 @@ import numpy as np
 
 from .._array.kinds import Kind, as_block, numbers, stack_values, unstack_values
 from .._array.libraries import is_numpy
-from .._array.namespace import Array, Home, home, is_array, itemsize, namespace_of, to_host
+from .._array.namespace import Array, Home, home, index_dtype, is_array, itemsize, namespace_of, to_host
 from .._array.validate import count, inputs, one_of
 from ..gram.tiled import Costs
 from .base import Kernel
@@ -165,7 +165,7 @@ class Precomputed(Kernel):
 
     def _rows(self, x: Array) -> Array:
         xp = home(x).xp
-        return xp.astype(x[:, 0], xp.int64)
+        return xp.astype(x[:, 0], index_dtype(xp, home(x).device))
 
     def _expanded(self, rows: Array) -> Array:
         """Rows of the matrix from numbers of inputs."""

@@ -96,7 +96,12 @@ class Windows:
         object.__setattr__(self, "window_size", size)
         stride = size if self.stride is None else each_axis("stride", self.stride, len(size))
         object.__setattr__(self, "stride", stride)
-        object.__setattr__(self, "padding", padding_of(self.padding, len(size)))
+        padding = padding_of(self.padding, len(size))
+        object.__setattr__(self, "padding", padding)
+        if not isinstance(padding, str) and any(max(pair) >= n for pair, n in zip(padding, size, strict=True)):
+            raise ValueError(
+                f"padding {padding} has room for whole windows {size}: give less than the size of the window"
+            )
 
     @property
     def reach(self) -> Window:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._array.namespace import Array, home, to_host
+from .._array.namespace import Array, home, index_dtype, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.short import short_repr
 from .._array.validate import count, momentum_below_one, positive, same_home
@@ -192,8 +192,7 @@ def _checked_size(batch_size: int, n: int) -> int:
 def _batches(cost: Cost, size: int, root: np.random.SeedSequence) -> Iterator[tuple[Cost, Array]]:
     """The cost on one batch after another, and the weights N/B w_i of its examples (B, 1), without end."""
     (xp, _, device), n, rng = home(cost.p_in.x), len(cost.p_in), np.random.default_rng(root)
-    # JAX without its x64 switch has integers of 32 bits only.
-    integers = xp.__array_namespace_info__().default_dtypes(device=device)["indexing"]
+    integers = index_dtype(xp, device)
     while True:
         order = xp.asarray(rng.permutation(n), dtype=integers, device=device)
         for start in range(0, n - size + 1, size):

@@ -13,6 +13,7 @@ from ..kernels import InfiniteNNGP, InfiniteNTK
 from ..kernels.base import Kernel
 from ..nn.builders import mlp
 from ..nn.layer import Layer
+from ..solve.ridge import Ridge
 from .function import KernelFunction, fitted
 
 __all__ = ["KERNELS", "KernelEstimator", "moved"]
@@ -34,7 +35,7 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
         weight_std: float = 2**0.5,
         bias_std: float = 0.1,
         network: Layer | None = None,
-        ridge: float | str = "leave_one_out",
+        ridge: Ridge | str = "leave_one_out",
         t: float = math.inf,
         solver: Any = "direct",
         memory: str | int = "1 GiB",

@@ -147,6 +147,8 @@ def _described(name: str, value: Any) -> Any:
         return {"layer": describe(value)}
     if name == "solver" and not isinstance(value, str):
         return {"solver": type(value).__name__, **dataclasses.asdict(value)}
+    if isinstance(value, solve.TimesMeanDiagonal):
+        return {"times_mean_diagonal": value.factor}
     # JSON has no infinity.
     return "inf" if name == "t" and float(value) == math.inf else value
 
@@ -154,6 +156,8 @@ def _described(name: str, value: Any) -> Any:
 def _option(name: str, value: Any, activations: Mapping[str, Activation]) -> Any:
     if isinstance(value, dict) and "layer" in value:
         return build(value["layer"], activations)
+    if isinstance(value, dict) and "times_mean_diagonal" in value:
+        return solve.TimesMeanDiagonal(value["times_mean_diagonal"])
     if name == "solver" and not isinstance(value, str):
         fields = dict(value)
         solver = fields.pop("solver")

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from .._array.validate import nonnegative, one_of
+from .._array.validate import one_of
 from ..dynamics.gaussian_process import GaussianProcess
 from ..dynamics.gradient_flow import GradientFlow
 from ..dynamics.hyperparameters import select_hyperparameters
@@ -16,6 +16,7 @@ from ..dynamics.units import Units
 from ..function_space.cost import SquaredError
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
+from ..solve.ridge import Ridge
 from ..solve.spectrum import Spectral
 
 __all__ = ["FOLDS", "KernelFunction", "fitted", "left_out"]
@@ -61,7 +62,7 @@ class KernelFunction:
         return self.offset + problem.products(problem.new_inputs(x_new), self.coefficients[None, ...], memory)[0, ...]
 
 
-def fitted(kernel: Kernel, x: Array, y: Array, ridge: float | str, t: float, solver: Any) -> KernelFunction:
+def fitted(kernel: Kernel, x: Array, y: Array, ridge: Ridge | str, t: float, solver: Any) -> KernelFunction:
     """The function that training on targets y (N, C) leads to at time t.
 
     Raises
@@ -79,9 +80,9 @@ def fitted(kernel: Kernel, x: Array, y: Array, ridge: float | str, t: float, sol
                 f"ridge={ridge!r} chooses the ridge of the limit t = inf; for t={t!r} give a number such as ridge=0.0: "
                 "early stopping takes the place of a ridge"
             )
-        number = nonnegative("ridge", ridge)
-        flow = GradientFlow(kernel, SquaredError(EmpiricalMeasure(x), units.fitted), ridge=number, solver=solver)
-        return KernelFunction(kernel, x, units.scale * flow.advance(t).coefficients, units.shift, number)
+        cost = SquaredError(EmpiricalMeasure(x), units.fitted)
+        flow = GradientFlow(kernel, cost, ridge=cast(Ridge, ridge), solver=solver)
+        return KernelFunction(kernel, x, units.scale * flow.advance(t).coefficients, units.shift, flow.ridge)
     if chosen and solver not in ("direct", "spectrum") and not isinstance(solver, Spectral):
         raise ValueError(
             f"ridge={ridge!r} is chosen over the spectrum: give solver='direct', or a number for the ridge"

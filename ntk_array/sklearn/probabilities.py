@@ -37,16 +37,17 @@ def inverse_temperature(scores: Array, members: Array) -> float:
     Notes
     -----
     One number for all classes (Guo et al. 2017, section 4.2), so that the most probable class is the one of the largest
-    score. The targets of the cross-entropy are (N_c + 1) / (N_c + C) for the class of an example, of N_c examples, and
-    1 / (N_c + C) for each other: with zeros and ones beta would be infinite for scores that separate the classes (Platt
-    1999, section 2.2, for two classes).
+    score. The targets of the cross-entropy are (N_c + 1) / (N_c + 2) for the class of an example, of N_c examples; the
+    other classes share the rest evenly. With zeros and ones beta would be infinite for scores that separate the classes
+    (Platt 1999, section 2.2, for two classes).
     """
     from scipy.optimize import minimize_scalar
 
     xp, n_classes = home(scores).xp, int(scores.shape[1])
-    # Whatever class is taken for the larger one, a row is the same number for all classes but its own.
+    # The number of examples in the class of each.
     size = xp.sum(members * xp.sum(members, axis=0), axis=1, keepdims=True)
-    targets = (members * size + 1.0) / (size + n_classes)
+    rest = 1.0 / (size + 2.0)
+    targets = members * (1.0 - rest) + (1.0 - members) * rest / (n_classes - 1)
     cost = CrossEntropy(EmpiricalMeasure(scores), targets)
     spread = float(to_host(xp.sqrt(xp.mean((scores - xp.mean(scores, axis=1, keepdims=True)) ** 2)))) or 1.0
     low, high = (math.log(end / spread) for end in RANGE)

@@ -34,8 +34,9 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
     network : Layer, optional
         Any network of :mod:`ntk_array.nn` in place of the perceptron; the four options above are not read then. Inputs
         may have more than two axes, as images have. Its widths and its number of outputs do not matter.
-    ridge : float, "leave_one_out" or "marginal_likelihood"
-        What is added to the diagonal of the kernel matrix. A word chooses it: by the mean squared leave-one-out error,
+    ridge : float, TimesMeanDiagonal, "leave_one_out" or "marginal_likelihood"
+        What is added to the diagonal of the kernel matrix; as a multiple of the mean diagonal with
+        :class:`ntk_array.solve.TimesMeanDiagonal`. A word chooses it: by the mean squared leave-one-out error,
         or by the marginal likelihood together with the scale, in closed form over the spectrum of one kernel matrix
         (Rasmussen and Williams 2006, eq. 5.12 and 5.8).
     t : float

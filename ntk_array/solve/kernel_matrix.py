@@ -3,7 +3,7 @@
 from typing import Any
 
 from .._array.kinds import stack_block, stack_values, unstack_values
-from .._array.namespace import Array, Home, home
+from .._array.namespace import Array, Home, home, index_dtype
 from .._array.short import short_repr
 from .operator import GramOperator
 
@@ -84,15 +84,15 @@ class KernelMatrix(GramOperator):
         xp, _, device = self._home
         outputs = self._outputs if self.kernel.kind == "full" else 1
         inputs = sorted({i // outputs for i in index})
-        taken = xp.take(self.x, xp.asarray(inputs, dtype=xp.int64, device=device), axis=0)
+        taken = xp.take(self.x, xp.asarray(inputs, dtype=index_dtype(xp, device), device=device), axis=0)
         block = stack_block(self.kernel.kind, self.kernel.values(self.x, taken))
         # Of each input that is taken there are as many columns as it has rows.
         place = {i: k for k, i in enumerate(inputs)}
         wanted = [place[i // outputs] * outputs + i % outputs for i in index]
-        columns = self._times(xp.take(block, xp.asarray(wanted, dtype=xp.int64, device=device), axis=-1))
+        columns = self._times(xp.take(block, xp.asarray(wanted, dtype=index_dtype(xp, device), device=device), axis=-1))
         if self._factors is None:
             return columns
-        return columns * xp.take(self._factors[:, 0], xp.asarray(index, dtype=xp.int64, device=device))
+        return columns * xp.take(self._factors[:, 0], xp.asarray(index, dtype=index_dtype(xp, device), device=device))
 
     def feature_rows(self) -> Array:
         if not hasattr(self.kernel, "features"):

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, NoReturn
 import numpy as np
 
 from .._array.linalg import singular_values, triangular
-from .._array.namespace import Array, Home, home, to_host
+from .._array.namespace import Array, Home, home, index_dtype, to_host
 from .._array.validate import positive
 from .factor import Factorization
 from .operator import GramOperator
@@ -137,7 +137,7 @@ class Features(GramOperator):
 
     def columns(self, index: list[int]) -> Array:
         xp, _, device = self.home
-        rows = xp.take(self.features, xp.asarray(index, dtype=xp.int64, device=device), axis=1)
+        rows = xp.take(self.features, xp.asarray(index, dtype=index_dtype(xp, device), device=device), axis=1)
         return self.features @ xp.matrix_transpose(rows)
 
     def array(self) -> Array:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from .._array.namespace import Array, Home, home
+from .._array.namespace import Array, Home, home, index_dtype
 
 __all__ = ["GramOperator", "Matrix"]
 
@@ -71,7 +71,7 @@ class Matrix(GramOperator):
 
     def columns(self, index: list[int]) -> Array:
         xp, _, device = self.home
-        return xp.take(self._array, xp.asarray(index, dtype=xp.int64, device=device), axis=-1)
+        return xp.take(self._array, xp.asarray(index, dtype=index_dtype(xp, device), device=device), axis=-1)
 
     def array(self) -> Array:
         return self._array

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._array.linalg import cholesky, solve_lower
-from .._array.namespace import Array, home, to_host
+from .._array.namespace import Array, home, index_dtype, to_host
 from .operator import GramOperator
 
 __all__ = ["Preconditioner", "pivoted_factor"]
@@ -58,7 +58,7 @@ def pivoted_factor(operator: GramOperator, rank: int, remains: float = 0.0, seed
             break
         size = min(BLOCK, rank - found, int((weights > 0).sum()))
         pivots = np.sort(rng.choice(len(weights), size=size, replace=False, p=weights / weights.sum()))
-        index = xp.asarray(pivots, dtype=xp.int64, device=here.device)
+        index = xp.asarray(pivots, dtype=index_dtype(xp, here.device), device=here.device)
         columns = operator.columns(pivots.tolist())
         if parts:
             known = xp.concat(parts, axis=-1)

@@ -12,11 +12,11 @@ import numpy as np
 
 from .._array.libraries import LIBRARIES
 from .._array.namespace import Array, Home, default_dtype, standard_namespace, to_host
-from .._support.progress import progress_bar
 from ..dynamics import GradientDescent, GradientFlow, KernelSpectrum, max_step
 from ..experiments.runs import Measure, Start, recorded_steps, stable_step, train_and_measure
 from ..experiments.scaling import FITTED
 from ..experiments.stability import KernelStability
+from ..experiments.together import SMALL, run_together
 from ..function_space import EmpiricalMeasure, SquaredError
 from ..kernels import EmpiricalNTK, InfiniteNTK, Precomputed
 from ..nn import Sequential
@@ -142,10 +142,13 @@ def plan_steps(
     progress: bool,
 ) -> Plan:
     """A step that is stable for every kernel: the narrow networks' eigenvalues reach above the limit's."""
-    stable = max_step(sample.infinite, sample.rows)
-    for net, own in zip(progress_bar(nets, "largest stable step", "net", progress), seeds, strict=True):
+
+    def of(job: int, alone: bool) -> float:
         # The seed is only copied, so that compare() draws the same parameters from it again.
-        stable = min(stable, stable_step(net, net.init(own, like=sample.x), sample.cost))
+        return stable_step(nets[job], nets[job].init(seeds[job], like=sample.x), sample.cost)
+
+    found = run_together(of, range(len(nets)), sample.y, SMALL, "largest stable step", progress)
+    stable = min(max_step(sample.infinite, sample.rows), *found)
     step, steps = settings.step_fraction * stable, settings.steps
     if steps is None:
         needed = sample.steps_to(LEARNED, step) or STEPS[-1]

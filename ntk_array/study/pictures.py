@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..experiments.pictures import draw_panels, scaling_panel
+from ..experiments.pictures import draw_panels, legend_below, scaling_panel
 from .study import Study
 
 __all__ = ["FIGURES", "draw"]
@@ -57,7 +57,7 @@ def _predictions(study: Study, axes: np.ndarray) -> None:
     for p in range(a["watched_target"].shape[0]):
         axes[1].plot([], [], "s", color=f"C{p}", ms=5, label=f"held-out row {p}")
     for axis in axes:
-        axis.legend(fontsize=8)
+        legend_below(axis)
 
 
 def _errors(study: Study, axes: np.ndarray) -> None:
@@ -73,7 +73,7 @@ def _errors(study: Study, axes: np.ndarray) -> None:
     axis.plot([], [], "--", color="#555555", lw=1, label="linearized, same color")
     axis.set_ylabel(f"test {study.error_name}")
     _time_axis(axis)
-    axis.legend(fontsize=8)
+    legend_below(axis)
 
 
 def _gaps(study: Study, axes: np.ndarray) -> None:
@@ -89,7 +89,7 @@ def _gaps(study: Study, axes: np.ndarray) -> None:
         axis.set_title(f"from {other}")
         axis.set_yscale("log")
         _time_axis(axis)
-        axis.legend()
+        legend_below(axis)
     axes[0].set_ylabel("distance / size of targets")
 
 
@@ -110,9 +110,9 @@ def _spectrum(study: Study, axes: np.ndarray) -> None:
         left.plot(a["times"][1:], a["remaining_infinite"][-1, 0, 1:, b], color=color, lw=1.2)
         values.plot([], [], ".", color=color, label=name)
     values.set(
-        xscale="log", yscale="log", xlabel="component", title=r"eigenvalues $\mu$ of $\Theta$, training rows / N"
+        xscale="log", yscale="log", xlabel="component", title=r"eigenvalues $\mu$ of $\Theta / N$, training rows"
     )
-    values.legend()
+    legend_below(values)
     left.plot([], [], ".", color="#555555", label="trained network")
     left.plot([], [], "-", color="#555555", label="infinite width")
     lowest = a["remaining_network"][-1, 0].min()
@@ -120,7 +120,7 @@ def _spectrum(study: Study, axes: np.ndarray) -> None:
     # The axis ends below the lowest value of the network. The prediction can fall by many more orders of magnitude.
     left.set_ylim(max(0.3 * lowest, 1e-8), 3)
     _time_axis(left)
-    left.legend()
+    legend_below(left)
 
 
 def _movement(study: Study, axes: np.ndarray) -> None:
@@ -141,7 +141,7 @@ def _movement(study: Study, axes: np.ndarray) -> None:
     for axis in axes:
         axis.set_yscale("log")
         _time_axis(axis)
-        axis.legend(fontsize=8)
+        legend_below(axis)
 
 
 def _ensemble(study: Study, axes: np.ndarray) -> None:

@@ -31,12 +31,11 @@ from ..experiments.together import run_together
 from .comparison import PROBE, WATCHED, Sample, compare, infinite_errors, plan_steps
 from .data import Dataset
 from .settings import StudySettings
+from .sizes import refuse_misfits, with_sizes
 
 __all__ = ["Study", "run_study"]
 
 ENSEMBLE_ROWS, ENSEMBLE_STEPS = 30, 200  # a hundred networks are trained in the time of a few
-DEFAULT_ROWS = 1200  # of that matrix where nothing else is asked for: a second to diagonalize
-MAX_ROWS = 10_000  # of the full empirical kernel matrix, N C: 800 MB and minutes to diagonalize
 
 
 @dataclass(frozen=True)
@@ -170,8 +169,8 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
         are a table, or the other way round.
     """
     outputs, began = max(len(dataset.classes), 1), time.process_time()
-    _fits(settings, dataset)
-    settings = _with_sizes(settings, dataset, outputs)
+    refuse_misfits(settings, dataset)
+    settings = with_sizes(settings, dataset, outputs)
     journal = _journal(folder, settings, dataset)
     split_seeds, network_seeds, draw_seeds, ensemble_seeds = np.random.SeedSequence(settings.seed).spawn(4)
     seconds: dict[str, float] = {}
@@ -254,22 +253,6 @@ def run_study(settings: StudySettings, dataset: Dataset, *, folder: Folder = Non
     )
 
 
-def _fits(settings: StudySettings, dataset: Dataset) -> None:
-    shape = ", ".join(map(str, dataset.x.shape))
-    if settings.takes_images and dataset.x.ndim != 4:
-        raise ValueError(
-            f"the network {settings.network!r} takes images, and {dataset.name} is a table ({shape}); give images "
-            "(N, H, W, channels) or (N, H, W) in a .npz file, or the bundled digits, or take the network 'mlp'"
-        )
-    if not settings.takes_images and dataset.x.ndim != 2:
-        raise ValueError(
-            f"the network 'mlp' takes rows of features, and {dataset.name} has images ({shape}); load them without "
-            "images=True"
-        )
-    # A Myrtle network asks for 4 x 4 positions or more. Here the error comes before work.
-    settings.build(1, 1).init(0, input_shape=dataset.x.shape[1:], xp=np)
-
-
 def _octaves(widths: tuple[int, ...]) -> list[int]:
     """Widths from the first to the last, about a factor of two apart."""
     low, high = widths[0], widths[-1]
@@ -288,30 +271,6 @@ def _journal(folder: Folder, settings: StudySettings, dataset: Dataset) -> Journ
     }
     key = hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:16]
     return Journal(None if folder is None else Path(folder) / key, spec)
-
-
-def _with_sizes(settings: StudySettings, dataset: Dataset, outputs: int) -> StudySettings:
-    """The settings with the sizes of the split filled in; a kernel matrix too large is refused here, before work."""
-    rows = len(dataset.x)
-    # Networks of images cost more for each row.
-    most, most_test = (100, 200) if settings.takes_images else (200, 400)
-    # At least two rows for each class, however many there are.
-    most = max(min(most, DEFAULT_ROWS // outputs), 2 * outputs)
-    train = max(min(most, 2 * rows // 3), 1) if settings.train is None else settings.train
-    # At least 1: where no rows are left for a test set, the split refuses with a message about the sizes.
-    test = max(min(most_test, rows - train), 0) if settings.test is None else settings.test
-    if test < 2:
-        raise ValueError(
-            f"{dataset.name} has {rows} rows; train = {train} leaves {test} held-out rows, and a test error needs 2 or "
-            "more: take a smaller train, or give more rows"
-        )
-    size = train * outputs
-    if size > MAX_ROWS:
-        raise ValueError(
-            f"train = {train} with {outputs} outputs needs a kernel matrix of {size} rows, {8e-9 * size**2:.1f} GB "
-            f"and its eigenvectors; take train <= {MAX_ROWS // outputs}"
-        )
-    return replace(settings, train=train, test=test)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class ModuleKernel(Kernel):
 
     For modules that :func:`from_module` does not translate. Jacobians in the parameters are formed by ``torch.func``
     for some inputs at a time, and multiplied. That takes the memory of C P numbers for each of them, for P parameters
-    and C outputs, and is several times slower than ``EmpiricalNTK`` of a translated network (docs/torch.md). Like every
+    and C outputs, and longer than ``EmpiricalNTK`` of a translated network does. Like every
     kernel it works in flows, processes and Gram matrices in tiles.
 
     The parameters are those that the module has when the kernel is computed, all of them unless ``trainable`` says

@@ -16,10 +16,16 @@ Tensor = Any
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """A parameter, or a part or view of one, with its name in the model."""
+    """A parameter of the model by its name, and how it, or a part of it, is seen here."""
 
     name: str
-    tensor: Tensor
+    whole: Tensor
+    view: Callable[[Tensor], Tensor]
+
+    @property
+    def tensor(self) -> Tensor:
+        """The parameter here, which shares the memory of the model's."""
+        return self.view(self.whole)
 
 
 Piece = tuple[Layer, Any]
@@ -110,7 +116,7 @@ class Place:
         earlier = self.ledger.used.get(id(tensor))
         self.insist(earlier is None, f"it shares its weights, {name} is used before by {earlier}")
         self.ledger.used[id(tensor)] = self.where
-        return [Leaf(name, view(tensor.detach())) for view in views or (lambda t: t,)]
+        return [Leaf(name, tensor.detach(), view) for view in views or (lambda t: t,)]
 
     def affine(self, weight: Tensor | None, bias: Tensor | None, view: Callable[[Tensor], Tensor]) -> list[Piece]:
         """Factors and shifts, which every position has of its own where the views have more than one axis."""

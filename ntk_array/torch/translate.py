@@ -111,7 +111,7 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
     Raises
     ------
     ValueError
-        For a module in training mode, and where network and model differ on the example.
+        For a module in training mode, and where outputs or gradients of network and model differ on the example.
     NotImplementedError
         For what cannot be translated, with the line of the model. :class:`ModuleKernel` takes every module.
 
@@ -148,7 +148,8 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
     net = Sequential(*(layer for layer, _ in pieces))
     params = tree_map(lambda leaf: leaf.tensor, tree)
     with torch.no_grad():
-        _agree(net(params, example), module(example))
+        _agree("outputs", net(params, example), module(example).reshape(len(example), -1))
+    _same_gradients(module, net, params, leaves, example)
     if xp is not None:
         params = tree_map(lambda tensor: _moved(tensor, xp), params)
     return Translation(
@@ -158,17 +159,31 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
     )
 
 
-def _agree(ours: Any, theirs: Any) -> None:
-    """Refuse a network whose outputs are not those of the model, up to rounding."""
+def _same_gradients(module: Any, net: Layer, params: Params, leaves: dict[str, Leaf], example: Any) -> None:
+    """Refuse a network of which autograd says that its gradients are others, behind a detach or a no_grad, say."""
     import torch
 
-    theirs = theirs.reshape(ours.shape)
-    apart, size = float((ours - theirs).abs().max()), float(theirs.abs().max())
-    if not apart <= torch.finfo(theirs.dtype).eps ** 0.5 * max(size, torch.finfo(theirs.dtype).tiny):
+    with torch.enable_grad():
+        copies = {name: p.detach().requires_grad_() for name, p in module.named_parameters()}
+        f = torch.func.functional_call(module, copies, (example,)).reshape(len(example), -1)
+        u = torch.cos(torch.arange(f.numel(), dtype=f.dtype, device=f.device)).reshape(f.shape)
+        theirs = torch.autograd.grad(f, list(copies.values()), u, allow_unused=True, materialize_grads=True)
+    by_name = dict(zip(copies, theirs, strict=True))
+    ours = flatten(net.vjp(params, example, u))
+    expected = [leaf.view(by_name[leaf.name]).reshape(-1) for leaf in leaves.values()]
+    _agree("gradients", torch.cat([ours[name].reshape(-1) for name in leaves]), torch.cat(expected))
+
+
+def _agree(what: str, ours: Any, theirs: Any) -> None:
+    """Refuse a network whose outputs or gradients are not those of the model, up to rounding."""
+    import torch
+
+    apart, size, numbers = float((ours - theirs).abs().max()), float(theirs.abs().max()), torch.finfo(theirs.dtype)
+    if not apart <= numbers.eps**0.5 * max(size, numbers.tiny):
         raise ValueError(
-            f"the network and the module differ by {apart:.1e} on the example, where outputs are up to {size:.1e}: "
-            "hooks, and operations in place on a value that is used again, are not translated; use "
-            "ntk_array.torch.ModuleKernel"
+            f"the {what} of the network and the module differ by {apart:.1e} on the example, where those of the module "
+            f"are up to {size:.1e}: hooks, no_grad, and operations in place on a value that is used again, are not "
+            "translated; use ntk_array.torch.ModuleKernel"
         )
 
 

@@ -75,3 +75,12 @@ def test_bad_arguments():
         trained_ensemble(NET, *arrays(Host), networks=1)
     with pytest.raises(ValueError, match="step_fraction must be below 1"):
         trained_ensemble(NET, *arrays(Host), step_fraction=1.5)
+
+
+@pytest.mark.host
+def test_numbers_of_numpy_are_kept_as_python_numbers(tmp_path):
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    given = {"networks": np.int64(2), "steps": np.int32(3), "folder": tmp_path}
+    found = trained_ensemble(NET, x[:4], x[:4, :2], x[4:], **given)
+    again = trained_ensemble(NET, x[:4], x[:4, :2], x[4:], networks=2, steps=3, folder=tmp_path)
+    np.testing.assert_array_equal(found.outputs, again.outputs)

@@ -23,7 +23,8 @@ def test_a_panel_a_law(laws):
     points, law, half = figure.axes[0].get_lines()
     np.testing.assert_allclose(np.sort(points.get_ydata()), np.sort(result().arrays["law 0"].ravel()))
     np.testing.assert_allclose(law.get_ydata(), half.get_ydata())
-    assert law.get_label() == "slope -0.50 [-0.60, -0.40]"
+    # t(3) = 3.18 times the standard error ln(1.1) / (2 ln 2) / sqrt(2).
+    assert law.get_label() == "slope -0.50 [-0.65, -0.35]"
 
 
 def test_values_without_a_law_are_drawn():

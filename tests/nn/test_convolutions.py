@@ -1,9 +1,9 @@
-"""Transposed and local convolutions: their formulas, and errors."""
+"""Padding in numbers, transposed and local convolutions: their formulas, and errors."""
 
 import numpy as np
 import pytest
 
-from ntk_array import InfiniteNNGP, nn
+from ntk_array import InfiniteNNGP, InfiniteNTK, nn
 
 
 def test_transposed_convolution_element_by_element(backend, rng):
@@ -61,3 +61,34 @@ def test_parameters_for_other_positions_are_refused():
     params = layer.init(0, input_shape=(4, 1))
     with pytest.raises(ValueError, match=r"ConvLocal\(2, \(3,\)\) needs parameters of shapes"):
         layer(params, np.ones((1, 5, 1)))
+
+
+def test_padding_in_numbers(backend, rng):
+    """As zeros put around the inputs by hand, before a convolution and before pooling."""
+    x, pairs = rng.normal(size=(2, 4, 3, 2)), ((1, 2), (0, 1))
+    around = np.pad(x, ((0, 0), *pairs, (0, 0)))
+    conv, bare = (nn.Conv(3, (2, 3), stride=(2, 1), padding=padding) for padding in (pairs, "valid"))
+    params = conv.init(0, like=backend.array(x))
+    backend.close(conv(params, backend.array(x)), bare(params, backend.array(around)), factor=10)
+    pool, bare = (nn.AvgPool((3, 2), 1, padding) for padding in (pairs, "valid"))
+    backend.close(pool({}, backend.array(x)), bare({}, backend.array(around)), factor=10)
+    lowest = np.pad(x - 10.0, ((0, 0), *pairs, (0, 0)), constant_values=-1e3)
+    largest = nn.MaxPool((3, 2), 1, pairs)({}, backend.array(x - 10.0))
+    backend.close(largest, nn.MaxPool((3, 2), 1)({}, backend.array(lowest)), factor=10)
+
+
+def test_the_limit_with_padding_in_numbers_is_that_of_the_same_zeros(backend, rng):
+    x = backend.array(rng.normal(size=(2, 4, 4, 2)))
+    kernels = []
+    for padding in (((1, 1), (1, 1)), "same"):
+        layers = nn.Conv(1, (3, 3), padding=padding, bias_std=0.3), nn.ReLU(), nn.Conv(1, (3, 3), 2, "valid"), nn.ReLU()
+        kernels.append(InfiniteNTK(nn.Sequential(*layers, nn.GlobalAvgPool(), nn.Dense(1)))(x))
+    backend.close(kernels[0], backend.host(kernels[1]), factor=100)
+
+
+@pytest.mark.parametrize("padding", [((1, 1),), ((1, -1), (0, 0)), (1, 1), "full", ((1, 1), (1,))])
+def test_paddings_that_are_none(padding):
+    with pytest.raises(ValueError, match="padding must be"):
+        nn.Conv(3, (2, 2), padding=padding)
+    with pytest.raises(ValueError, match="room for whole windows"):
+        nn.MaxPool((2,), padding=((1, 2),))

@@ -68,13 +68,10 @@ def test_the_temperature_against_refits(classes):
     if classes == 2:
         scores = np.concatenate([-0.5 * scores, 0.5 * scores], axis=1)
     # The smoothed targets of Platt 1999, written out.
-    targets = np.asarray(
-        [
-            [(np.sum(labels == c) + (c == k)) / (np.sum(labels == c) + classes) if c == k else
-             1 / (np.sum(labels == c) + classes) for k in range(classes)]
-            for c in labels
-        ]
-    )  # fmt: skip
+    targets = np.empty((len(labels), classes))
+    for i, c in enumerate(labels):
+        rest = 1 / (np.sum(labels == c) + 2)
+        targets[i] = [1 - rest if k == c else rest / (classes - 1) for k in range(classes)]
 
     def loss(beta):
         logits = beta * scores

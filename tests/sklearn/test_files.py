@@ -18,7 +18,13 @@ pytestmark = pytest.mark.host
 X, Y = load_iris(return_X_y=True)
 X, Y = X[::5], Y[::5]
 NAMES = np.asarray(["setosa", "versicolor", "virginica"])
-OWN = ntk.nn.Elementwise(lambda xp, x: x + x**2, lambda xp, x: 1 + 2 * x, name="own")
+OWN = ntk.nn.Elementwise(
+    lambda xp, x: x**2,
+    lambda xp, x: 2 * x,
+    name="own",
+    dual_phi=lambda xp, k11, k12, k22: k11 * k22 + 2 * k12**2,
+    dual_phi_prime=lambda xp, k11, k12, k22: 4 * k12,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +32,12 @@ OWN = ntk.nn.Elementwise(lambda xp, x: x + x**2, lambda xp, x: 1 + 2 * x, name="
     [
         (NTKClassifier(), NAMES[Y]),
         (NTKClassifier(activation="erf", bias_std=0.0), NAMES.astype(object)[Y]),
-        (NTKClassifier(network=ntk.nn.mlp((3, 2), 1, activation="gelu"), t=5.0, ridge=0.0), Y > 0),
+        (
+            NTKClassifier(
+                network=ntk.nn.mlp((3, 2), 1, activation="gelu"), t=5.0, ridge=ntk.solve.TimesMeanDiagonal(0.1)
+            ),
+            Y > 0,
+        ),
         (make_pipeline(StandardScaler(), NTKClassifier(ridge=0.1)), np.eye(3, dtype=int)[Y]),
         (make_pipeline(StandardScaler(), NTKRegressor(activation=ntk.nn.LeakyReLU(0.2), ridge=0.1)), X[:, 0]),
         (NTKRegressor(solver=ntk.solve.Cholesky(), ridge=1.0, activation=OWN), X[:, :2]),

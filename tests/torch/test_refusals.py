@@ -37,6 +37,12 @@ def in_place(self, x):
     return torch.relu_(h) + h
 
 
+def held(self, x):
+    with torch.no_grad():
+        h = self.fc(x)
+    return self.last(h)
+
+
 def branches(self, x):
     return self.fc(x) if x.sum() > 0 else x
 
@@ -114,9 +120,12 @@ def test_masks():
         from_module(masked.eval(), torch.randn(2, 3, 4))
 
 
-@pytest.mark.parametrize("model", [hooked(), Model(in_place, fc=dense())], ids=["a hook", "in place"])
-def test_outputs_that_differ(model):
-    with pytest.raises(ValueError, match="the network and the module differ by"):
+DIFFERENT = [hooked(), Model(in_place, fc=dense()), Model(held, fc=dense(), last=dense())]
+
+
+@pytest.mark.parametrize("model", DIFFERENT, ids=["a hook", "in place", "no_grad"])
+def test_outputs_or_gradients_that_differ(model):
+    with pytest.raises(ValueError, match=r"the (outputs|gradients) of the network and the module differ by"):
         from_module(model.eval(), torch.randn(4, 3))
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._array.namespace import Array, home
+from ..._array.namespace import Array, home, index_dtype
 from ..._formula.formula import Formula
 from ..._formula.plane_stages import sides_kept, values_of
 from ..angle import over_root
@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     def taken(self, images: np.ndarray) -> Batch:
         """Some of the images."""
         xp, _, device = home(self.pixels)
-        chosen = xp.asarray(images, dtype=xp.int64, device=device)
+        chosen = xp.asarray(images, dtype=index_dtype(xp, device), device=device)
         rows = [None if a is None else xp.take(a, chosen, axis=0) for a in self.rows]
         return Batch(xp.take(self.pixels, chosen, axis=0), rows)
 
