@@ -101,7 +101,8 @@ def measured(folder: Path, name: str, n: int, ridges: tuple[float, ...]) -> list
 def page(rows: list[dict[str, Any]]) -> str:
     """The section."""
     lines = [
-        "| problem | N | noise | condition at most | steps, plain | steps, preconditioned | columns | off, plain | off |",
+        "| problem | N | noise | condition at most | steps, plain | steps, preconditioned | columns | off, plain "
+        "| off |",
         "|" + "---|" * 9,
     ]
     for row in rows:
