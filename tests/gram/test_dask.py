@@ -24,7 +24,7 @@ pytestmark = pytest.mark.host
 RUNS = cases(1, 20)
 SURVIVED = cases(1, 3)
 """Deaths of workers that a block survives; in long runs as many as Dask allows unless it is told otherwise."""
-STARTED = 0.2
+STARTED = cases(0.2, 1.0)
 """Seconds until Dask knows that a worker has started: one that dies before is not replaced."""
 MATRIX = KERNEL(X)
 
