@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/cluster.json"
 TITLE = "What Dask costs"
 WORKERS = (1, 2)
-SMALL_SIDE, SMALL_ROWS = 20, (20, 60)
+SMALL_SIDE, SMALL_ROWS = 20, (15, 45)
 """Blocks that take no time, and how many rows of them: their difference is what the scheduler needs for a task."""
 TEXT = """
 {n:,} inputs in {blocks} blocks of {side} rows, the NTK of three hidden ReLU layers in float32 on disk, one thread for
@@ -115,7 +115,8 @@ def measured(n: int, side: int, rounds: int) -> dict[str, Any]:
             with cluster(number) as client:
                 stored.BLOCK = side**2
                 runs[str(number)].append(assembled(x, client))
-                task = a_task(client)
+    with cluster(WORKERS[-1]) as client:
+        task = a_task(client)
     rows = -(-n // side)
     return {
         "machine": machine(),
