@@ -95,6 +95,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:the Dask cluster has no worker")  # where both are started anew
 @pytest.mark.parametrize("run", range(RUNS))
 def test_workers_that_are_killed(client, folder, record_property, run):
     """One or both, in the middle of a block: others finish it, and no block is computed again that was finished."""
