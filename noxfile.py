@@ -112,9 +112,10 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session
 def reliability(session: nox.Session) -> None:
-    """Thousands of networks, damaged files and killed processes: an hour, and benchmarks/results/reliability.json."""
+    """Thousands of networks, damaged files and killed processes, an hour; then the scorecard, docs/reliability.md."""
     session.install(".[test]")
     session.run("python", "-m", "benchmarks.reliability", *session.posargs)
+    session.run("python", "-m", "benchmarks.scorecard")
 
 
 @nox.session

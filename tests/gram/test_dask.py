@@ -24,7 +24,7 @@ pytestmark = pytest.mark.host
 RUNS = cases(1, 20)
 SURVIVED = cases(1, 3)
 """Deaths of workers that a block survives; in long runs as many as Dask allows unless it is told otherwise."""
-STARTED = 0.2
+STARTED = cases(0.2, 1.0)
 """Seconds until Dask knows that a worker has started: one that dies before is not replaced."""
 MATRIX = KERNEL(X)
 
@@ -95,6 +95,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:the Dask cluster has no worker")  # where both are started anew
 @pytest.mark.parametrize("run", range(RUNS))
 def test_workers_that_are_killed(client, folder, record_property, run):
     """One or both, in the middle of a block: others finish it, and no block is computed again that was finished."""
