@@ -2,9 +2,8 @@
 
 Run from the checkout, on a quiet machine: python -m benchmarks.cluster [--inputs N] [--rounds R]. With --page the page
 is written again from the results. Writes benchmarks/results/cluster.json, and a section of docs/scale.md. The scheduler
-and the workers are processes of their own. Each worker reads and prepares all inputs once, 1.8 s of processor time at
-N = 12,000, which shows in small matrices; the store takes 3.4 GB at N = 40,000. For a trial run: --inputs 1200
---side 200 --rounds 1 --out FILE.
+and the workers are processes of their own. Each worker reads and prepares all inputs once, which shows in small
+matrices. The store takes 3.4 GB at N = 40,000. For a trial run: --inputs 1200 --side 200 --rounds 1 --out FILE.
 """
 
 import argparse
