@@ -13,7 +13,7 @@ from .._array.namespace import Array, home, itemsize, to_host
 from .._array.short import short_repr
 from .._array.validate import positive, same_home, targets
 from .._support.progress import progress_bar
-from ..gram.memory import available, readable
+from ..gram.memory import refuse_without_room
 from ..kernels.features import FeatureKernel
 from ..solve.low_rank import reduced
 from .leave_one_out import LeaveOneOut
@@ -99,12 +99,8 @@ class FeatureRegression:
     def _check_room(self) -> None:
         # Two rows of blocks for each feature, what a decomposition copies of these, and three factors.
         size, here = self.kernel.feature_count(self.x), home(self.x)
-        needed, free = 12 * itemsize(here) * size**2, available(here)
-        if free is not None and needed > free:
-            raise MemoryError(
-                f"regression on {size} features takes {readable(needed)}, and {readable(free)} are available; take "
-                "fewer features"
-            )
+        needed = 12 * itemsize(here) * size**2
+        refuse_without_room(needed, here, f"regression on {size} features", "take fewer features")
 
     def _with_targets(self, progress: bool) -> Iterator[tuple[Array, Array]]:
         """The features and the targets of each block of training inputs."""

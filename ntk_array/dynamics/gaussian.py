@@ -10,7 +10,7 @@ from .._array.namespace import Array, home, itemsize
 from .._array.random import Seed, normal, seed_sequence
 from .._array.short import short_repr
 from .._array.validate import count
-from ..gram.memory import available, readable
+from ..gram.memory import refuse_without_room
 from ..kernels.base import Kernel
 
 __all__ = ["Covariance", "Gaussian", "checked", "room_for_covariance", "scalar_kernel"]
@@ -132,9 +132,6 @@ def room_for_covariance(x: Array, rows: int, columns: int, times: int = 1, stack
     covariances are computed at once.
     """
     here = home(x)
-    needed, free = stack * itemsize(here) * rows * ((2 + times) * rows + 2 * columns), available(here)
-    if free is not None and needed > free:
-        raise MemoryError(
-            f"the covariance of {rows} new inputs takes {readable(needed)}, and {readable(free)} are available: ask "
-            'for covariance="diagonal" or None, or for fewer inputs at a time'
-        )
+    needed = stack * itemsize(here) * rows * ((2 + times) * rows + 2 * columns)
+    advice = 'ask for covariance="diagonal" or None, or for fewer inputs at a time'
+    refuse_without_room(needed, here, f"the covariance of {rows} new inputs", advice)

@@ -9,7 +9,7 @@ from .._array.namespace import Array, home, is_array, itemsize
 from .._array.validate import finite, real_array, same_home
 from ..function_space.cost import Cost
 from ..function_space.measure import EmpiricalMeasure
-from ..gram.memory import available, bytes_of, readable
+from ..gram.memory import bytes_of, readable, refuse_without_room
 from ..kernels.base import Kernel
 from ..solve.factor import Solver
 from ..solve.kernel_matrix import KernelMatrix
@@ -128,13 +128,10 @@ class KernelProblem:
             return self._matrix_free()
         here = home(self.p_in.x)
         stack = (self.outputs or 1) if self.kind == "classwise" else 1
-        needed, free = int(solver.matrices(self.ridge) * stack * self.size**2 * itemsize(here)), available(here)
-        if free is not None and needed > free:
-            raise MemoryError(
-                f"{needed} bytes ({readable(needed)}) are needed for the kernel matrix of {self.size} rows in "
-                f"{here.dtype} and for {type(solver).__name__} beside it, and {readable(free)} are available; take "
-                "float32, fewer inputs, or solver=ntk_array.solve.ConjugateGradient(matrix_free=True)"
-            )
+        needed = solver.matrices(self.ridge) * stack * self.size**2 * itemsize(here)
+        what = f"the kernel matrix of {self.size} rows in {here.dtype}, with {type(solver).__name__} beside it,"
+        advice = "take float32, fewer inputs, or solver=ntk_array.solve.ConjugateGradient(matrix_free=True)"
+        refuse_without_room(needed, here, what, advice)
         return Matrix(self.gram())
 
     def _matrix_free(self) -> KernelMatrix:

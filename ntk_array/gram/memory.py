@@ -10,7 +10,7 @@ import numpy as np
 
 from .._array.namespace import Home
 
-__all__ = ["available", "bytes_of", "host_memory", "on_accelerator", "readable"]
+__all__ = ["available", "bytes_of", "host_memory", "on_accelerator", "readable", "refuse_without_room"]
 
 PREFIXES = "kmgt"
 UNLIMITED = 2**60
@@ -55,6 +55,15 @@ def on_accelerator(home: Home) -> bool:
 def available(home: Home) -> int | None:
     """Bytes that new arrays may take where these live; None where that is not known."""
     return home.library.free_memory(home.device) if on_accelerator(home) else host_memory()
+
+
+def refuse_without_room(needed: float, home: Home, what: str, advice: str) -> None:
+    """MemoryError, before work starts, where so many bytes of new arrays have no room."""
+    free = available(home)
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"{what} takes {int(needed)} bytes ({readable(int(needed))}), and {readable(free)} are available: {advice}"
+        )
 
 
 def host_memory() -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from .._array.kinds import gram_shape, numbers
 from .._array.namespace import Array, Home, itemsize
 from .._formula.numba_loops import ENOUGH
-from .memory import available, bytes_of, on_accelerator, readable
+from .memory import bytes_of, on_accelerator, readable, refuse_without_room
 from .threads import thread_count
 from .tiled import Tile, Tiled, cuts, tile_count, tiles_of
 
@@ -86,13 +86,10 @@ class Plan:
     def check_room(self, result: bool) -> None:
         """Refuse work, with room for the result or without, that does not fit into the memory."""
         # A result that the user gives is there already.
-        needed, free = self.working_bytes + result * self.result_bytes, available(self.home)
-        if free is not None and needed > free:
-            raise MemoryError(
-                f"{needed} bytes ({readable(needed)}) are needed, {readable(self.result_bytes)} of them for the result "
-                f"{self.shape}, and {readable(free)} are available; take fewer inputs, float32 or less memory=, or "
-                "give out=, for instance a numpy.memmap"
-            )
+        needed = self.working_bytes + result * self.result_bytes
+        what = f"the kernel matrix {self.shape}, of {readable(self.result_bytes)}, with what is computed at a time,"
+        advice = "take fewer inputs, float32 or less memory=, or give out=, for instance a numpy.memmap, or store="
+        refuse_without_room(needed, self.home, what, advice)
 
 
 def plan(

@@ -16,7 +16,7 @@ from .._array.validate import finite, real_array
 from .._support.progress import progress_sum
 from .blocks import Blocks
 from .layout import words
-from .memory import host_memory, readable
+from .memory import refuse_without_room
 from .selection import by_block, cut, picked
 from .spec import Spec
 from .tiled import Tile
@@ -283,12 +283,8 @@ class Store:
     def _empty(self, shape: tuple[int, ...]) -> np.ndarray:
         """Memory for a result; MemoryError where there is not enough for it and for a block that is read."""
         needed = math.prod(shape) * self.dtype.itemsize + 2 * self.layout.block_bytes
-        free = host_memory()
-        if free is not None and needed > free:
-            raise MemoryError(
-                f"{needed} bytes ({readable(needed)}) are needed for a part of the shape {shape}, and {readable(free)} "
-                "are available; ask for fewer rows or columns, or for store @ v"
-            )
+        what, advice = f"a part of the shape {shape}", "ask for fewer rows or columns, or for store @ v"
+        refuse_without_room(needed, home(np.empty(0)), what, advice)
         return np.empty(shape, dtype=self.dtype)
 
 

@@ -11,7 +11,7 @@ from .._array.namespace import Array, itemsize
 from .driver import drive
 from .executors import refuse_other_executors
 from .layout import Layout
-from .memory import available, bytes_of, readable
+from .memory import bytes_of, readable, refuse_without_room
 from .one_block import Elsewhere, Here, OneBlock, refuse_other_libraries
 from .plan import evenly, plan_for
 from .spec import Spec
@@ -84,10 +84,5 @@ def _memory_of_tiles(
     tiles = budget - held * layout.block_bytes
     plan = plan_for(kernel, x1[:rows, ...], (x1 if x2 is None else x2)[:columns, ...], tiles, threads)
     needed = max(most * layout.block_bytes, held * layout.block_bytes + plan.working_bytes)
-    free = available(plan.home)
-    if free is not None and needed > free:
-        raise MemoryError(
-            f"{needed} bytes ({readable(needed)}) are needed to make blocks of {rows} x {columns} inputs, and "
-            f"{readable(free)} are available; give less memory="
-        )
+    refuse_without_room(needed, plan.home, f"making blocks of {rows} x {columns} inputs", "give less memory=")
     return tiles

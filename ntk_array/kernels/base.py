@@ -11,7 +11,7 @@ from .._array.namespace import Array, home, is_array, itemsize
 from .._array.short import short_repr
 from .._array.validate import finite, inputs, one_of, positive, real_array, same_home
 from ..gram.assemble import in_tiles
-from ..gram.memory import available, readable
+from ..gram.memory import refuse_without_room
 from ..gram.tiled import Costs
 from ..infinite.taylor import Taylor
 
@@ -294,12 +294,8 @@ def _check_room(x1: Array, x2: Array | None) -> None:
     """MemoryError where there is no room for a gradient in the inputs x1 and what it is added up from."""
     here, rows = home(x1), (x1 if x2 is None else x2).shape[0]
     shape = (x1.shape[0], rows, *x1.shape[1:])
-    needed, free = 2 * itemsize(here) * math.prod(shape), available(here)
-    if free is not None and needed > free:
-        raise MemoryError(
-            f"the gradient in the inputs, of the shape {shape}, takes {readable(needed)}, and {readable(free)} are "
-            "free: give fewer inputs x1 at a time"
-        )
+    what, advice = f"the gradient in the inputs, of the shape {shape},", "give fewer inputs x1 at a time"
+    refuse_without_room(2 * itemsize(here) * math.prod(shape), here, what, advice)
 
 
 def _combine(operation: Literal["add", "multiply"], left: Kernel, right: Any) -> "Combined":

@@ -8,7 +8,7 @@ import numpy as np
 from .._array.namespace import Array, home, itemsize, to_host
 from .._array.random import Seed, seed_sequence
 from .._support.progress import progress_sum
-from ..gram.memory import available, readable
+from ..gram.memory import refuse_without_room
 from .base import Kernel
 from .features import taken
 
@@ -49,12 +49,9 @@ class RandomPivots:
             raise ValueError("the kernel of each input with itself is 0: there is nothing to approximate")
         # A smaller pivot is rounding.
         self._floor = self.rank * here.eps * float(self._remaining.max())
-        needed, free = itemsize(here) * n * (self.rank + 2 * PROPOSALS), available(here)
-        if free is not None and needed > free:
-            raise MemoryError(
-                f"{self.rank} columns of the kernel matrix of {n} inputs take {readable(needed)}, and {readable(free)} "
-                "are available; ask for a smaller rank, or choose landmarks on a sample of the inputs"
-            )
+        needed = itemsize(here) * n * (self.rank + 2 * PROPOSALS)
+        advice = "ask for a smaller rank, or choose landmarks on a sample of the inputs"
+        refuse_without_room(needed, here, f"the approximation by {self.rank} columns of {n} kernel values", advice)
 
     @property
     def residual(self) -> float:

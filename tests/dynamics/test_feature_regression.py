@@ -8,7 +8,6 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array.dynamics import FeatureRegression
-from ntk_array.dynamics import feature_regression as module
 from ntk_array.kernels import features
 
 RIDGE = 0.2
@@ -135,6 +134,6 @@ def test_what_is_refused(rng, monkeypatch):
         FeatureRegression(kernel, x, y, 1e-15).leave_one_out()
     with pytest.warns(RuntimeWarning, match="below what rounding of the features does"):
         FeatureRegression(kernel, x, y, 1e-40).predict(x)
-    monkeypatch.setattr(module, "available", lambda here: 100)
+    monkeypatch.setattr("ntk_array.gram.memory.available", lambda here: 100)
     with pytest.raises(MemoryError, match="regression on 5 features takes"):
         FeatureRegression(kernel, x, y, 1.0)

@@ -519,11 +519,11 @@ def test_noise_and_units_that_make_no_sense_are_refused():
 @pytest.mark.host
 def test_matrices_without_room_are_refused_before_work(monkeypatch):
     x, _, y = data()
-    monkeypatch.setattr("ntk_array.dynamics.problem.available", lambda home: 1000)
+    monkeypatch.setattr("ntk_array.gram.memory.available", lambda home: 1000)
     monkeypatch.setattr(ntk.Kernel, "__call__", None)
     with pytest.raises(
-        MemoryError, match=r"kernel matrix of 8 rows in float64 and for Direct beside it, and 0\.977 KiB"
+        MemoryError, match=r"kernel matrix of 8 rows in float64, with Direct beside it, takes .*, and 0\.977 KiB"
     ):
         GaussianProcess(KERNEL, x, y, 0.1)
-    with pytest.raises(MemoryError, match="for Spectral beside it"):
+    with pytest.raises(MemoryError, match="with Spectral beside it"):
         GaussianProcess(KERNEL, x, y, 0.1, "spectrum")

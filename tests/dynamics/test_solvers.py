@@ -190,7 +190,7 @@ def test_what_a_solver_cannot_answer_is_refused():
 def test_covariances_without_room_are_refused_before_work(monkeypatch):
     x, _, y = data(False)
     process = GaussianProcess(KERNEL, x, y, 0.1, Direct())
-    monkeypatch.setattr("ntk_array.dynamics.gaussian.available", lambda home: 1000)
+    monkeypatch.setattr("ntk_array.gram.memory.available", lambda home: 1000)
     monkeypatch.setattr(process, "kernel", None)
     with pytest.raises(MemoryError, match=r'0.977 KiB are available: ask for covariance="diagonal" or None'):
         process.predict()

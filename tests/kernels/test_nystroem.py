@@ -135,6 +135,6 @@ def test_what_is_refused(monkeypatch):
         ntk.Nystroem(K, x)(np.ones((2, 3)))
     with pytest.raises(ValueError, match="rank must be"):
         ntk.Nystroem.of(K, x, 0, seed=0)
-    monkeypatch.setattr(landmarks, "available", lambda here: 100)
-    with pytest.raises(MemoryError, match="3 columns of the kernel matrix of 3 inputs"):
+    monkeypatch.setattr("ntk_array.gram.memory.available", lambda here: 100)
+    with pytest.raises(MemoryError, match="approximation by 3 columns of 3 kernel values"):
         ntk.Nystroem.of(K, x, 5, seed=0)
