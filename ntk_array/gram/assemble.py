@@ -63,7 +63,7 @@ def assemble(
         A folder to write the matrix to, block by block, for one that is larger than the memory or takes long.
         ``memory`` is then all that may be used, and blocks are moved to the host. The same call goes on after an
         interruption of any kind: blocks that are finished are compared with their hashes and not computed again,
-        damaged ones are. Needs zarr: ``pip install 'ntk_array[scale]'``.
+        damaged ones are. Needs zarr, the extra ``scale``.
     executor : concurrent.futures.Executor or dask.distributed.Client, optional
         With ``store``, and for NumPy arrays: where blocks are computed, such as a ``ProcessPoolExecutor``, or the
         client of a Dask cluster whose machines share the folder. ``memory`` and ``threads`` (one unless given) are then
