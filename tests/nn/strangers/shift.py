@@ -10,7 +10,7 @@ from ntk_array.nn.parameters import Parameter
 
 @dataclass(frozen=True)
 class Shift(Layer):
-    """z_i = h_i + bias_std b_i with b_i ~ N(0, 1). At infinite width K and Theta both grow by bias_std^2."""
+    """z_i = h_i + bias_std b_i, b_i ~ N(0, 1). At infinite width K and Theta grow by bias_std^2."""
 
     bias_std: float = 1.0
 
@@ -29,7 +29,8 @@ class Shift(Layer):
     def factor_size(self, before, outputs):
         return outputs * before.width
 
-    # The finite network. The tape is the number of inputs: cotangents that are equal for all of them come once.
+    # The finite network. The tape is the number of inputs, because cotangents that all of them
+    # share come once.
     def forward(self, params, x):
         return x + self.bias_std * params["bias"], x.shape[0]
 
@@ -57,7 +58,9 @@ class Shift(Layer):
 
     def propagate_tangent(self, state, change, before, direction):
         grown = 2.0 * direction.log_bias_std * self.bias_std**2
-        turn = Covariance.turn_of_total([state, state.constant(self.bias_std**2)], [change, state.constant(grown)])
+        # The change of the angle, from both terms of the sum: exact for parallel inputs too.
+        terms, changes = [state, state.constant(self.bias_std**2)], [change, state.constant(grown)]
+        turn = Covariance.turn_of_total(terms, changes)
         return self._with_trained(change.plus(grown).to(turn=turn), grown)
 
     def _with_trained(self, after, share):
