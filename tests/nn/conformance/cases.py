@@ -7,6 +7,7 @@ from ntk_array.nn.activations import NAMED
 
 from ..strangers.difference import Difference
 from ..strangers.gain import Gain
+from ..strangers.shift import Shift
 from ..strangers.square import Square
 from .case import ANALYTIC, KINKED, LIKE_HARDTANH, WEIGHT_STD, Case, activated, around, mlp
 from .images import ATTENTION, IMAGES
@@ -157,6 +158,7 @@ CASES = (
     Case("concatenate", _concatenate, smooth=False, width=256),
     Case("mixed", _mixed, smooth=False, width=256),
     Case("stranger's layer", around(Gain()), analytic=True, width=512),
+    Case("stranger's shift", around(nn.Sequential(Shift(0.5), nn.Sin())), analytic=True, width=512),
     Case("stranger's combinator", _difference, analytic=True, width=512),
     Case("stranger's activation", around(Square()), analytic=True, width=512),
     Case("mlp, three layers", mlp(3, activation="sin", weight_std=1.2, bias_std=0.3), analytic=True, width=256),

@@ -1,4 +1,5 @@
-"""A layer, a combinator and an activation from outside, each written from CONTRIBUTING.md alone in one short file.
+"""Two layers, a combinator and an activation from outside, each in one short file.
 
+All but `shift.py` were written from CONTRIBUTING.md alone.
 They hold the protocol to its promise: every one joins the conformance suite by one line and passes it whole.
 """
