@@ -13,6 +13,8 @@ from ntk_array.study.laws import LAWS, Checked, checked_laws
 from ntk_array.study.report import write
 from ntk_array.study.words import GLOSSARY, findings, rows_used, summary, verdict
 
+from .conftest import draw_nothing
+
 pytestmark = pytest.mark.host
 
 
@@ -54,7 +56,9 @@ def study():
 @pytest.fixture(scope="module")
 def page(study, tmp_path_factory):
     """The report without its pictures and its style."""
-    text = write(study, tmp_path_factory.mktemp("report")).read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        text = write(study, tmp_path_factory.mktemp("report")).read_text()
     assert "@media (max-width" in text
     return re.sub(r"data:image[^']*|<style>.*?</style>", "", text, flags=re.DOTALL)
 
