@@ -43,7 +43,7 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
     ----------
     classes_ : array (C,)
         The labels, sorted.
-    X_fit_, dual_coef_, offset_, scale_, ridge_, n_features_in_, feature_names_in_
+    kernel_, X_fit_, dual_coef_, offset_, scale_, ridge_, n_features_in_, feature_names_in_
         As for :class:`NTKRegressor`, with a column for each code.
     inverse_temperature_ : float
         beta.
@@ -90,7 +90,7 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
         binary = self.is_multilabel_ or members.shape[1] == 2
         codes = 2.0 * (members if self.is_multilabel_ else members[:, 1:]) - 1.0 if binary else members
         function = self._fit(x, codes)
-        scores = left_out(function, codes, self._time(), self.solver)
+        scores = left_out(function, codes, self._time(), self.solver, self.memory)
         if binary:
             xp, (n, c) = home(x).xp, codes.shape
             scores = two_columns(xp.reshape(scores, (n * c,)))

@@ -89,22 +89,22 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
     def _validated(self, x: Any, y: Any, **options: Any) -> tuple[Array, Any]:
         """Inputs and targets of fit, by scikit-learn's rules; networks of images take inputs of more axes."""
         images = self.network is not None
-        # The ridge is chosen among predictions of each target by the others.
-        x, y = validate_data(self, x, y, allow_nd=images, ensure_min_samples=2, **options)
+        # Two rows or more: the ridge is chosen among predictions of each target by the others. A copy: predictions
+        # need the inputs, which the caller may write into later.
+        x, y = validate_data(self, x, y, allow_nd=images, ensure_min_samples=2, copy=True, **options)
         return real_array("X", x), y
 
     def _fit(self, x: Array, y: Array) -> KernelFunction:
         """Fit targets (N, C) and keep what predictions need."""
         function = fitted(self._kernel(), x, y, self.ridge, self._time(), self.solver)
-        self.X_fit_, self.dual_coef_ = function.x, function.coefficients
+        self.kernel_, self.X_fit_, self.dual_coef_ = function.kernel, function.x, function.coefficients
         self.offset_, self.scale_, self.ridge_ = function.offset, function.scale, function.ridge
         self._uncertainty = function.process
         return function
 
     def fitted_function(self) -> KernelFunction:
         """f(x) = offset_ + K(x, X) c, a function of arrays."""
-        kernel = self._kernel()
-        return KernelFunction(kernel, self.X_fit_, self.dual_coef_, self.offset_, self.ridge_, self.scale_)
+        return KernelFunction(self.kernel_, self.X_fit_, self.dual_coef_, self.offset_, self.ridge_, self.scale_)
 
     def _inputs(self, x: Any, method: str) -> Array:
         """New inputs, validated, in the library, dtype and device of those of fit."""

@@ -50,8 +50,10 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
+    kernel_ : Kernel
+        K, of the options that it was fitted with.
     X_fit_ : array (N, ...)
-        The training inputs.
+        The training inputs, a copy.
     dual_coef_ : array (N, C)
         c of f(x) = offset_ + K(x, X) c.
     offset_ : array (C,)
@@ -136,14 +138,14 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
 
     def _process(self) -> GaussianProcess:
         """The Gaussian process of unit scale. Variances do not depend on the targets."""
-        if self._time() < float("inf"):
+        if self.scale_ is None:
             raise ValueError(
-                f"standard deviations are those of the limit t = inf, and t={self.t!r}: "
+                "standard deviations are those of the limit t = inf, and this model was fitted for a finite time: "
                 "ntk_array.dynamics.Ensemble has those of training that is stopped early"
             )
         process: GaussianProcess | None = getattr(self, "_uncertainty", None)
         if process is None:
             x = self.X_fit_
             nothing = home(x).xp.zeros_like(self.dual_coef_)
-            process = self._uncertainty = GaussianProcess(self._kernel(), x, nothing, self.ridge_, self.solver)
+            process = self._uncertainty = GaussianProcess(self.kernel_, x, nothing, self.ridge_, self.solver)
         return process
