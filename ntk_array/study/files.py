@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class TableFile:
     y : numpy.ndarray (N,) or None
         The target, numbers or text; None where no target was asked for.
     columns : tuple of str
-        Names of the columns of x; empty where the file has none.
+        Names of the columns of x, which of a .npy file are numbers; empty where x has no columns to name.
     lines : sequence of int or None
         The line of each row in a text file; None where rows are counted from 0.
     target : str
@@ -131,10 +132,7 @@ def _read_csv(path: Path, target: str | None, columns: Sequence[str] | None) -> 
     y = None
     if target is not None:
         texts = [body[line][header.index(target)].strip() for line in lines]
-        for line, text in zip(lines, texts, strict=True):
-            if not text:
-                raise ValueError(f"line {line} of {path.name} has an empty target, column {target!r}")
-        y = as_numbers(path, texts, [f"line {line}" for line in lines])
+        y = as_numbers(path, texts, [f"line {line}" for line in lines], target)
     return TableFile(path.name, x, y, names, lines, f", column {target!r},")
 
 
@@ -169,7 +167,8 @@ def _read_parquet(path: Path, target: str | None, columns: Sequence[str] | None)
         table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
         _damaged(path, error)
-    header = table.column_names
+    # pandas keeps the names of rows in such columns, and takes them out again.
+    header = [name for name in table.column_names if not re.fullmatch(r"__index_level_\d+__", name)]
     target, names = _chosen(path, header, target, columns)
     inputs = [_column(path, name, table) for name in names]
     for name, column in zip(names, inputs, strict=True):
@@ -179,9 +178,9 @@ def _read_parquet(path: Path, target: str | None, columns: Sequence[str] | None)
                 "it first"
             )
     y = None if target is None else _column(path, target, table)
-    if y is not None and y.dtype.kind not in "fiub":
+    if target is not None and y is not None and y.dtype.kind not in "fiub":
         places = [f"row {row} (the first is row 0)" for row in range(len(y))]
-        y = as_numbers(path, ["" if value is None else str(value) for value in y.tolist()], places)
+        y = as_numbers(path, ["" if value is None else str(value) for value in y.tolist()], places, target)
     x = np.column_stack([np.asarray(column, dtype=np.float64) for column in inputs])
     return TableFile(path.name, x, y, names, None, f", column {target!r},")
 
