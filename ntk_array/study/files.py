@@ -13,7 +13,7 @@ import numpy as np
 
 from .csv_table import as_numbers, csv_table, number
 
-__all__ = ["FORMATS", "TableFile", "read_file"]
+__all__ = ["FORMATS", "TableFile", "read_file", "some_names"]
 
 LARGEST = 1e150
 """Squares of larger numbers overflow, and with them every mean square."""
@@ -142,18 +142,18 @@ def _chosen(
     """The names of the target and of the inputs: the columns asked for, or all but the target."""
     if target is not None and target not in header:
         if not (target.isdecimal() and int(target) < len(header)):
-            raise ValueError(f"{path.name} has no column {target!r}; its columns are {_some(header)}")
+            raise ValueError(f"{path.name} has no column {target!r}; its columns are {some_names(header)}")
         target = header[int(target)]
     missing = [name for name in columns or () if name not in header]
     if missing:
-        raise ValueError(f"{path.name} has no column {_some(missing)}; its columns are {_some(header)}")
+        raise ValueError(f"{path.name} has no column {some_names(missing)}; its columns are {some_names(header)}")
     names = tuple(columns or (name for name in header if name != target))
     if not names:
         raise ValueError(f"{path.name} has no column besides the target {target!r}")
     return target, names
 
 
-def _some(names: Sequence[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
     """Names for a message, which stays one line."""
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
@@ -200,11 +200,11 @@ def _read_npz(path: Path, target: str | None, columns: Sequence[str] | None) -> 
     del columns  # these arrays have no names for them
     arrays = _loaded(path)
     if target is not None and target not in arrays:
-        raise ValueError(f"{path.name} has no array {target!r}; its arrays are {_some(list(arrays))}")
+        raise ValueError(f"{path.name} has no array {target!r}; its arrays are {some_names(list(arrays))}")
     names = [name for name in arrays if name != target]
     chosen = next((name for name in ("x", "X") if name in names), names[0] if len(names) == 1 else None)
     if chosen is None:
-        raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {_some(list(arrays)) or 'none'}")
+        raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {some_names(list(arrays)) or 'none'}")
     y = None if target is None else arrays[target]
     return TableFile(path.name, _with_rows(path, arrays[chosen]), y, target=f", array {target!r},")
 
