@@ -57,7 +57,7 @@ LAWS = {
 
 @dataclass(frozen=True)
 class Checked:
-    """A law, the means at the narrowest and the widest networks, and what theory says of it."""
+    """A law of a study, the mean of its quantity at each width, and what theory says of it."""
 
     name: str
     law: PowerLaw

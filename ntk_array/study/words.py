@@ -21,6 +21,13 @@ CLOSE, ROUGH = 0.1, 0.3
 """Distances, as shares of the size of the targets, up to which a prediction is called close or rough."""
 
 GLOSSARY = [
+    ("held-out rows", "rows of the data that no network was trained on: what is predicted of them can be judged"),
+    (
+        "error rate, RMSE / std",
+        "the test error, on held-out rows: the share of rows whose largest output is that of a wrong class; of numbers, "
+        "the root mean square error as a share of the standard deviation of the training targets, so that 1 is about as "
+        "bad as always predicting their mean",
+    ),
     ("width", "the number of neurons, or channels, in each hidden layer"),
     ("f_t(x)", "the network's outputs for the input x at time t of training"),
     ("time t", "the step size times the number of gradient-descent steps taken"),
@@ -59,8 +66,9 @@ GLOSSARY = [
     ),
     (
         "width^-1/2",
-        "a law: four times the width, half the distance. Exponents are fitted to all networks, and stand with a 95 % "
-        "interval, which knows how networks of one width scatter",
+        "a law: four times the width, half the distance. Exponents are fitted to all networks before training, and after "
+        "it to those that have learned the training rows. They stand with a 95 % interval, which knows how networks of "
+        "one width scatter",
     ),
     ("±", "one standard error: how much the number would scatter with other held-out rows"),
 ]
@@ -123,11 +131,7 @@ def verdict(study: Study) -> list[str]:
         lines.append(
             f"Theory also says how fast: as width^-1/2, or faster. Of the {len(told)} laws that could be told here "
             f"{_of(len(agree), len(told))} {'agrees' if len(agree) == 1 else 'agree'}"
-            + (
-                f"; {_of(len(differ), -1)} {'does' if len(differ) == 1 else 'do'} not: {_named(differ)}."
-                if differ
-                else "."
-            )
+            + (f"; {len(differ)} {'does' if len(differ) == 1 else 'do'} not: {_named(differ)}." if differ else ".")
         )
     else:
         lines.append(f"How fast could not be told here: {laws[1].reason}. {advice(study)}".strip())
@@ -139,6 +143,7 @@ def _goes(means: np.ndarray) -> str:
 
 
 def _of(some: int, everything: int) -> str:
+    """How many of so many."""
     return "all" if some == everything else "none" if some == 0 else str(some)
 
 
@@ -203,7 +208,7 @@ def findings(study: Study) -> list[tuple[str, str, str]]:
         ),
         (
             "movement",
-            "How little the kernel and the parameters move in training",
+            "How far the kernel and the parameters move in training",
             "Theory: at infinite width the kernel stays what it is before training (Jacot et al. 2018, Theorem 2), and "
             "the parameters θ of each layer move less and less beside their size. "
             f"Here: when training stops the kernel has moved by {100 * moved[0]:.0f} % at width {widths[0]} and by "
