@@ -131,15 +131,13 @@ class Checked:
 
 def checked_laws(study: Study) -> list[Checked]:
     """Every law of a study, in the order of the pictures."""
-    a = study.arrays
-    largest = {name: a[name].max(axis=2) for name in ("movement", "gap_linearized", "gap_infinite")}
-    values = {**a, **largest}
+    a, distances = study.arrays, study.distances
     return [
         Checked(
             name,
             study.laws[name],
             a["concentration_widths"] if name == "concentration" else a["widths"],
-            values[name].mean(axis=1),
+            distances[name].mean(axis=1),
         )
         for name in LAWS
     ]

@@ -160,7 +160,8 @@ def _html_laws(study: Study) -> str:
     rows = ""
     for one in checked_laws(study):
         rows += (
-            f"<tr><th>{escape(one.quantity.text)} ({escape(one.quantity.source)})</th><td>{one.means[0]:.3g}</td><td>{one.means[-1]:.3g}</td>"
+            f"<tr><th>{escape(f'{one.quantity.text} ({one.quantity.source})')}</th>"
+            f"<td>{one.means[0]:.3g}</td><td>{one.means[-1]:.3g}</td>"
             f"<td>{_text(one.exponent)}</td><td>{escape(one.verdict)}</td></tr>"
         )
     head = (

@@ -24,9 +24,9 @@ GLOSSARY = [
     ("held-out rows", "rows of the data that no network was trained on: what is predicted of them can be judged"),
     (
         "error rate, RMSE / std",
-        "the test error, on held-out rows: the share of rows whose largest output is that of a wrong class; of numbers, "
-        "the root mean square error as a share of the standard deviation of the training targets, so that 1 is about as "
-        "bad as always predicting their mean",
+        "the test error, on held-out rows: the share of rows whose largest output is that of a wrong class; of numbers "
+        "the root mean square error, as a share of the standard deviation of the training targets (1 is about as bad "
+        "as predicting their mean for every row)",
     ),
     ("width", "the number of neurons, or channels, in each hidden layer"),
     ("f_t(x)", "the network's outputs for the input x at time t of training"),
@@ -66,9 +66,9 @@ GLOSSARY = [
     ),
     (
         "width^-1/2",
-        "a law: four times the width, half the distance. Exponents are fitted to all networks before training, and after "
-        "it to those that have learned the training rows. They stand with a 95 % interval, which knows how networks of "
-        "one width scatter",
+        "a law: four times the width, half the distance. Exponents are fitted to all networks before training, and "
+        "after it to those that have learned the training rows. They stand with a 95 % interval, which knows how "
+        "networks of one width scatter",
     ),
     ("±", "one standard error: how much the number would scatter with other held-out rows"),
 ]
@@ -110,9 +110,9 @@ def summary(study: Study) -> str:
 
 def verdict(study: Study) -> list[str]:
     """What came out, in plain words: how close the predictions are, and whether theory holds."""
-    a, widths = study.arrays, study.settings.widths
-    gap = a["gap_linearized"].max(axis=2).mean(axis=1)
-    infinite = a["gap_infinite"].max(axis=2).mean(axis=1)
+    distances, widths = study.distances, study.settings.widths
+    gap = distances["gap_linearized"].mean(axis=1)
+    infinite = distances["gap_infinite"].mean(axis=1)
     word = "closely" if gap[-1] < CLOSE else "roughly" if gap[-1] < ROUGH else "poorly"
     laws = checked_laws(study)
     told = [one for one in laws if one.told]
@@ -165,11 +165,11 @@ def _quoted(study: Study, *names: str) -> str:
 
 def findings(study: Study) -> list[tuple[str, str, str]]:
     """Figure, heading, and a text of theory and of measurement each, in the order of the theory."""
-    a, widths = study.arrays, study.settings.widths
-    gap = a["gap_linearized"].max(axis=2).mean(axis=1)
+    a, distances, widths = study.arrays, study.distances, study.settings.widths
+    gap = distances["gap_linearized"].mean(axis=1)
     moved = a["movement"][:, :, -1].mean(axis=1)
-    concentration = a["concentration"].mean(axis=1)
-    regression = a["from_regression_empirical"].mean(axis=1)
+    concentration = distances["concentration"].mean(axis=1)
+    regression = distances["from_regression_empirical"].mean(axis=1)
     cost = a["cost"][:, :, -1] / a["cost"][:, :, 0]
     ensemble, leading = study.ensemble, int(a["bands"][-1][0])
     left = a["remaining_network"][-1, 0, -1]
