@@ -77,7 +77,8 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
             bias_std=self.bias_std,
         )
 
-    def _kernel(self) -> Kernel:
+    def built_kernel(self) -> Kernel:
+        """K of the options as they are now; ``kernel_`` is that of the fit."""
         return KERNELS[one_of("kernel", self.kernel, tuple(KERNELS))](self._network())
 
     def _time(self) -> float:
@@ -96,7 +97,7 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, x: Array, y: Array) -> KernelFunction:
         """Fit targets (N, C) and keep what predictions need."""
-        function = fitted(self._kernel(), x, y, self.ridge, self._time(), self.solver)
+        function = fitted(self.built_kernel(), x, y, self.ridge, self._time(), self.solver)
         self.kernel_, self.X_fit_, self.dual_coef_ = function.kernel, function.x, function.coefficients
         self.offset_, self.scale_, self.ridge_ = function.offset, function.scale, function.ridge
         self._uncertainty = function.process

@@ -174,7 +174,7 @@ def _model(
 ) -> Any:
     options = {name: _option(name, value, given) for name, value in description["options"].items()}
     estimator: Any = ESTIMATORS[description["estimator"]](**options)
-    estimator.kernel_ = estimator._kernel()
+    estimator.kernel_ = estimator.built_kernel()
     x, coefficients, offset = (_numbers(name, arrays) for name in FITTED)
     if coefficients.ndim != 2 or x.ndim < 2 or len(x) != len(coefficients) or offset.shape != coefficients.shape[1:]:
         raise ValueError(f"its arrays have the shapes {x.shape}, {coefficients.shape} and {offset.shape}")
