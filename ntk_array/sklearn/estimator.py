@@ -19,8 +19,6 @@ from .function import KernelFunction, fitted
 __all__ = ["KERNELS", "KernelEstimator", "moved"]
 
 KERNELS: dict[str, Callable[[Layer], Kernel]] = {"ntk": InfiniteNTK, "nngp": InfiniteNNGP}
-NOT_PICKLED = "_uncertainty"
-"""A factorisation of N^2 numbers, which is made again when it is asked for."""
 
 
 class KernelEstimator(BaseEstimator):  # type: ignore[misc]
@@ -55,10 +53,6 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != NOT_PICKLED}
 
     def save(self, path: Any) -> None:
         """Write the fitted estimator to one file without pickles; see :func:`ntk_array.sklearn.save`."""
@@ -100,7 +94,6 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
         function = fitted(self.built_kernel(), x, y, self.ridge, self._time(), self.solver)
         self.kernel_, self.X_fit_, self.dual_coef_ = function.kernel, function.x, function.coefficients
         self.offset_, self.scale_, self.ridge_ = function.offset, function.scale, function.ridge
-        self._uncertainty = function.process
         return function
 
     def fitted_function(self) -> KernelFunction:

@@ -63,6 +63,7 @@ def test_clones_and_pickles():
     model.fit(X, Y)
     data = pickle.dumps(model)
     np.testing.assert_array_equal(pickle.loads(data).predict_proba(X), model.predict_proba(X))
+    assert len(pickle.dumps(vars(model))) < 8 * len(X) ** 2 / 2, "a classifier keeps no factorisation"
     # The factorisation of N^2 numbers stays behind, and standard deviations are there all the same.
     regressor = NTKRegressor(ridge=0.1).fit(X, Y)
     data = pickle.dumps(regressor)
