@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._array.namespace import Array, home, is_array, to_host
-from .._array.validate import count, one_of, real_array, time_points
+from .._array.validate import count, one_of, real_array, time_points, unmasked
 from ..kernels import InfiniteNNGP, InfiniteNTK
 from ..kernels.base import Kernel
 from ..nn.builders import mlp
@@ -83,6 +83,9 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _validated(self, x: Any, y: Any, **options: Any) -> tuple[Array, Any]:
         """Inputs and targets of fit, by scikit-learn's rules; networks of images take inputs of more axes."""
+        # scikit-learn takes a masked array for a plain one.
+        unmasked("X", x)
+        unmasked("y", y)
         images = self.network is not None
         # Two rows or more: the ridge is chosen among predictions of each target by the others. A copy: predictions
         # need the inputs, which the caller may write into later.
@@ -103,6 +106,7 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
     def _inputs(self, x: Any, method: str) -> Array:
         """New inputs, validated, in the library, dtype and device of those of fit."""
         check_is_fitted(self)
+        unmasked("X", x)
         x = real_array("X", validate_data(self, x, reset=False, allow_nd=self.X_fit_.ndim > 2))
         here, new = home(self.X_fit_), home(x)
         if (new.xp, new.device) != (here.xp, here.device):

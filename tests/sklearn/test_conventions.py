@@ -91,6 +91,10 @@ def test_lists_and_tables():
     np.testing.assert_array_equal(model.predict(X.tolist()), model.predict(X))
     with pytest.raises(ValueError, match="not compatible with arrays of bytes/strings"):
         NTKRegressor().fit([["a", 1.0], ["b", 2.0]], [0.0, 1.0])
+    masked = np.ma.masked_array(X, X > 1.0)
+    for refused in (lambda: model.predict(masked), lambda: NTKRegressor().fit(masked, Y)):
+        with pytest.raises(TypeError, match="X is a masked array"):
+            refused()
     with pytest.raises(ValueError, match="could not convert string to float"):
         NTKRegressor().fit(np.asarray([["a", 1.0], ["b", 2.0]], dtype=object), [0.0, 1.0])
 
