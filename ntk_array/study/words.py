@@ -116,7 +116,8 @@ def verdict(study: Study) -> list[str]:
     word = "closely" if gap[-1] < CLOSE else "roughly" if gap[-1] < ROUGH else "poorly"
     laws = checked_laws(study)
     told = [one for one in laws if one.told]
-    falling = [one for one in laws if one.means[-1] < one.means[0]]
+    growing = [one.quantity.text for one in laws if one.means[-1] >= one.means[0]]
+    falling = len(laws) - len(growing)
     agree, differ = [one for one in told if one.agrees], [one for one in told if not one.agrees]
     lines = [
         f"Networks of width {widths[-1]} are predicted {word} by their kernels: over all of training, outputs on "
@@ -124,8 +125,8 @@ def verdict(study: Study) -> list[str]:
         f"network, and within {100 * infinite[-1]:.0f} % from the infinite-width prediction; at width {widths[0]} it "
         f"is {100 * gap[0]:.0f} % and {100 * infinite[0]:.0f} %.",
         f"Theory says that these two and {len(laws) - 2} more distances vanish as networks get wider. From width "
-        f"{widths[0]} to {widths[-1]}, {_of(len(falling), len(laws))} of the {len(laws)} "
-        f"{'falls' if len(falling) == 1 else 'fall'}.",
+        f"{widths[0]} to {widths[-1]}, {_of(falling, len(laws))} of the {len(laws)} "
+        f"{'falls' if falling == 1 else 'fall'}" + (f"; not so: {'; '.join(growing)}." if growing and falling else "."),
     ]
     if told:
         lines.append(

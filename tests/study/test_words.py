@@ -93,6 +93,8 @@ def test_the_verdict_is_in_plain_words(study):
     first, second, third = verdict(study)
     assert re.match(r"Networks of width 32 are predicted (closely|roughly|poorly) by their kernels", first)
     assert "Theory says that these two and 4 more distances vanish" in second
+    growing = [LAWS[name].text for name, values in study.distances.items() if values[-1].mean() >= values[0].mean()]
+    assert all(text in second for text in growing), "what does not fall is named"
     assert third.startswith(("Theory also says how fast", "How fast could not be told"))
 
 
