@@ -13,7 +13,7 @@ import numpy as np
 
 from ._array.namespace import Array, is_array, to_host
 
-__all__ = ["STYLE", "dynamics", "exponents", "gram", "process", "spectrum"]
+__all__ = ["STYLE", "costs", "dynamics", "exponents", "gram", "left_out", "process", "spectrum"]
 
 STYLE = {
     "font.size": 10,
@@ -180,6 +180,80 @@ def dynamics(
     return _legend(ax, label)
 
 
+def costs(training: Any, label: str | None = None, ax: Any = None) -> Any:
+    """The cost of a training over its steps, on a logarithmic axis where no cost is 0 or negative.
+
+    Parameters
+    ----------
+    training : Training
+        What :func:`ntk_array.nn.train` gave. Only recorded steps are drawn: ``record=range(0, 101, 10)``.
+    label : str, optional
+        Its name in the legend.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    ValueError
+        If no step was recorded.
+
+    Examples
+    --------
+    >>> import ntk_array as ntk
+    >>> ax = ntk.plotting.costs(ntk.nn.Training(None, 0.1, steps=[0, 5, 10], costs=[1.0, 0.1, 0.01]))
+    >>> [float(value) for value in ax.lines[0].get_ydata()]
+    [1.0, 0.1, 0.01]
+    """
+    if not training.costs:
+        raise ValueError("no step was recorded: train(..., record=range(0, 101, 10))")
+    ax = _axes(ax)
+    ax.plot(training.steps, training.costs, ".-", ms=4, lw=1.2, label=label)
+    ax.set(xlabel="step k", ylabel="cost before step k", yscale="log" if min(training.costs) > 0 else "linear")
+    return _legend(ax, label)
+
+
+def left_out(prediction: Any, output: int = 0, label: str | None = None, ax: Any = None) -> Any:
+    """Predictions of targets that were left out over these targets, with bars of two standard deviations where known.
+
+    Parameters
+    ----------
+    prediction : LeaveOneOut
+        As ``leave_one_out()`` of a :class:`~ntk_array.dynamics.GradientFlow` or a
+        :class:`~ntk_array.dynamics.GaussianProcess` gives it.
+    output : int
+        Which of C outputs.
+    label : str, optional
+        Its name in the legend.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Examples
+    --------
+    >>> import numpy as np, ntk_array as ntk
+    >>> found = ntk.dynamics.LeaveOneOut(mean=np.asarray([0.5, 1.5]), residual=np.asarray([0.5, -0.5]))
+    >>> ax = ntk.plotting.left_out(found)
+    >>> ax.lines[-1].get_xydata()
+    array([[1. , 0.5],
+           [1. , 1.5]])
+    """
+    mean, residual = _output("mean", prediction.mean, output), _output("residual", prediction.residual, output)
+    targets = mean + residual
+    ax = _axes(ax)
+    ax.axline((targets[0], targets[0]), slope=1.0, color=GREY, ls="--", lw=1)
+    if prediction.variance is not None:
+        reach = 2.0 * np.sqrt(_output("variance", prediction.variance, output))
+        ax.vlines(targets, mean - reach, mean + reach, color=MIDDLE, alpha=0.3, lw=1)
+    ax.plot(targets, mean, ".", color=DARK, ms=5, label=label)
+    ax.set(xlabel="target", ylabel="its prediction from all others")
+    return _legend(ax, label)
+
+
 def process(
     x: Array,
     prediction: Any,
@@ -303,6 +377,12 @@ def _numbers(name: str, array: Any) -> np.ndarray:
     if found.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be an array of real numbers, got {type(array).__name__}")
     return np.asarray(found, dtype=np.float64)
+
+
+def _output(name: str, array: Any, output: int) -> np.ndarray:
+    """One of C outputs of an array (N, C), or the array (N,)."""
+    values = _numbers(name, array)
+    return values[:, output] if values.ndim == 2 else values
 
 
 def _moments(prediction: Any, output: int) -> tuple[np.ndarray, np.ndarray | None]:

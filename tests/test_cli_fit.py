@@ -35,7 +35,8 @@ def test_classes_by_name(tmp_path, capsys):
     model = str(tmp_path / "iris.npz")
     assert main(["fit", data, "--target", "kind", "--out", model, "--depth", "1", "--ridge", "0.1"]) == 0
     said = capsys.readouterr().out
-    assert f"{model}: NTKClassifier, 150 rows of 4 columns, 3 classes\nridge 0.1\naccuracy 0.9" in said
+    assert f"{model}: NTKClassifier, 150 rows of 4 columns, 3 classes: setosa, versi, color, virginica\n" in said
+    assert "\nridge 0.1\naccuracy 0.9" in said
     # Other columns, in another order.
     others = table(tmp_path / "new.csv", ["id", *COLUMNS[::-1]], *([f"n{i}", *x[::-1]] for i, x in enumerate(X)))
     assert main(["predict", model, others, "--out", str(tmp_path / "out.csv")]) == 0
@@ -94,6 +95,21 @@ def test_columns_as_they_are(tmp_path):
     assert isinstance(load(tmp_path / "m.npz"), NTKRegressor)
 
 
+def test_a_class_of_one_row_leaves_nothing_to_judge_by(tmp_path, capsys):
+    path = table(tmp_path / "t.csv", ["a", "b", "kind"], [1, 2, "x"], [2, 1, "x"], [3, 3, "y"])
+    assert main(["fit", path, "--target", "kind", "--out", str(tmp_path / "m.npz")]) == 0
+    assert capsys.readouterr().out.endswith("rows left out is not known: a class has one row only\n")
+
+
+def test_an_interrupted_fit_starts_anew(tmp_path, capsys, monkeypatch):
+    def interrupt(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ntk_array.cli.fit.load_dataset", interrupt)
+    assert main(["fit", "wine", "--out", str(tmp_path / "m.npz")]) == 130
+    assert capsys.readouterr().err == "ntk-array: interrupted; the same command starts anew\n"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -103,6 +119,7 @@ def test_columns_as_they_are(tmp_path):
         ("fit data.csv --target kind --out .", "--out . is a folder"),
         ("fit data.csv --target kind --out nowhere/m.npz", "there is no folder 'nowhere'"),
         ("fit data.csv --target kind --out m.npz --depth 0", "depth must be a whole number of at least 1"),
+        ("fit data.csv --target kind --out m.npz --folds 1", "--folds must be at least 2, or 0 for none, got 1"),
         ("predict nothing.npz data.csv", "there is no file 'nothing.npz'"),
         ("predict arrays.npz data.csv", "arrays.npz is not an estimator saved by ntk_array.sklearn.save"),
         ("predict good.npz less.csv", "less.csv has no column b; its columns are a, c"),

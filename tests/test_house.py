@@ -63,7 +63,7 @@ PUBLIC = {
     "ntk_array.operators": "Derivative Laplacian Operator OperatorKernel Value",
     "ntk_array.experiments": """PowerLaw ScalingResult TrainedEnsemble kernel_concentration kernel_stability
         linearization_gap regression_gap trained_ensemble""",
-    "ntk_array.plotting": "STYLE dynamics exponents gram process spectrum",
+    "ntk_array.plotting": "STYLE costs dynamics exponents gram left_out process spectrum",
     "ntk_array.sklearn": "NTKClassifier NTKKernel NTKRegressor from_sklearn load save",
     "ntk_array.torch": "ModuleKernel Translation from_module",
     "ntk_array.study": "Dataset Study StudySettings load_dataset run_study",

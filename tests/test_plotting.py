@@ -74,6 +74,33 @@ def test_bands_are_two_standard_deviations_over_time():
     np.testing.assert_allclose(high, [1.0, 3.0, 6.0])
 
 
+def test_the_cost_of_a_training():
+    x = np.linspace(-1.0, 1.0, 8)[:, None]
+    net, cost = ntk.nn.Dense(1), ntk.function_space.SquaredError(ntk.function_space.EmpiricalMeasure(x), x[:, 0])
+    training = ntk.nn.train(net, net.init(0, like=x), cost, step=0.1, steps=20, record=[0, 10, 20])
+    ax = training.plot("linear")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.stack([[0, 10, 20], training.costs], axis=1))
+    assert (ax.get_yscale(), ax.get_legend().get_texts()[0].get_text()) == ("log", "linear")
+    assert ntk.nn.Training(None, 0.1, steps=[0, 1], costs=[1.0, 0.0]).plot().get_yscale() == "linear"
+
+
+def test_left_out_predictions_stand_over_their_targets():
+    """The exact ones: a constant kernel of 1 and noise of 1 predict the sum of the others over their number and 1."""
+    y = array_api_strict.asarray([[0.0, 3.0], [1.0, 6.0], [2.0, 9.0]], dtype=array_api_strict.float64)
+    kernel = ntk.kernels.Precomputed(array_api_strict.ones((3, 3), dtype=array_api_strict.float64))
+    rows = array_api_strict.asarray([[0.0], [1.0], [2.0]], dtype=array_api_strict.float64)
+    found = ntk.dynamics.GaussianProcess(kernel, rows, y, 1.0).leave_one_out()
+    ax = found.plot(output=1)
+    diagonal, points = ax.lines
+    assert diagonal.get_slope() == 1.0
+    np.testing.assert_allclose(points.get_xydata(), [[3, 15 / 3], [6, 12 / 3], [9, 9 / 3]], rtol=1e-12)
+    # The variance of a target is 1 + 1 - 2 / 3.
+    reach = 2.0 * np.sqrt(4.0 / 3.0)
+    ends = [[[3, 5 - reach], [3, 5 + reach]], [[6, 4 - reach], [6, 4 + reach]], [[9, 3 - reach], [9, 3 + reach]]]
+    np.testing.assert_allclose(ax.collections[0].get_segments(), ends, rtol=1e-12)
+    assert not found._replace(variance=None).plot().collections
+
+
 def test_a_process_of_one_observation():
     """Its posterior is y k / (1 + noise) and 1 - k^2 / (1 + noise) with k = k(x, 0), here exp(-x^2 / 2)."""
     rbf = ntk.InfiniteNNGP(ntk.nn.Sequential(ntk.nn.Dense(1), ntk.nn.Rbf(0.5), ntk.nn.Dense(1)))
@@ -123,6 +150,7 @@ def test_spectra_draw_themselves():
         (lambda: plotting.spectrum(np.zeros(3)), "some of them positive"),
         (lambda: plotting.dynamics([1.0, 2.0], np.zeros((3, 1))), "T = 2 times"),
         (lambda: plotting.dynamics([0.0, np.inf], np.zeros((2, 1))), "between 0 and inf"),
+        (lambda: plotting.costs(ntk.nn.Training(None, 0.1)), "no step was recorded"),
         (lambda: plotting.process(np.zeros((3, 2)), Gaussian(np.zeros(3))), "of one variable"),
     ],
 )

@@ -26,6 +26,7 @@ __all__ = [
     "same_home",
     "targets",
     "time_points",
+    "unmasked",
     "unrecorded",
 ]
 
@@ -36,9 +37,7 @@ def real_array(name: str, x: Any, like: Array | None = None) -> Array:
     Integers and booleans become floats of the dtype of ``like``, if given and of the same library, and otherwise of the
     default dtype of the library.
     """
-    # A masked array is a numpy.ndarray too. The checks below would let it pass with the numbers under its mask.
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; fill the masked entries first, e.g. {name}.filled(0.0)")
+    unmasked(name, x)
     if is_numpy(x) and x.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} has dtype {x.dtype}; give real numbers, e.g. {name}.astype(float) for numbers stored as "
@@ -66,6 +65,12 @@ def real_array(name: str, x: Any, like: Array | None = None) -> Array:
     if xp.finfo(dtype).bits not in (32, 64):
         raise TypeError(f"{name} has dtype {dtype}; kernels need float32 or float64: convert {name} first")
     return x
+
+
+def unmasked(name: str, x: Any) -> None:
+    """TypeError for a masked array. It is a numpy.ndarray too, and would pass with the numbers under its mask."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill the masked entries first, e.g. {name}.filled(0.0)")
 
 
 def unrecorded(name: str, x: Array, instead: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from .. import __version__
 from . import fit, gram, info, predict, study
-from .errors import line_for
+from .errors import line_for, next_time
 
 __all__ = ["main"]
 
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 0  # whoever read the output has seen enough, as "head" has
     except EXPECTED as error:
-        print(f"ntk-array: {line_for(error)}", file=sys.stderr)
+        print(f"ntk-array: {line_for(error, goes_on=options.goes_on)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("ntk-array: interrupted; the same command goes on from what was finished", file=sys.stderr)
+        print(f"ntk-array: interrupted; {next_time(options.goes_on)}", file=sys.stderr)
         return INTERRUPTED
 
 

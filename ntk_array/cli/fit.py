@@ -8,8 +8,8 @@ import numpy as np
 from .._support.progress import progress_within
 from ..nn.activations import NAMED
 from ..study.data import BUNDLED, load_dataset
-from ..study.files import FORMATS
-from .options import Commands, add_command, add_quiet, file_for_results, shows_progress
+from ..study.files import FORMATS, some_names
+from .options import Commands, add_command, add_quiet, add_target, file_for_results, shows_progress
 
 __all__ = ["register"]
 
@@ -27,16 +27,7 @@ def register(commands: Commands) -> None:
         "well it predicts rows that it has not seen, and save it as one file without pickle. Columns are standardised.",
     )
     fit.add_argument("data", help=f"a {', '.join(FORMATS)} file, or {', '.join(BUNDLED)}")
-    fit.add_argument(
-        "--target",
-        help="what to predict: column name or number from 0 (.csv, .parquet, .npy), array name (.npz; by default y)",
-    )
-    fit.add_argument(
-        "--task",
-        choices=("auto", "classification", "regression"),
-        default="auto",
-        help="auto: text, and whole numbers of at most 20 different values, are classes",
-    )
+    add_target(fit)
     fit.add_argument("--out", required=True, help="file of the model, such as model.npz")
     fit.add_argument(
         "--kernel", choices=("ntk", "nngp"), default="ntk", help="all layers trained, or the last one only"
@@ -67,6 +58,8 @@ def _ridge(text: str) -> float | str:
 def run(options: argparse.Namespace) -> int:
     """Fit, judge by refits, save, and say what is in the file."""
     out = file_for_results(options.out)
+    if options.folds < 0 or options.folds == 1:
+        raise ValueError(f"--folds must be at least 2, or 0 for none, got {options.folds}")
     from ..sklearn import NTKClassifier, NTKRegressor, save  # says how to install scikit-learn
 
     data = load_dataset(options.data, options.target, options.task)
@@ -81,12 +74,15 @@ def run(options: argparse.Namespace) -> int:
         # Set behind fit, which takes names of data frames only.
         (estimator if options.raw else model[0]).feature_names_in_ = np.asarray(data.columns, dtype=object)
     save(out, model)
-    what = f"{len(data.classes)} classes" if data.classes else "a real target"
+    what = f"{len(data.classes)} classes: {some_names(data.classes)}" if data.classes else "a real target"
     print(f"{out}: {type(estimator).__name__}, {len(y)} rows of {data.x.shape[1]} columns, {what}")
     print(f"ridge {estimator.ridge_:.3g}")
     if len(scores):
         name, least, most = "accuracy" if data.classes else "R^2", scores.min(), scores.max()
         print(f"{name} {scores.mean():.3f} on rows left out, from {least:.3f} to {most:.3f} in {len(scores)} parts")
+    elif options.folds:
+        few = "a class has one row only" if data.classes else "there are fewer than 4"
+        print(f"how well it predicts rows left out is not known: {few}")
     return 0
 
 
@@ -99,7 +95,7 @@ def _standardised(estimator: Any) -> Any:
 
 
 def _scores(model: Any, x: np.ndarray, y: np.ndarray, folds: int) -> np.ndarray:
-    """Of refits, each to all but one of so many parts of the rows; none for a number below 2."""
+    """Of refits, each to all but one of so many parts of the rows, or of as many as the rows allow; none below 2."""
     from sklearn.base import is_classifier
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
 

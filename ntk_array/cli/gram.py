@@ -21,6 +21,7 @@ def register(commands: Commands) -> None:
         "the kernel matrix of an infinitely wide network on your data, in a folder on disk",
         "Compute the kernel matrix of an infinitely wide network between all inputs of a file, block by "
         "block, in a folder that ntk_array.gram.open reads. The same command goes on after an interruption.",
+        goes_on=True,
     )
     gram.add_argument(
         "data",

@@ -16,6 +16,7 @@ __all__ = [
     "add_command",
     "add_network",
     "add_quiet",
+    "add_target",
     "default_settings",
     "file_for_results",
     "folder_for_results",
@@ -38,14 +39,38 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def add_command(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], short: str, description: str
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    short: str,
+    description: str,
+    *,
+    goes_on: bool = False,
 ) -> argparse.ArgumentParser:
-    """A sub-parser whose options are run by a function that returns the exit status."""
+    """A sub-parser whose options are run by a function that returns the exit status.
+
+    ``goes_on`` says whether the same command goes on after an interruption from what was finished.
+    """
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=short, description=description, formatter_class=_Formatter
     )
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, goes_on=goes_on)
     return parser
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """What is predicted, and whether it is a class or a number."""
+    parser.add_argument(
+        "--target",
+        help="what to predict: column name, or number from 0 (.csv, .parquet); column number (.npy); array name (.npz; "
+        "by default y)",
+    )
+    parser.add_argument(
+        "--task",
+        choices=("auto", "classification", "regression"),
+        default="auto",
+        help="auto: text, and whole numbers of at most 20 different values, are classes",
+    )
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

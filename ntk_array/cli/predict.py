@@ -3,7 +3,6 @@
 import argparse
 import csv
 import io
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,11 +67,10 @@ def predictions(model: Any, x: np.ndarray) -> tuple[list[str], list[list[Any]]]:
         probabilities = model.predict_proba(x)
         labels = [f"probability of {label}" for label in estimator.classes_]
         return ["prediction", *labels], [model.predict(x).tolist(), *probabilities.T.tolist()]
-    mean = model.predict(x)
+    mean, std = (model.predict(x), None) if estimator.scale_ is None else model.predict(x, return_std=True)
     outputs = mean[:, None] if mean.ndim == 1 else mean
     names = ["prediction"] if outputs.shape[1] == 1 else [f"prediction {c}" for c in range(outputs.shape[1])]
-    if estimator.t < math.inf:
+    if std is None:
         return names, outputs.T.tolist()
-    std = model.predict(x, return_std=True)[1].reshape(outputs.shape)[:, 0]
-    spread = np.sqrt(std**2 + estimator.scale_**2 * estimator.ridge_)
+    spread = np.sqrt(std.reshape(outputs.shape)[:, 0] ** 2 + estimator.scale_**2 * estimator.ridge_)
     return [*names, "standard deviation"], [*outputs.T.tolist(), spread.tolist()]

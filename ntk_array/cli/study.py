@@ -16,6 +16,7 @@ from .options import (
     add_command,
     add_network,
     add_quiet,
+    add_target,
     default_settings,
     folder_for_results,
     listed,
@@ -35,20 +36,12 @@ def register(commands: Commands) -> None:
         "train networks on your data and compare them with what their kernels predict",
         "Train networks of several widths on real data, compare them over time with what their empirical "
         "and infinite-width kernels predict, print a table and write a report with pictures.",
+        goes_on=True,
     )
     study.add_argument(
         "data", nargs="?", default="digits", help=f"{', '.join(BUNDLED)}, or a {', '.join(FORMATS)} file"
     )
-    study.add_argument(
-        "--target",
-        help="what to predict: column name (.csv, .parquet), array name (.npz; by default y), column number (.npy)",
-    )
-    study.add_argument(
-        "--task",
-        choices=("auto", "classification", "regression"),
-        default="auto",
-        help="auto: text, and whole numbers of at most 20 different values, are classes",
-    )
+    add_target(study)
     add_network(study)
     study.add_argument(
         "--widths",

@@ -1,6 +1,6 @@
 """Leave-one-out in closed form: the prediction of each target by a kernel fitted to all others, without a refit."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._array.kinds import unstack_diagonal
 from .._array.namespace import Array, home
@@ -37,6 +37,12 @@ class LeaveOneOut(NamedTuple):
     def error(self) -> Array:
         """The mean squared residual, (1/N) sum_i ||y_i - mean_i||^2 as in the squared error; an array of no axes."""
         return home(self.residual).xp.sum(self.residual**2) / self.residual.shape[0]
+
+    def plot(self, label: str | None = None, *, output: int = 0, ax: Any = None) -> Any:
+        """Predictions over targets, as :func:`ntk_array.plotting.left_out`; returns the matplotlib Axes."""
+        from .. import plotting
+
+        return plotting.left_out(self, output, label, ax)
 
 
 def leave_one_out_of(solution: SpectralSolution) -> LeaveOneOut:

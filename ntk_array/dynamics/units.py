@@ -1,5 +1,7 @@
 """The units in which targets are fitted."""
 
+import math
+
 from .._array.namespace import Array, home, to_host
 
 __all__ = ["Units"]
@@ -30,7 +32,11 @@ class Units:
         xp = home(given).xp
         self.shift = xp.mean(given, axis=0)
         centred = given - self.shift
-        self.scale = float(to_host(xp.sqrt(xp.mean(centred * centred)))) or 1.0
+        # Squares of very large targets overflow, and those of very small ones vanish. In units of a power of two near
+        # the largest they do neither, and no digit changes.
+        unit = _power_of_two(float(to_host(xp.max(xp.abs(centred)))))
+        parts = centred / unit
+        self.scale = unit * float(to_host(xp.sqrt(xp.mean(parts * parts)))) or 1.0
         self.fitted = centred / self.scale
 
     def mean(self, fitted: Array) -> Array:
@@ -40,3 +46,13 @@ class Units:
     def covariance(self, fitted: Array) -> Array:
         """Covariances in the units of the targets."""
         return self.scale**2 * fitted if self.normalized else fitted
+
+
+def _power_of_two(size: float) -> float:
+    """The largest power of two up to a positive size; 1 for 0.
+
+    ValueError if the size is not finite.
+    """
+    if not math.isfinite(size):
+        raise ValueError("the targets are too large: differences from their means overflow; give them in another unit")
+    return math.ldexp(1.0, math.frexp(size)[1] - 1) if size else 1.0

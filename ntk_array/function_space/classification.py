@@ -96,16 +96,16 @@ class Logistic(ExpectedLoss):
 
 
 def _cross_entropy(xp: Any, f: Array, y: Array) -> Array:
-    return -xp.sum(y * _log_softmax(xp, f), axis=1)
+    return -xp.sum(y * log_softmax(xp, f), axis=1)
 
 
 def _cross_entropy_derivative(xp: Any, f: Array, y: Array) -> Array:
     """p - y as (1 - y) p - y (1 - p), with 1 - p from log p: no digits are lost where p is close to y = 1."""
-    log_p = _log_softmax(xp, f)
+    log_p = log_softmax(xp, f)
     return (1.0 - y) * xp.exp(log_p) + y * xp.expm1(log_p)
 
 
-def _log_softmax(xp: Any, f: Array) -> Array:
+def log_softmax(xp: Any, f: Array) -> Array:
     """log p, to full relative accuracy where p is close to 1."""
     # With the largest output subtracted, log p = f - log(sum_c exp(f_c)). The largest terms of that sum are exp(0) = 1.
     # One of them is left to log1p, which keeps the digits of all the others where these are small.

@@ -62,6 +62,12 @@ class Training:
         """t = step * k of each record."""
         return [self.step * k for k in self.steps]
 
+    def plot(self, label: str | None = None, *, ax: Any = None) -> Any:
+        """The cost over recorded steps, as :func:`ntk_array.plotting.costs`; returns the matplotlib Axes."""
+        from .. import plotting
+
+        return plotting.costs(self, label, ax)
+
 
 def train(
     net: Layer | Linearized,

@@ -9,9 +9,10 @@ from sklearn.utils.validation import column_or_1d
 
 from .._array.libraries import is_numpy
 from .._array.namespace import Array, home, is_array, to_host
+from ..function_space.classification import log_softmax
 from .estimator import KernelEstimator, moved
 from .function import left_out
-from .probabilities import inverse_temperature, softmax, two_columns
+from .probabilities import inverse_temperature, two_columns
 
 __all__ = ["NTKClassifier", "placed"]
 
@@ -43,7 +44,7 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
     ----------
     classes_ : array (C,)
         The labels, sorted.
-    X_fit_, dual_coef_, offset_, scale_, ridge_, n_features_in_, feature_names_in_
+    kernel_, X_fit_, dual_coef_, offset_, scale_, ridge_, n_features_in_, feature_names_in_
         As for :class:`NTKRegressor`, with a column for each code.
     inverse_temperature_ : float
         beta.
@@ -90,7 +91,7 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
         binary = self.is_multilabel_ or members.shape[1] == 2
         codes = 2.0 * (members if self.is_multilabel_ else members[:, 1:]) - 1.0 if binary else members
         function = self._fit(x, codes)
-        scores = left_out(function, codes, self._time(), self.solver)
+        scores = left_out(function, codes, self._time(), self.solver, self.memory)
         if binary:
             xp, (n, c) = home(x).xp, codes.shape
             scores = two_columns(xp.reshape(scores, (n * c,)))
@@ -128,20 +129,20 @@ class NTKClassifier(ClassifierMixin, KernelEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Array:
         """Probabilities of the classes (M, C), or (M, C) of each binary label by itself."""
-        return self._probabilities(X, "predict_proba")
+        logarithms = self._log_probabilities(X, "predict_proba")
+        return home(logarithms).xp.exp(logarithms)
 
     def predict_log_proba(self, X: Any) -> Array:
-        """Logarithms of the probabilities."""
-        probabilities = self._probabilities(X, "predict_log_proba")
-        return home(probabilities).xp.log(probabilities)
+        """Logarithms of the probabilities, of the same shape; finite where a probability is too small for a number."""
+        return self._log_probabilities(X, "predict_log_proba")
 
-    def _probabilities(self, x: Any, method: str) -> Array:
+    def _log_probabilities(self, x: Any, method: str) -> Array:
         scores = self._scores(x, method)
         scores = self.inverse_temperature_ * scores
-        if scores.shape[1] > 1 and not self.is_multilabel_:
-            return softmax(scores)
         xp = home(scores).xp
-        pairs = softmax(two_columns(xp.reshape(scores, (-1,))))
+        if scores.shape[1] > 1 and not self.is_multilabel_:
+            return log_softmax(xp, scores)
+        pairs = log_softmax(xp, two_columns(xp.reshape(scores, (-1,))))
         return xp.reshape(pairs[:, 1], scores.shape) if self.is_multilabel_ else pairs
 
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._array.namespace import Array, home, is_array, to_host
-from .._array.validate import count, one_of, real_array, time_points
+from .._array.validate import count, one_of, real_array, time_points, unmasked
 from ..kernels import InfiniteNNGP, InfiniteNTK
 from ..kernels.base import Kernel
 from ..nn.builders import mlp
@@ -19,8 +19,6 @@ from .function import KernelFunction, fitted
 __all__ = ["KERNELS", "KernelEstimator", "moved"]
 
 KERNELS: dict[str, Callable[[Layer], Kernel]] = {"ntk": InfiniteNTK, "nngp": InfiniteNNGP}
-NOT_PICKLED = "_uncertainty"
-"""A factorisation of N^2 numbers, which is made again when it is asked for."""
 
 
 class KernelEstimator(BaseEstimator):  # type: ignore[misc]
@@ -56,10 +54,6 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
         tags.array_api_support = True
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != NOT_PICKLED}
-
     def save(self, path: Any) -> None:
         """Write the fitted estimator to one file without pickles; see :func:`ntk_array.sklearn.save`."""
         from .files import save
@@ -77,7 +71,8 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
             bias_std=self.bias_std,
         )
 
-    def _kernel(self) -> Kernel:
+    def built_kernel(self) -> Kernel:
+        """K of the options as they are now; ``kernel_`` is that of the fit."""
         return KERNELS[one_of("kernel", self.kernel, tuple(KERNELS))](self._network())
 
     def _time(self) -> float:
@@ -88,27 +83,30 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _validated(self, x: Any, y: Any, **options: Any) -> tuple[Array, Any]:
         """Inputs and targets of fit, by scikit-learn's rules; networks of images take inputs of more axes."""
+        # scikit-learn takes a masked array for a plain one.
+        unmasked("X", x)
+        unmasked("y", y)
         images = self.network is not None
-        # The ridge is chosen among predictions of each target by the others.
-        x, y = validate_data(self, x, y, allow_nd=images, ensure_min_samples=2, **options)
+        # Two rows or more: the ridge is chosen among predictions of each target by the others. A copy: predictions
+        # need the inputs, which the caller may write into later.
+        x, y = validate_data(self, x, y, allow_nd=images, ensure_min_samples=2, copy=True, **options)
         return real_array("X", x), y
 
     def _fit(self, x: Array, y: Array) -> KernelFunction:
         """Fit targets (N, C) and keep what predictions need."""
-        function = fitted(self._kernel(), x, y, self.ridge, self._time(), self.solver)
-        self.X_fit_, self.dual_coef_ = function.x, function.coefficients
+        function = fitted(self.built_kernel(), x, y, self.ridge, self._time(), self.solver)
+        self.kernel_, self.X_fit_, self.dual_coef_ = function.kernel, function.x, function.coefficients
         self.offset_, self.scale_, self.ridge_ = function.offset, function.scale, function.ridge
-        self._uncertainty = function.process
         return function
 
     def fitted_function(self) -> KernelFunction:
         """f(x) = offset_ + K(x, X) c, a function of arrays."""
-        kernel = self._kernel()
-        return KernelFunction(kernel, self.X_fit_, self.dual_coef_, self.offset_, self.ridge_, self.scale_)
+        return KernelFunction(self.kernel_, self.X_fit_, self.dual_coef_, self.offset_, self.ridge_, self.scale_)
 
     def _inputs(self, x: Any, method: str) -> Array:
         """New inputs, validated, in the library, dtype and device of those of fit."""
         check_is_fitted(self)
+        unmasked("X", x)
         x = real_array("X", validate_data(self, x, reset=False, allow_nd=self.X_fit_.ndim > 2))
         here, new = home(self.X_fit_), home(x)
         if (new.xp, new.device) != (here.xp, here.device):

@@ -149,6 +149,8 @@ def _described(name: str, value: Any) -> Any:
         return {"solver": type(value).__name__, **dataclasses.asdict(value)}
     if isinstance(value, solve.TimesMeanDiagonal):
         return {"times_mean_diagonal": value.factor}
+    if isinstance(value, np.generic):
+        value = value.item()  # a grid of options is often an array, and JSON takes Python's own numbers
     # JSON has no infinity.
     return "inf" if name == "t" and float(value) == math.inf else value
 
@@ -172,6 +174,7 @@ def _model(
 ) -> Any:
     options = {name: _option(name, value, given) for name, value in description["options"].items()}
     estimator: Any = ESTIMATORS[description["estimator"]](**options)
+    estimator.kernel_ = estimator.built_kernel()
     x, coefficients, offset = (_numbers(name, arrays) for name in FITTED)
     if coefficients.ndim != 2 or x.ndim < 2 or len(x) != len(coefficients) or offset.shape != coefficients.shape[1:]:
         raise ValueError(f"its arrays have the shapes {x.shape}, {coefficients.shape} and {offset.shape}")

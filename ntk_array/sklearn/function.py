@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from .._array.validate import one_of
+from .._array.validate import nonnegative, one_of
 from ..dynamics.gaussian_process import GaussianProcess
 from ..dynamics.gradient_flow import GradientFlow
 from ..dynamics.hyperparameters import select_hyperparameters
@@ -16,10 +16,10 @@ from ..dynamics.units import Units
 from ..function_space.cost import SquaredError
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
-from ..solve.ridge import Ridge
+from ..solve.ridge import Ridge, TimesMeanDiagonal
 from ..solve.spectrum import Spectral
 
-__all__ = ["FOLDS", "KernelFunction", "fitted", "left_out"]
+__all__ = ["KernelFunction", "fitted", "left_out"]
 
 CRITERIA = ("leave_one_out", "marginal_likelihood")
 FOLDS = 5
@@ -68,12 +68,15 @@ def fitted(kernel: Kernel, x: Array, y: Array, ridge: Ridge | str, t: float, sol
     Raises
     ------
     ValueError
-        If the ridge is to be chosen for a finite time, or by a solver that makes no spectrum.
+        If the ridge is negative or not finite, or is to be chosen for a finite time or by a solver that makes no
+        spectrum.
     """
     units = Units(y, normalized=True)
     chosen = isinstance(ridge, str)
     if chosen:
         one_of("ridge", ridge, CRITERIA)
+    elif not isinstance(ridge, TimesMeanDiagonal):
+        ridge = nonnegative("ridge", ridge)
     if t < math.inf:
         if chosen:
             raise ValueError(
@@ -104,7 +107,7 @@ def fitted(kernel: Kernel, x: Array, y: Array, ridge: Ridge | str, t: float, sol
     return KernelFunction(kernel, x, units.scale * coefficients, units.shift, ridge, scale, process)
 
 
-def left_out(function: KernelFunction, y: Array, t: float, solver: Any) -> Array:
+def left_out(function: KernelFunction, y: Array, t: float, solver: Any, memory: str | int) -> Array:
     """The prediction (N, C) of each target by a function that has not seen it.
 
     Leave-one-out in closed form. Where that does not exist, because training is stopped early, S is singular or the
@@ -127,7 +130,7 @@ def left_out(function: KernelFunction, y: Array, t: float, solver: Any) -> Array
         others = np.setdiff1d(order, part)
         seen, unseen = (xp.asarray(rows.tolist(), dtype=xp.int64, device=device) for rows in (others, part))
         refit = fitted(function.kernel, xp.take(x, seen, axis=0), xp.take(y, seen, axis=0), function.ridge, t, solver)
-        predicted.append(refit(xp.take(x, unseen, axis=0), "1 GiB"))
+        predicted.append(refit(xp.take(x, unseen, axis=0), memory))
     # Row order[k] of the sample is the k-th of the predictions.
     back = xp.asarray(np.argsort(np.concatenate(parts)).tolist(), dtype=xp.int64, device=device)
     return xp.take(xp.concat(predicted), back, axis=0)

@@ -6,7 +6,7 @@ from .._array.namespace import Array, home, to_host
 from ..function_space.classification import CrossEntropy
 from ..function_space.measure import EmpiricalMeasure
 
-__all__ = ["inverse_temperature", "softmax", "two_columns"]
+__all__ = ["inverse_temperature", "two_columns"]
 
 RANGE = (1e-2, 1e4)
 """What is searched, in units of one over the root mean square of the scores."""
@@ -15,13 +15,6 @@ RANGE = (1e-2, 1e4)
 def two_columns(scores: Array) -> Array:
     """Scores (M,) of a binary decision as those (M, 2) of its two classes, whose difference they are."""
     return home(scores).xp.stack([-0.5 * scores, 0.5 * scores], axis=1)
-
-
-def softmax(scores: Array) -> Array:
-    """exp(s_c) / sum_b exp(s_b) along the last axis."""
-    xp = home(scores).xp
-    powers = xp.exp(scores - xp.max(scores, axis=-1, keepdims=True))
-    return powers / xp.sum(powers, axis=-1, keepdims=True)
 
 
 def inverse_temperature(scores: Array, members: Array) -> float:

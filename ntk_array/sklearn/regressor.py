@@ -11,6 +11,10 @@ from .estimator import KernelEstimator, moved
 __all__ = ["NTKRegressor"]
 
 
+NOT_PICKLED = "_uncertainty"
+"""A factorisation of N^2 numbers, which is made again when it is asked for."""
+
+
 class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
     """Kernel regression with the neural tangent kernel of an infinitely wide network.
 
@@ -50,8 +54,10 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
 
     Attributes
     ----------
+    kernel_ : Kernel
+        K, of the options that it was fitted with.
     X_fit_ : array (N, ...)
-        The training inputs.
+        The training inputs, a copy.
     dual_coef_ : array (N, C)
         c of f(x) = offset_ + K(x, X) c.
     offset_ : array (C,)
@@ -69,7 +75,8 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
 
     Notes
     -----
-    The kernel matrix takes N^2 numbers, its factorisation N^3 operations. There are no sample weights: a sample
+    The kernel matrix takes N^2 numbers, its factorisation N^3 operations. A fitted model keeps the factorisation, for
+    standard deviations; pickles and files leave it out. There are no sample weights: a sample
     weight of 2 and a repeated row differ in what is left out.
 
     With ``sklearn.set_config(array_api_dispatch=True)`` arrays of PyTorch, CuPy and JAX are computed on where they are.
@@ -90,6 +97,10 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
     ((111,), (111,))
     """
 
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != NOT_PICKLED}
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -108,7 +119,7 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
         x, y = self._validated(X, y, multi_output=True, y_numeric=True)
         y = moved(y, x)
         self.is_vector_ = y.ndim == 1
-        self._fit(x, y[:, None] if self.is_vector_ else y)
+        self._uncertainty = self._fit(x, y[:, None] if self.is_vector_ else y).process
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -136,14 +147,14 @@ class NTKRegressor(RegressorMixin, KernelEstimator):  # type: ignore[misc]
 
     def _process(self) -> GaussianProcess:
         """The Gaussian process of unit scale. Variances do not depend on the targets."""
-        if self._time() < float("inf"):
+        if self.scale_ is None:
             raise ValueError(
-                f"standard deviations are those of the limit t = inf, and t={self.t!r}: "
+                "standard deviations are those of the limit t = inf, and this model was fitted for a finite time: "
                 "ntk_array.dynamics.Ensemble has those of training that is stopped early"
             )
         process: GaussianProcess | None = getattr(self, "_uncertainty", None)
         if process is None:
             x = self.X_fit_
             nothing = home(x).xp.zeros_like(self.dual_coef_)
-            process = self._uncertainty = GaussianProcess(self._kernel(), x, nothing, self.ridge_, self.solver)
+            process = self._uncertainty = GaussianProcess(self.kernel_, x, nothing, self.ridge_, self.solver)
         return process

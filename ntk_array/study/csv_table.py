@@ -58,16 +58,23 @@ def csv_table(path: Path) -> tuple[list[str], dict[int, list[str]]]:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        _parsed(text)
     except ValueError:
         return False
     return True
 
 
+def _parsed(text: str) -> float:
+    """A number, or ValueError. To Python 1_1 is the number 11, and in a table it is a name."""
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 def number(path: Path, text: str, line: int, name: str) -> float:
     """An input as a number."""
     try:
-        return float(text)
+        return _parsed(text)
     except ValueError:
         shown = "an empty field" if not text.strip() else repr(text)
         raise ValueError(
@@ -76,12 +83,17 @@ def number(path: Path, text: str, line: int, name: str) -> float:
         ) from None
 
 
-def as_numbers(path: Path, texts: list[str], places: Sequence[str]) -> np.ndarray:
-    """A target as numbers if all of it are numbers; text such as 'n/a' between numbers is refused."""
+def as_numbers(path: Path, texts: list[str], places: Sequence[str], name: str) -> np.ndarray:
+    """The target of this name as numbers if all of it are numbers; else text, of which none is empty.
+
+    Text such as 'n/a' between numbers is refused.
+    """
     values, other = [], None
     for text, place in zip(texts, places, strict=True):
+        if not text.strip():
+            raise ValueError(f"{place} of {path.name} has an empty target, column {name!r}")
         try:
-            values.append(float(text))
+            values.append(_parsed(text))
         except ValueError:
             other = other or (text, place)
     if other is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,8 @@ class Dataset:
         Class names; empty for regression.
     columns : tuple of str
         Names of the columns of x in a .csv or .parquet file; empty where there are none.
+    one_unit : bool
+        Whether all features of a table share a unit, as the pixels of the bundled digits do.
     """
 
     __repr__ = short_repr
@@ -47,6 +49,7 @@ class Dataset:
     target: np.ndarray
     classes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    one_unit: bool = False
 
     @property
     def task(self) -> str:
@@ -57,7 +60,7 @@ class Dataset:
         """Random training and test sets, scaled by what the training set shows.
 
         Every input feature is centred; features are divided by their standard deviations, or by one common number
-        where they share a unit (the bundled digits as a table). Then ||x||^2 = d on average. Images are centred and
+        where they share a unit. Then ||x||^2 = d on average. Images are centred and
         divided by one number for each channel, that of all pixels. Class targets are one-hot, less 1/C and scaled to
         mean square 1; real targets have mean 0 and variance 1.
         """
@@ -73,7 +76,7 @@ class Dataset:
         axes = tuple(range(x_train.ndim - 1))
         center, spread = x_train.mean(axis=axes), x_train.std(axis=axes)
         # The root of the mean variance: then the variances of the d features sum to d.
-        if self.name == "digits" and x_train.ndim == 2:
+        if self.one_unit and x_train.ndim == 2:
             spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
         # The squares of tiny differences underflow. The feature would become 0, and nobody would know.
         if ((spread == 0) & (np.ptp(x_train, axis=axes) > 0)).any() or not np.isfinite(spread).all():
@@ -112,8 +115,9 @@ def load_dataset(source: str, target: str | None = None, task: str = "auto", *, 
         "digits", "wine", "breast_cancer", "diabetes" (they come with scikit-learn), or the path of a file: CSV with a
         header line, .parquet (read by pyarrow), .npz with named arrays, or .npy with one table.
     target : str
-        What to predict: the column's name (.csv, .parquet), the array's name (.npz; the inputs are the array "x" or
-        "X", or the only other one; without a target it is the array "y"), or the column's number (.npy).
+        What to predict: the column's name or its number from 0 (.csv, .parquet), the array's name (.npz; the inputs are
+        the array "x" or "X", or the only other one; without a target it is the array "y"), or the column's number
+        (.npy).
     task : "auto", "classification" or "regression"
         auto: text, and whole numbers of at most 20 different values, are classes.
     images : bool
@@ -188,7 +192,8 @@ def _bundled(name: str, images: bool) -> Dataset:
         ) from error
     bunch = getattr(datasets, f"load_{name}")()
     x = np.asarray(bunch.images[..., None] if images else bunch.data, dtype=np.float64)
-    return _with_task(name, x, TableFile(name, x, np.asarray(bunch.target)), BUNDLED[name])
+    data = _with_task(name, x, TableFile(name, x, np.asarray(bunch.target)), BUNDLED[name])
+    return replace(data, one_unit=name == "digits")
 
 
 def _with_task(name: str, x: np.ndarray, found: TableFile, task: str) -> Dataset:
@@ -205,7 +210,7 @@ def _with_task(name: str, x: np.ndarray, found: TableFile, task: str) -> Dataset
             raise ValueError(f"the target holds text such as {str(y[0])!r}; it can be classified, not regressed")
         return Dataset(name, x, y.astype(np.float64), columns=_columns(found))
     if len(values) < 2:
-        raise ValueError(f"the target has one class only, {str(values[0])!r}")
+        raise ValueError(f"the target has one class only, {_class_name(values[0])!r}")
     if len(values) > 100:
         raise ValueError(f"the target has {len(values)} classes; with so many values it may be a regression target")
     # np.unique has sorted the values, so the place of a value among them is its class number.

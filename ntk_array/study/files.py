@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from .csv_table import as_numbers, csv_table, number
 
-__all__ = ["FORMATS", "TableFile", "read_file"]
+__all__ = ["FORMATS", "TableFile", "read_file", "some_names"]
 
 LARGEST = 1e150
 """Squares of larger numbers overflow, and with them every mean square."""
@@ -31,7 +32,7 @@ class TableFile:
     y : numpy.ndarray (N,) or None
         The target, numbers or text; None where no target was asked for.
     columns : tuple of str
-        Names of the columns of x; empty where the file has none.
+        Names of the columns of x, which of a .npy file are numbers; empty where x has no columns to name.
     lines : sequence of int or None
         The line of each row in a text file; None where rows are counted from 0.
     target : str
@@ -131,10 +132,7 @@ def _read_csv(path: Path, target: str | None, columns: Sequence[str] | None) -> 
     y = None
     if target is not None:
         texts = [body[line][header.index(target)].strip() for line in lines]
-        for line, text in zip(lines, texts, strict=True):
-            if not text:
-                raise ValueError(f"line {line} of {path.name} has an empty target, column {target!r}")
-        y = as_numbers(path, texts, [f"line {line}" for line in lines])
+        y = as_numbers(path, texts, [f"line {line}" for line in lines], target)
     return TableFile(path.name, x, y, names, lines, f", column {target!r},")
 
 
@@ -144,18 +142,18 @@ def _chosen(
     """The names of the target and of the inputs: the columns asked for, or all but the target."""
     if target is not None and target not in header:
         if not (target.isdecimal() and int(target) < len(header)):
-            raise ValueError(f"{path.name} has no column {target!r}; its columns are {_some(header)}")
+            raise ValueError(f"{path.name} has no column {target!r}; its columns are {some_names(header)}")
         target = header[int(target)]
     missing = [name for name in columns or () if name not in header]
     if missing:
-        raise ValueError(f"{path.name} has no column {_some(missing)}; its columns are {_some(header)}")
+        raise ValueError(f"{path.name} has no column {some_names(missing)}; its columns are {some_names(header)}")
     names = tuple(columns or (name for name in header if name != target))
     if not names:
         raise ValueError(f"{path.name} has no column besides the target {target!r}")
     return target, names
 
 
-def _some(names: Sequence[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
     """Names for a message, which stays one line."""
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
@@ -169,7 +167,8 @@ def _read_parquet(path: Path, target: str | None, columns: Sequence[str] | None)
         table = parquet.read_table(path)
     except (ArrowException, OSError) as error:
         _damaged(path, error)
-    header = table.column_names
+    # pandas keeps the names of rows in such columns, and takes them out again.
+    header = [name for name in table.column_names if not re.fullmatch(r"__index_level_\d+__", name)]
     target, names = _chosen(path, header, target, columns)
     inputs = [_column(path, name, table) for name in names]
     for name, column in zip(names, inputs, strict=True):
@@ -179,9 +178,9 @@ def _read_parquet(path: Path, target: str | None, columns: Sequence[str] | None)
                 "it first"
             )
     y = None if target is None else _column(path, target, table)
-    if y is not None and y.dtype.kind not in "fiub":
+    if target is not None and y is not None and y.dtype.kind not in "fiub":
         places = [f"row {row} (the first is row 0)" for row in range(len(y))]
-        y = as_numbers(path, ["" if value is None else str(value) for value in y.tolist()], places)
+        y = as_numbers(path, ["" if value is None else str(value) for value in y.tolist()], places, target)
     x = np.column_stack([np.asarray(column, dtype=np.float64) for column in inputs])
     return TableFile(path.name, x, y, names, None, f", column {target!r},")
 
@@ -201,11 +200,11 @@ def _read_npz(path: Path, target: str | None, columns: Sequence[str] | None) -> 
     del columns  # these arrays have no names for them
     arrays = _loaded(path)
     if target is not None and target not in arrays:
-        raise ValueError(f"{path.name} has no array {target!r}; its arrays are {_some(list(arrays))}")
+        raise ValueError(f"{path.name} has no array {target!r}; its arrays are {some_names(list(arrays))}")
     names = [name for name in arrays if name != target]
     chosen = next((name for name in ("x", "X") if name in names), names[0] if len(names) == 1 else None)
     if chosen is None:
-        raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {_some(list(arrays)) or 'none'}")
+        raise ValueError(f"name the inputs of {path.name} 'x'; its arrays are {some_names(list(arrays)) or 'none'}")
     y = None if target is None else arrays[target]
     return TableFile(path.name, _with_rows(path, arrays[chosen]), y, target=f", array {target!r},")
 

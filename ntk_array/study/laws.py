@@ -57,7 +57,7 @@ LAWS = {
 
 @dataclass(frozen=True)
 class Checked:
-    """A law, the means at the narrowest and the widest networks, and what theory says of it."""
+    """A law of a study, the mean of its quantity at each width, and what theory says of it."""
 
     name: str
     law: PowerLaw
@@ -131,15 +131,13 @@ class Checked:
 
 def checked_laws(study: Study) -> list[Checked]:
     """Every law of a study, in the order of the pictures."""
-    a = study.arrays
-    largest = {name: a[name].max(axis=2) for name in ("movement", "gap_linearized", "gap_infinite")}
-    values = {**a, **largest}
+    a, distances = study.arrays, study.distances
     return [
         Checked(
             name,
             study.laws[name],
             a["concentration_widths"] if name == "concentration" else a["widths"],
-            values[name].mean(axis=1),
+            distances[name].mean(axis=1),
         )
         for name in LAWS
     ]

@@ -153,15 +153,16 @@ def _ensemble(study: Study, axes: np.ndarray) -> None:
 
 def _scaling(study: Study, axes: np.ndarray) -> None:
     a = study.arrays
-    panels = (
-        ("movement", a["movement"].max(axis=2), "largest movement of the kernel"),
-        ("gap_linearized", a["gap_linearized"].max(axis=2), "largest distance from the linearization"),
-        ("gap_infinite", a["gap_infinite"].max(axis=2), "largest distance from infinite width"),
-        ("from_regression_empirical", a["from_regression_empirical"], "from regression, empirical kernel"),
-        ("from_regression_infinite", a["from_regression_infinite"], "from regression, infinite kernel"),
-    )
-    for axis, (name, values, title) in zip(axes, panels, strict=True):
-        scaling_panel(axis, a["widths"], values, study.laws[name], title)
+    panels = {
+        "movement": "largest movement of the kernel",
+        "gap_linearized": "largest distance from the linearization",
+        "gap_infinite": "largest distance from infinite width",
+        "from_regression_empirical": "from regression, empirical kernel",
+        "from_regression_infinite": "from regression, infinite kernel",
+    }
+    distances = study.distances
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
+        scaling_panel(axis, a["widths"], distances[name], study.laws[name], title)
 
 
 FIGURES: dict[str, tuple[int, Callable[[Study, np.ndarray], None]]] = {

@@ -33,6 +33,13 @@ def write(study: Study, folder: str | os.PathLike[str], elapsed: Callable[[], fl
     elapsed : callable, optional
         The seconds that all of it took, asked when the pictures are drawn. If left out, those of the study and of its
         pictures.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib.
+    OSError
+        If the folder or a file cannot be written.
     """
     folder, began = Path(folder), time.perf_counter()
     if elapsed is None:
@@ -152,13 +159,14 @@ def _html_laws(study: Study) -> str:
     """Every law that is drawn, beside theory."""
     rows = ""
     for one in checked_laws(study):
-        said = f"{one.verdict} ({one.quantity.source})" if one.law.points else one.verdict
         rows += (
-            f"<tr><th>{escape(one.quantity.text)}</th><td>{one.means[0]:.3g}</td><td>{one.means[-1]:.3g}</td>"
-            f"<td>{_text(one.exponent)}</td><td>{escape(said)}</td></tr>"
+            f"<tr><th>{escape(f'{one.quantity.text} ({one.quantity.source})')}</th>"
+            f"<td>{one.means[0]:.3g}</td><td>{one.means[-1]:.3g}</td>"
+            f"<td>{_text(one.exponent)}</td><td>{escape(one.verdict)}</td></tr>"
         )
     head = (
-        "<th>distance</th><th>narrowest</th><th>widest</th><th>law</th><th>theory: width<sup>-1/2</sup> or faster</th>"
+        "<th>distance (source of theory)</th><th>narrowest</th><th>widest</th><th>law</th>"
+        "<th>theory: width<sup>-1/2</sup> or faster</th>"
     )
     return _wide(f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>")
 

@@ -92,6 +92,11 @@ class Study:
         return {name: law.exponent for name, law in self.laws.items()}
 
     @property
+    def distances(self) -> dict[str, np.ndarray]:
+        """What each law is fitted to: "concentration" (V, D), the others (W, R), the largest over time or the last."""
+        return _distances(self.arrays)
+
+    @property
     def error_name(self) -> str:
         """What the test errors are."""
         return "error rate" if self.data["task"] == "classification" else "RMSE / std"
@@ -118,15 +123,15 @@ class Study:
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the arrays, with the table and the largest gaps."""
-        a = self.arrays
+        a, distances = self.arrays, self.distances
         return {
             "settings": asdict(self.settings),
             "data": self.data,
             "error": self.error_name,
             "table": {name: values for name, values, _ in self.rows()},
             "standard_errors": {name: errors for name, _, errors in self.rows()},
-            "largest_gap_linearized": a["gap_linearized"].max(axis=2).mean(axis=1).tolist(),
-            "largest_gap_infinite": a["gap_infinite"].max(axis=2).mean(axis=1).tolist(),
+            "largest_gap_linearized": distances["gap_linearized"].mean(axis=1).tolist(),
+            "largest_gap_infinite": distances["gap_infinite"].mean(axis=1).tolist(),
             "final_movement": a["movement"][:, :, -1].mean(axis=1).tolist(),
             "concentration": a["concentration"].mean(axis=1).tolist(),
             "ensemble": {
@@ -292,14 +297,20 @@ def _stack(measured: list[dict[str, np.ndarray]], widths: int) -> dict[str, np.n
     return stacked
 
 
-def _laws(arrays: dict[str, np.ndarray]) -> dict[str, PowerLaw]:
-    """Concentration, the largest of each distance over time, and the distances at the end, over the width."""
+def _distances(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     largest = {name: arrays[name].max(axis=2) for name in ("gap_linearized", "gap_infinite", "movement")}
-    last = {name: arrays[name] for name in ("from_regression_empirical", "from_regression_infinite")}
+    taken = ("concentration", "from_regression_empirical", "from_regression_infinite")
+    return {**largest, **{name: arrays[name] for name in taken}}
+
+
+def _laws(arrays: dict[str, np.ndarray]) -> dict[str, PowerLaw]:
+    """Each distance over the width: before training of all networks, and after it of those that learned."""
+    distances = _distances(arrays)
+    before = PowerLaw.fit(arrays["concentration_widths"], distances.pop("concentration"))
     learned = arrays["cost"][..., -1] < FITTED * arrays["cost"][..., 0]
     return {
-        "concentration": PowerLaw.fit(arrays["concentration_widths"], arrays["concentration"]),
-        **{name: PowerLaw.fit(arrays["widths"], values, learned) for name, values in (largest | last).items()},
+        "concentration": before,
+        **{name: PowerLaw.fit(arrays["widths"], values, learned) for name, values in distances.items()},
     }
 
 

@@ -21,6 +21,13 @@ CLOSE, ROUGH = 0.1, 0.3
 """Distances, as shares of the size of the targets, up to which a prediction is called close or rough."""
 
 GLOSSARY = [
+    ("held-out rows", "rows of the data that no network was trained on: what is predicted of them can be judged"),
+    (
+        "error rate, RMSE / std",
+        "the test error, on held-out rows: the share of rows whose largest output is that of a wrong class; of numbers "
+        "the root mean square error, as a share of the standard deviation of the training targets (1 is about as bad "
+        "as predicting their mean for every row)",
+    ),
     ("width", "the number of neurons, or channels, in each hidden layer"),
     ("f_t(x)", "the network's outputs for the input x at time t of training"),
     ("time t", "the step size times the number of gradient-descent steps taken"),
@@ -59,8 +66,9 @@ GLOSSARY = [
     ),
     (
         "width^-1/2",
-        "a law: four times the width, half the distance. Exponents are fitted to all networks, and stand with a 95 % "
-        "interval, which knows how networks of one width scatter",
+        "a law: four times the width, half the distance. Exponents are fitted to all networks before training, and "
+        "after it to those that have learned the training rows. They stand with a 95 % interval, which knows how "
+        "networks of one width scatter",
     ),
     ("±", "one standard error: how much the number would scatter with other held-out rows"),
 ]
@@ -102,13 +110,14 @@ def summary(study: Study) -> str:
 
 def verdict(study: Study) -> list[str]:
     """What came out, in plain words: how close the predictions are, and whether theory holds."""
-    a, widths = study.arrays, study.settings.widths
-    gap = a["gap_linearized"].max(axis=2).mean(axis=1)
-    infinite = a["gap_infinite"].max(axis=2).mean(axis=1)
+    distances, widths = study.distances, study.settings.widths
+    gap = distances["gap_linearized"].mean(axis=1)
+    infinite = distances["gap_infinite"].mean(axis=1)
     word = "closely" if gap[-1] < CLOSE else "roughly" if gap[-1] < ROUGH else "poorly"
     laws = checked_laws(study)
     told = [one for one in laws if one.told]
-    falling = [one for one in laws if one.means[-1] < one.means[0]]
+    growing = [one.quantity.text for one in laws if one.means[-1] >= one.means[0]]
+    falling = len(laws) - len(growing)
     agree, differ = [one for one in told if one.agrees], [one for one in told if not one.agrees]
     lines = [
         f"Networks of width {widths[-1]} are predicted {word} by their kernels: over all of training, outputs on "
@@ -116,18 +125,14 @@ def verdict(study: Study) -> list[str]:
         f"network, and within {100 * infinite[-1]:.0f} % from the infinite-width prediction; at width {widths[0]} it "
         f"is {100 * gap[0]:.0f} % and {100 * infinite[0]:.0f} %.",
         f"Theory says that these two and {len(laws) - 2} more distances vanish as networks get wider. From width "
-        f"{widths[0]} to {widths[-1]}, {_of(len(falling), len(laws))} of the {len(laws)} "
-        f"{'falls' if len(falling) == 1 else 'fall'}.",
+        f"{widths[0]} to {widths[-1]}, {_of(falling, len(laws))} of the {len(laws)} "
+        f"{'falls' if falling == 1 else 'fall'}" + (f"; not so: {'; '.join(growing)}." if growing and falling else "."),
     ]
     if told:
         lines.append(
             f"Theory also says how fast: as width^-1/2, or faster. Of the {len(told)} laws that could be told here "
             f"{_of(len(agree), len(told))} {'agrees' if len(agree) == 1 else 'agree'}"
-            + (
-                f"; {_of(len(differ), -1)} {'does' if len(differ) == 1 else 'do'} not: {_named(differ)}."
-                if differ
-                else "."
-            )
+            + (f"; {len(differ)} {'does' if len(differ) == 1 else 'do'} not: {_named(differ)}." if differ else ".")
         )
     else:
         lines.append(f"How fast could not be told here: {laws[1].reason}. {advice(study)}".strip())
@@ -139,6 +144,7 @@ def _goes(means: np.ndarray) -> str:
 
 
 def _of(some: int, everything: int) -> str:
+    """How many of so many."""
     return "all" if some == everything else "none" if some == 0 else str(some)
 
 
@@ -160,11 +166,11 @@ def _quoted(study: Study, *names: str) -> str:
 
 def findings(study: Study) -> list[tuple[str, str, str]]:
     """Figure, heading, and a text of theory and of measurement each, in the order of the theory."""
-    a, widths = study.arrays, study.settings.widths
-    gap = a["gap_linearized"].max(axis=2).mean(axis=1)
+    a, distances, widths = study.arrays, study.distances, study.settings.widths
+    gap = distances["gap_linearized"].mean(axis=1)
     moved = a["movement"][:, :, -1].mean(axis=1)
-    concentration = a["concentration"].mean(axis=1)
-    regression = a["from_regression_empirical"].mean(axis=1)
+    concentration = distances["concentration"].mean(axis=1)
+    regression = distances["from_regression_empirical"].mean(axis=1)
     cost = a["cost"][:, :, -1] / a["cost"][:, :, 0]
     ensemble, leading = study.ensemble, int(a["bands"][-1][0])
     left = a["remaining_network"][-1, 0, -1]
@@ -203,7 +209,7 @@ def findings(study: Study) -> list[tuple[str, str, str]]:
         ),
         (
             "movement",
-            "How little the kernel and the parameters move in training",
+            "How far the kernel and the parameters move in training",
             "Theory: at infinite width the kernel stays what it is before training (Jacot et al. 2018, Theorem 2), and "
             "the parameters θ of each layer move less and less beside their size. "
             f"Here: when training stops the kernel has moved by {100 * moved[0]:.0f} % at width {widths[0]} and by "

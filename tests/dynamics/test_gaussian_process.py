@@ -478,6 +478,21 @@ def test_likelihood_and_leave_one_out_with_noise_of_each_observation(backend, rn
     assert_near(backend, same.with_noise(backend.array(noise)).log_marginal_likelihood(), value(1.0))
 
 
+@pytest.mark.host
+@pytest.mark.parametrize(("dtype", "unit"), [(np.float64, 1e300), (np.float64, 1e-200), (np.float32, 1e30)])
+def test_predictions_follow_the_unit_of_the_targets(dtype, unit):
+    """Although squares of the targets overflow, or vanish."""
+    x, x_new, y = (part.astype(dtype) for part in data(True))
+    plain, scaled = (
+        GaussianProcess(KERNEL, x, factor * y, 0.1, normalize_y=True).predict(x_new, None).mean
+        for factor in (dtype(1.0), dtype(unit))
+    )
+    np.testing.assert_allclose(scaled / dtype(unit), plain, rtol=2e-4 if dtype == np.float32 else 1e-9)
+    overflow = pytest.raises(ValueError, match="too large: differences from their means overflow")
+    with np.errstate(over="ignore", invalid="ignore"), overflow:
+        GaussianProcess(KERNEL, x, np.finfo(dtype).max * np.sign(y), 0.1, normalize_y=True)
+
+
 @pytest.mark.parametrize("vector", [False, True])
 def test_normalized_targets_are_fitted_in_their_own_units(backend, vector):
     x, x_new, y = data(vector)

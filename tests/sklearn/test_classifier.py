@@ -40,6 +40,12 @@ def test_labels_of_any_kind(names):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
     np.testing.assert_array_equal(model.classes_[probabilities.argmax(axis=1)], model.predict(X[TEST]))
     np.testing.assert_allclose(model.predict_log_proba(X[TEST]), np.log(probabilities))
+    # Far away scores are large, and exp(-5000) is 0.
+    scores = model.inverse_temperature_ * model.decision_function(1e4 * X[TEST][:2])
+    scores = np.stack([-scores / 2, scores / 2], axis=1) if scores.ndim == 1 else scores
+    logarithms = scores - logsumexp(scores, axis=1, keepdims=True)
+    assert logarithms.min() < -5000
+    np.testing.assert_allclose(model.predict_log_proba(1e4 * X[TEST][:2]), logarithms, atol=1e-11)
 
 
 def test_several_binary_labels():

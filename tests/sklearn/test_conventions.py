@@ -63,6 +63,7 @@ def test_clones_and_pickles():
     model.fit(X, Y)
     data = pickle.dumps(model)
     np.testing.assert_array_equal(pickle.loads(data).predict_proba(X), model.predict_proba(X))
+    assert len(pickle.dumps(vars(model))) < 8 * len(X) ** 2 / 2, "a classifier keeps no factorisation"
     # The factorisation of N^2 numbers stays behind, and standard deviations are there all the same.
     regressor = NTKRegressor(ridge=0.1).fit(X, Y)
     data = pickle.dumps(regressor)
@@ -70,11 +71,30 @@ def test_clones_and_pickles():
     np.testing.assert_allclose(pickle.loads(data).predict(X, True)[1], regressor.predict(X, True)[1], rtol=1e-6)
 
 
+def test_nothing_changes_a_fitted_model_but_fit():
+    """Neither the caller's array, nor options that are set later."""
+    x, early = X.copy(), NTKRegressor(t=1.0, ridge=0.1).fit(X, Y)
+    model = NTKRegressor(ridge=0.1).fit(x, Y)
+    before = model.predict(X), *model.predict(X[:3], return_std=True)
+    x[...] = 0.0
+    model.set_params(depth=5, kernel="nngp")
+    after = model.predict(X), *pickle.loads(pickle.dumps(model)).predict(X[:3], return_std=True)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10)
+    early.set_params(t=np.inf)
+    with pytest.raises(ValueError, match="fitted for a finite time"):
+        early.predict(X, return_std=True)
+
+
 def test_lists_and_tables():
     model = NTKRegressor(ridge=0.1).fit(X.tolist(), Y.tolist())
     np.testing.assert_array_equal(model.predict(X.tolist()), model.predict(X))
     with pytest.raises(ValueError, match="not compatible with arrays of bytes/strings"):
         NTKRegressor().fit([["a", 1.0], ["b", 2.0]], [0.0, 1.0])
+    masked = np.ma.masked_array(X, X > 1.0)
+    for refused in (lambda: model.predict(masked), lambda: NTKRegressor().fit(masked, Y)):
+        with pytest.raises(TypeError, match="X is a masked array"):
+            refused()
     with pytest.raises(ValueError, match="could not convert string to float"):
         NTKRegressor().fit(np.asarray([["a", 1.0], ["b", 2.0]], dtype=object), [0.0, 1.0])
 
@@ -97,7 +117,7 @@ def test_data_frames():
     [
         ({"kernel": "rbf"}, "kernel must be one of 'ntk', 'nngp'"),
         ({"ridge": "cross_validation"}, "ridge must be one of 'leave_one_out', 'marginal_likelihood'"),
-        ({"ridge": -1.0}, "must be finite and not negative"),
+        ({"ridge": -1.0}, "ridge must be finite and not negative"),
         ({"t": 10.0}, "early stopping takes the place of a ridge"),
         ({"solver": "conjugate_gradient"}, "chosen over the spectrum"),
         ({"depth": 0}, "depth must be a whole number of at least 1"),

@@ -59,6 +59,14 @@ def test_what_comes_back(model, y, tmp_path):
         )
 
 
+def test_options_out_of_an_array(tmp_path):
+    model = NTKRegressor(depth=np.arange(1, 3)[0], ridge=np.float32(0.5)).fit(X, X[:, 0])
+    model.save(tmp_path / "model.npz")
+    again = load(tmp_path / "model.npz")
+    assert (type(again.depth), again.depth, again.ridge) == (int, 1, 0.5)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
 def test_on_another_library(tmp_path):
     import array_api_strict as xp
 

@@ -37,6 +37,23 @@ def test_csv_text_classes_in_any_column(tmp_path):
     assert data.x.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
+def test_names_that_python_takes_for_numbers(tmp_path):
+    """1_1 and 11 are two classes."""
+    (tmp_path / "t.csv").write_text("a,kind\n1,1_1\n2,11\n3,1_1\n")
+    data = load_dataset(str(tmp_path / "t.csv"), "kind")
+    assert (data.classes, data.target.tolist()) == (("11", "1_1"), [1, 0, 1])
+
+
+def test_features_share_a_unit_in_the_bundled_digits_only(tmp_path, table):
+    x, y = table
+    path = write_csv(tmp_path / "digits.csv", (x * [1.0, 10.0, 100.0]).tolist(), y)
+    split = load_dataset(path, "yield").split(20, 5, np.random.SeedSequence(0))
+    np.testing.assert_allclose(split.x_train.std(axis=0), 1.0)
+    spread = load_dataset("digits").split(200, 5, np.random.SeedSequence(0)).x_train.std(axis=0)
+    np.testing.assert_allclose((np.mean(spread**2), spread.min()), (1.0, 0.0), rtol=1e-12)
+    assert spread.max() > 1.5
+
+
 def test_npz_and_npy(tmp_path, table):
     x, y = table
     np.savez(tmp_path / "t.npz", x=x, y=y, other=x)
@@ -87,6 +104,7 @@ def test_bundled(name):
         ("1,2\n3,4\n", "1", "line 1 of t.csv holds numbers"),
         ("", "a", "t.csv is empty: the file has no bytes"),
         ("a,b\n1,red\n1,red\n", "b", "one class only, 'red'"),
+        ("a,b\n1_000,1\n2,2\n", "b", "'1_000' in line 2, column 'a'"),
         ("a,b\n" + "".join(f"1,{k}.5\n" for k in range(30)) + "1,n/a\n", "b", "target 'n/a' in line 32, where most"),
     ],
 )
@@ -171,6 +189,12 @@ def test_parquet(tmp_path, table):
     parquet.write_table(pyarrow.table({"a": [1.0, None], "y": [1, 2]}), tmp_path / "null.parquet")
     with pytest.raises(ValueError, match=r"an empty field in row 1 \(the first is row 0\), column 'a'"):
         load_dataset(str(tmp_path / "null.parquet"), "y")
+    parquet.write_table(pyarrow.table({"a": [1.0, 2.0], "y": ["red", ""]}), tmp_path / "empty.parquet")
+    with pytest.raises(ValueError, match=r"row 1 \(the first is row 0\) of empty.parquet has an empty target"):
+        load_dataset(str(tmp_path / "empty.parquet"), "y")
+    rows = pyarrow.table({"a": [1.0, 2.0], "y": ["red", "blue"], "__index_level_0__": [5, 7]})
+    parquet.write_table(rows, tmp_path / "rows.parquet")
+    assert load_dataset(str(tmp_path / "rows.parquet"), "y").columns == ("a",), "names of rows are no input"
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(ValueError, match=r"broken.parquet is damaged"):
         load_dataset(str(tmp_path / "broken.parquet"), "y")

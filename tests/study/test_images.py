@@ -50,6 +50,7 @@ def test_images_are_scaled_channel_by_channel(images):
     np.testing.assert_allclose(shown * raw[:9].std(axis=(0, 1, 2)), raw[9, 0, 0] - raw[9, 4, 3], rtol=1e-10)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_infinite_regression_is_kernel_regression(images, tmp_path):
     """Against a plain linear solve on the same split; the report says what was studied."""
     data = load_dataset(images[0], images=True)
@@ -79,8 +80,10 @@ def test_networks_are_those_of_the_builders(network, expected):
     assert settings.widths == (8, 24, 64)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_command_line_takes_images(images, tmp_path, capsys):
-    words = f"study {images[0]} --network myrtle --widths 2,4 --train 9 --test 5 --steps 2 --networks 1 --draws 2"
+    """Nine images: for more the kernel of a Myrtle network is compiled, which takes 50 s of processor time."""
+    words = f"study {images[0]} --network myrtle --widths 2,4 --train 5 --test 4 --steps 2 --networks 1 --draws 2"
     assert main([*words.split(), "--ensemble", "2", "--quiet", "--out", str(tmp_path / "out")]) == 0
     assert "infinite kernel regression" in capsys.readouterr().out
 

@@ -13,6 +13,8 @@ from ntk_array.study.laws import LAWS, Checked, checked_laws
 from ntk_array.study.report import write
 from ntk_array.study.words import GLOSSARY, findings, rows_used, summary, verdict
 
+from .conftest import draw_nothing
+
 pytestmark = pytest.mark.host
 
 
@@ -54,7 +56,9 @@ def study():
 @pytest.fixture(scope="module")
 def page(study, tmp_path_factory):
     """The report without its pictures and its style."""
-    text = write(study, tmp_path_factory.mktemp("report")).read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        text = write(study, tmp_path_factory.mktemp("report")).read_text()
     assert "@media (max-width" in text
     return re.sub(r"data:image[^']*|<style>.*?</style>", "", text, flags=re.DOTALL)
 
@@ -89,6 +93,8 @@ def test_the_verdict_is_in_plain_words(study):
     first, second, third = verdict(study)
     assert re.match(r"Networks of width 32 are predicted (closely|roughly|poorly) by their kernels", first)
     assert "Theory says that these two and 4 more distances vanish" in second
+    growing = [LAWS[name].text for name, values in study.distances.items() if values[-1].mean() >= values[0].mean()]
+    assert all(text in second for text in growing), "what does not fall is named"
     assert third.startswith(("Theory also says how fast", "How fast could not be told"))
 
 
