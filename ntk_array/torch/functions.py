@@ -111,10 +111,10 @@ def _dropout(p: Place, args: Arguments, options: Options) -> Made:
     rate, training = [*args, *[None] * 2][:2]
     rate = options.get("p", 0.5 if rate is None else rate)
     training = options.get("training", True if training is None else training)
-    p.insist(
-        not rate or not training,
-        "dropout that is active: call model.eval() first, and give F.dropout training=self.training",
-    )
+    if rate and training:
+        raise ValueError(
+            f"{p.where}: dropout that is active: call model.eval() first, and give F.dropout training=self.training"
+        )
     return [], p.onward()
 
 

@@ -161,11 +161,6 @@ def reshaped(p: Place) -> Made:
 
 
 def _batch_norm(m: Module, p: Place) -> Made:
-    p.insist(
-        m.running_mean is not None,
-        "it normalizes by the batch in evaluation too (track_running_stats=False), "
-        "so that outputs depend on the other inputs",
-    )
     layer = nn.BatchNorm(m.running_mean, m.running_var, m.eps)
     pieces: list[Piece] = [*p.moved(), (layer, {})]
     return [*pieces, *p.affine(m.weight, m.bias, lambda t: t)], p.onward(moved=len(p.after) > 2)

@@ -68,6 +68,11 @@ def evaluated(module: Any) -> None:
     normalizing = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
     for name, m in module.named_modules():
         drops = (isinstance(m, dropping) and m.p > 0) or (isinstance(m, nn.MultiheadAttention) and m.dropout > 0)
+        if isinstance(m, normalizing) and m.running_mean is None:
+            raise ValueError(
+                f"{name or 'the module'} ({type(m).__name__}) normalizes by the batch in evaluation too "
+                "(track_running_stats=False), so that outputs depend on the other inputs: no kernel is defined"
+            )
         if m.training and (drops or isinstance(m, normalizing)):
             raise ValueError(
                 f"{name or 'the module'} ({type(m).__name__}) is in training mode, in which outputs are random or "
@@ -133,7 +138,7 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
             "example_input must be a tensor (N, ...) of a few inputs, of the dtype and device of the module"
         )
     evaluated(module)
-    example = example_input.detach()
+    example = example_input.detach().clone()  # the first operation may be in place
     # Of two inputs at least: with one, an axis of the batch looks like any axis of length 1.
     example = torch.cat([example, example]) if len(example) == 1 else example
     run = recorded(module, example)

@@ -54,6 +54,16 @@ def test_in_flows_and_in_tiles():
     assert not K(x).requires_grad
 
 
+def test_inputs_are_left_alone():
+    """Also by a module whose first operation is in place."""
+    x = torch.randn(3, 4)
+    before = x.clone()
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2))
+    from_module(model, x)
+    ModuleKernel(model)(x)
+    torch.testing.assert_close(x, before, rtol=0, atol=0)
+
+
 def test_errors():
     model = nn.Linear(3, 2)
     with pytest.raises(ValueError, match=r"trainable names 'bis'; the parameters of the module are weight, bias"):

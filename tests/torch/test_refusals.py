@@ -82,7 +82,6 @@ REFUSED = {
     "a constant": (Model(lambda m, x: m.fc(x) + torch.ones(3), fc=dense()), "constant tensor"),
     "weight norm": (nn.Sequential(nn.utils.parametrizations.weight_norm(dense())), "ParametrizedLinear"),
     "branches that cross": (Model(not_nested, fc=dense(), wide=nn.Linear(6, 3)), "several branches"),
-    "dropout": (Model(lambda m, x: F.dropout(m.fc(x)), fc=dense()), "dropout that is active.*training=self.training"),
     "positions": (Model(lambda m, x: m.fc(x[:, None, :]), fc=dense()), r"from|index"),
 }
 
@@ -134,6 +133,35 @@ def test_training_mode(layer):
     model = nn.Sequential(dense(), layer, dense())
     for make in (lambda: from_module(model, torch.randn(4, 3)), lambda: ntk.torch.ModuleKernel(model)):
         with pytest.raises(ValueError, match=r"1 \(\w+\) is in training mode.*call model.eval\(\) first"):
+            make()
+
+
+def test_functional_dropout_that_is_always_active():
+    model = Model(lambda m, x: F.dropout(m.fc(x)), fc=dense()).eval()
+    with pytest.raises(ValueError, match=r"dropout, test_refusals.py, line \d+.*training=self.training"):
+        from_module(model, torch.randn(2, 3))
+
+
+BY_CHANCE = {
+    "functional dropout": Model(lambda m, x: F.dropout(m.fc(x)), fc=dense()).eval(),
+    "dropout of a recurrent layer": Model(
+        lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(3, 4, num_layers=2, dropout=0.5, batch_first=True)
+    ),
+    "random slopes": nn.Sequential(dense(), nn.RReLU()),
+    "the mean of the batch": Model(lambda m, x: m.fc(x - x.mean(0)), fc=dense()),
+}
+
+
+@pytest.mark.parametrize("name", BY_CHANCE)
+def test_no_kernel_of_outputs_that_are_random_or_depend_on_the_batch(name):
+    with pytest.raises(ValueError, match="they are random, or depend on the other inputs"):
+        ntk.torch.ModuleKernel(BY_CHANCE[name])(torch.randn(4, 3))
+
+
+def test_batch_norm_without_statistics():
+    model = nn.Sequential(dense(), nn.BatchNorm1d(3, track_running_stats=False)).eval()
+    for make in (lambda: from_module(model, torch.randn(4, 3)), lambda: ntk.torch.ModuleKernel(model)):
+        with pytest.raises(ValueError, match=r"1 \(BatchNorm1d\) normalizes by the batch in evaluation too"):
             make()
 
 
