@@ -213,8 +213,12 @@ class ModuleKernel(Kernel):
         """The same over the pairs (x_i, x_i), a few inputs at a time."""
         costs = self.costs(x, None)
         size = max(JACOBIAN_BYTES // max(costs.input, 1), 1)
-        parts = [self.prepare(x[i : i + size, ...]) for i in range(0, x.shape[0], size)]
-        blocks = [self._contract(part, part, paired=True) for part in parts]
+
+        def block(start: int) -> Array:
+            part = self.prepare(x[start : start + size, ...])
+            return self._contract(part, part, paired=True)
+
+        blocks = [block(start) for start in range(0, x.shape[0], size)]
         return home(x).xp.concat(blocks, axis=1 if self.kind == "classwise" else 0)
 
     def _contract(self, one: list[Array], two: list[Array], paired: bool = False) -> Array:
