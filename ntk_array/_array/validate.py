@@ -111,6 +111,9 @@ def same_home(**arrays: Array | None) -> None:
     for name, b in rest:
         one, two = home(a), home(b)
         if one.device != two.device:
+            for own, array in ((first, a), (name, b)):
+                if advice := home(array).library.without_values(array):
+                    raise TypeError(f"{own} is {advice}")
             raise ValueError(f"{first} is on device {one.device}, {name} on {two.device}; move them to the same device")
         if one.dtype != two.dtype:
             raise TypeError(f"{first} has dtype {one.dtype}, {name} has {two.dtype}; cast one to the other")

@@ -26,6 +26,8 @@ def key_of(key: Any) -> Key:
     """
     if not is_array(key):
         return Key(seed_sequence(key), {})
+    if advice := home(key).library.without_values(key):
+        raise TypeError(f"the key is {advice}: draw networks in a loop over keys")
     xp, _, device = home(key)
     words = home(key).library.key_words(xp, key)
     if words.dtype.kind not in "iu" or not words.size:

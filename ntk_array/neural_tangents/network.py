@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import nn
-from .._array.namespace import Array, home
+from .._array.namespace import Array, home, is_array
 from .._array.validate import inputs, real_array
 from ..nn.composite import Composite
 from .parts import Aggregation, Fork, Part, Several, joined
@@ -39,6 +39,8 @@ class Network:
 
     def packed(self, x: Any, pattern: Any = None) -> Array:
         """Inputs for ``net``: x itself, or graphs with this pattern of edges."""
+        if isinstance(x, list | tuple) and x and all(map(is_array, x)):
+            raise NotImplementedError(f"{len(x)} inputs were given, and networks of ntk_array have one")
         x = inputs("x", x)
         if not self._aggregations:
             if pattern is not None:

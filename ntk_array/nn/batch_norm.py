@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._array.namespace import Array, home, is_array, to_host
+from .._array.short import short_repr
 from .._array.validate import nonnegative, number
 from ..infinite.covariance import Covariance, Direction
 from ..infinite.signal import Signal
@@ -65,6 +66,8 @@ class BatchNorm(Layer):
     mean: float | tuple[float, ...]
     variance: float | tuple[float, ...]
     eps: float = 1e-5
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eps", nonnegative("eps", self.eps))

@@ -9,7 +9,7 @@ from .. import nn
 from .modules import ACTIVATIONS, MODULES, dense, reshaped
 from .place import Made, Place
 
-__all__ = ["FUNCTIONS", "JOINS", "NAMES", "joined_axis", "scaled"]
+__all__ = ["FUNCTIONS", "HINTS", "JOINS", "NAMES", "joined_axis", "scaled"]
 
 Arguments = Sequence[Any]
 Options = Mapping[str, Any]
@@ -33,6 +33,7 @@ NAMES = {
     "absolute": "abs",
     "contiguous": "clone",
     "swish": "silu",
+    "mm": "matmul",
 }
 """Other names of functions. In-place methods have a "_" more."""
 
@@ -111,10 +112,10 @@ def _dropout(p: Place, args: Arguments, options: Options) -> Made:
     rate, training = [*args, *[None] * 2][:2]
     rate = options.get("p", 0.5 if rate is None else rate)
     training = options.get("training", True if training is None else training)
-    p.insist(
-        not rate or not training,
-        "dropout that is active: call model.eval() first, and give F.dropout training=self.training",
-    )
+    if rate and training:
+        raise ValueError(
+            f"{p.where}: dropout that is active: call model.eval() first, and give F.dropout training=self.training"
+        )
     return [], p.onward()
 
 
@@ -194,6 +195,13 @@ def _pow(p: Place, args: Arguments, options: Options) -> Made:
     return [(nn.Monomial(exponent), {})], p.onward()
 
 
+def _matmul(p: Place, args: Arguments, options: Options) -> Made:
+    """By a matrix of parameters from the right."""
+    (matrix,) = args or options.values()
+    p.insist(getattr(matrix, "ndim", None) == 2, "a product with something else than a matrix of parameters")
+    return dense(matrix, None, p, lambda w: w.T)
+
+
 def _linear(p: Place, args: Arguments, options: Options) -> Made:
     weight, bias = args[0] if args else options["weight"], args[1] if len(args) > 1 else options.get("bias")
     return dense(weight, bias, p)
@@ -212,8 +220,17 @@ FUNCTIONS: dict[str, Callable[[Place, Arguments, Options], Made]] = {
     "getitem": _getitem,
     "pow": _pow,
     "linear": _linear,
+    "matmul": _matmul,
 }
 """Of one value, by name: how to make layers of a place and the other arguments."""
+
+_LOGITS = ", and kernels are usually those of the logits: leave it out of the model"
+HINTS = {
+    "softmax": _LOGITS,
+    "log_softmax": _LOGITS,
+    "clamp": "; clamp(min=0) is relu",
+}
+"""What to write in the place of functions that are not translated."""
 
 JOINS: dict[str, type[nn.Sum] | type[nn.Product] | type[nn.Concatenate]] = {
     "add": nn.Sum,

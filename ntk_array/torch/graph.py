@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import nn
-from .functions import FUNCTIONS, JOINS, NAMES, joined_axis, scaled
+from .functions import FUNCTIONS, HINTS, JOINS, NAMES, joined_axis, scaled
 from .modules import CHANNELS_FIRST, CHANNELS_LAST, MODULES, chain
 from .place import Fact, Ledger, Piece, Place, refusal
 from .record import Node, Recorded, line_of
@@ -68,6 +68,8 @@ class _Builder:
                 self._input(node)
             return
         operands = [a for a in node.all_input_nodes if a in self.steps]
+        if operands and node.op != "output" and node.op != "call_module" and self._is_several(node):
+            self.place(node, self.steps[operands[0]].fact).refuse(f"{_name(node)} gives several tensors")
         # Numbers and shapes are read where they are asked for.
         if not operands or node.op == "output" or (node not in self.run.shapes and node.op != "call_module"):
             return
@@ -83,6 +85,10 @@ class _Builder:
         for parent in step.parents[1:]:
             common = self._common(common, parent)
         self.dominator[node], self.depth[node] = common, self.depth[common] + 1
+
+    def _is_several(self, node: Node) -> bool:
+        value = self.run.values.get(node)
+        return isinstance(value, tuple | list) and any(hasattr(one, "requires_grad") for one in value)
 
     def _is_attention(self, node: Node) -> bool:
         return node.op == "call_module" and type(self.submodule(node)).__name__ == "MultiheadAttention"
@@ -139,7 +145,10 @@ class _Builder:
         found: Any = self.run.module
         for part in node.target.split("."):
             found = getattr(found, part)
-        p.insist(id(found) in self.ledger.names, f"{node.target} is a constant tensor and no parameter")
+        p.insist(
+            id(found) in self.ledger.names,
+            f"{node.target} is a constant tensor and no parameter; inputs can be standardized before the model",
+        )
         return found
 
     def _function(self, node: Node, operands: list[Node], p: Place) -> Step:
@@ -157,11 +166,11 @@ class _Builder:
             return Step((parent,), ([],), None, list(pieces), fact)
         p.insist(
             name in FUNCTIONS and len(operands) == 1 and node.args[:1] == (parent,),
-            f"no layer here does what {name} does",
+            f"no layer here does what {name} does{HINTS.get(name, '')}",
         )
         if name in ("view", "clone"):  # the shape that it came to says all
             rest: list[Any] = []
-        elif name == "linear":
+        elif name in ("linear", "matmul"):
             rest = [self.constant(a, p) for a in node.args[1:]]
             options = {key: self.constant(a, p) for key, a in options.items()}
         else:

@@ -48,7 +48,8 @@ class ModuleKernel(Kernel):
     Raises
     ------
     ValueError
-        For a module in training mode, names of no parameters, and outputs of another shape.
+        For a module in training mode, names of no parameters, outputs of another shape, and outputs that are random or
+        depend on the other inputs of the batch.
 
     Examples
     --------
@@ -109,14 +110,34 @@ class ModuleKernel(Kernel):
                 f"the module is in {parameter.dtype} on {parameter.device}, inputs in {x1.dtype} on {x1.device}: "
                 "convert one of them"
             )
+        self._refuse_chance(x1)
         return x1, x2
+
+    def _refuse_chance(self, x: Array) -> None:
+        """Refuse a module whose output for an input is another when it is alone, beside others, or there again."""
+        import torch
+
+        few = x[:8]
+        with torch.no_grad():
+            alone = self._values(self.module(few[:1].clone()))
+            # Of a few outputs some random numbers might be the same by chance, of many not.
+            twice = self._values(self.module(torch.cat([few] * -(-16 // len(few)))))
+        apart = max(
+            float((a - b).abs().max()) for a, b in ((alone[0], twice[0]), (twice[len(few) :], twice[: -len(few)]))
+        )
+        # Rounding may be that of another algorithm for another number of inputs.
+        if not apart <= torch.finfo(alone.dtype).eps ** 0.25 * float(twice.abs().max()):
+            raise ValueError(
+                f"outputs for the same input differ by {apart:.1e}: they are random, or depend on the other inputs of "
+                "the batch, so that no kernel is defined; call model.eval(), give F.dropout training=self.training"
+            )
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The explicit Jacobian of each input, twice while it is made."""
         import torch
 
         with torch.no_grad():
-            outputs = self._values(self.module(x1[:1])).shape[1]
+            outputs = self._values(self.module(x1[:1].clone())).shape[1]
         here, size = home(x1), itemsize(home(x1))
         rows = 1 if self.outputs == "sum_of_logits" else outputs
         parameters = sum(p.numel() for p in self._split()[0].values())
@@ -147,7 +168,8 @@ class ModuleKernel(Kernel):
     def _outputs(self, parameters: dict[str, Any], rest: dict[str, Any], x: Array) -> Any:
         import torch
 
-        return self._values(torch.func.functional_call(self.module, (parameters, rest), (x,)))
+        # A copy: the first operation may be in place.
+        return self._values(torch.func.functional_call(self.module, (parameters, rest), (x.clone(),)))
 
     def _together(self, trained: dict[str, Any], rest: dict[str, Any], x: Array) -> list[Any]:
         """Some inputs at a time, as many as their derivatives have room for."""
@@ -191,8 +213,12 @@ class ModuleKernel(Kernel):
         """The same over the pairs (x_i, x_i), a few inputs at a time."""
         costs = self.costs(x, None)
         size = max(JACOBIAN_BYTES // max(costs.input, 1), 1)
-        parts = [self.prepare(x[i : i + size, ...]) for i in range(0, x.shape[0], size)]
-        blocks = [self._contract(part, part, paired=True) for part in parts]
+
+        def block(start: int) -> Array:
+            part = self.prepare(x[start : start + size, ...])
+            return self._contract(part, part, paired=True)
+
+        blocks = [block(start) for start in range(0, x.shape[0], size)]
         return home(x).xp.concat(blocks, axis=1 if self.kind == "classwise" else 0)
 
     def _contract(self, one: list[Array], two: list[Array], paired: bool = False) -> Array:

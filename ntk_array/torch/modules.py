@@ -56,10 +56,10 @@ def _nothing(m: Module, p: Place) -> Made:
     return [], p.onward()
 
 
-def dense(weight: Any, bias: Any, p: Place) -> Made:
-    """A Linear layer of these parameters."""
+def dense(weight: Any, bias: Any, p: Place, view: Callable[[Any], Any] = lambda w: w) -> Made:
+    """A Linear layer of these parameters, whose weight is (outputs, inputs) in this view."""
     p.insist_last()
-    (width, fan_in), params = weight.shape, {"weight": p.claim(weight)[0]}
+    (width, fan_in), params = view(weight).shape, {"weight": p.claim(weight, view)[0]}
     if bias is not None:
         params["bias"] = p.claim(bias)[0]
     bias_std = 0.0 if bias is None else (3.0 * fan_in) ** -0.5
@@ -90,7 +90,11 @@ def _conv_padding(m: Module, p: Place) -> Any:
 
 
 def _conv(m: Module, p: Place) -> Made:
-    p.insist(not p.fact.bare, "a convolution behind a pooling to one position: use a Linear layer there")
+    p.insist(
+        not p.fact.bare,
+        "a convolution of features without positions: behind a pooling to one position use a Linear layer, and give "
+        "inputs with their axis of channels, (N, 1, length)",
+    )
     fan_in = m.weight[0].numel()
     layer = nn.Conv(
         m.out_channels,
@@ -130,8 +134,17 @@ def _pool(m: Module, p: Place) -> Made:
 
 
 def _adaptive(m: Module, p: Place) -> Made:
-    """To one position."""
-    p.insist(set(p.after[2:]) == {1}, f"{m}: adaptive pooling is translated where it leaves one position")
+    """To one position, or to means over windows of one size side by side."""
+    before, after = p.fact.shape[2:], p.after[2:]
+    if set(after) != {1}:
+        average, even = "Avg" in type(m).__name__, not any(old % new for old, new in zip(before, after, strict=True))
+        p.insist(
+            average and even and not p.fact.bare,
+            f"{m} from {before} to {after} positions: adaptive pooling is translated to one position, and of means "
+            "where all windows have one size",
+        )
+        window = tuple(old // new for old, new in zip(before, after, strict=True))
+        return [*p.moved(), (nn.AvgPool(window), {})], p.onward(moved=True)
     if "Avg" in type(m).__name__:
         return [*p.moved(), (nn.GlobalAvgPool(), {})], p.onward(moved=True, bare=True)
     # By steps of one position: for larger inputs more than one comes out, which the next layers do not take.
@@ -161,11 +174,6 @@ def reshaped(p: Place) -> Made:
 
 
 def _batch_norm(m: Module, p: Place) -> Made:
-    p.insist(
-        m.running_mean is not None,
-        "it normalizes by the batch in evaluation too (track_running_stats=False), "
-        "so that outputs depend on the other inputs",
-    )
     layer = nn.BatchNorm(m.running_mean, m.running_var, m.eps)
     pieces: list[Piece] = [*p.moved(), (layer, {})]
     return [*pieces, *p.affine(m.weight, m.bias, lambda t: t)], p.onward(moved=len(p.after) > 2)
@@ -290,5 +298,5 @@ CHANNELS_LAST: tuple[str, ...] = (
     "TransformerEncoderLayer",
     "TransformerEncoder",
 )
-CHANNELS_LAST += ("Flatten", "view", "linear", "permute", "transpose", "getitem", "mean", "sum")
+CHANNELS_LAST += ("Flatten", "view", "linear", "matmul", "permute", "transpose", "getitem", "mean", "sum")
 """Modules and functions before which inputs stay as they are."""

@@ -47,6 +47,8 @@ def recorded(module: Any, example: Any) -> Recorded:
             return result
 
     defaults, tracer = _defaults(module), Tracer()
+    with torch.no_grad():
+        module(example.clone())  # errors of inputs that the model does not take are PyTorch's own
     if tracer.is_leaf_module(module, ""):
         # A layer of PyTorch stands for itself, and is not looked into.
         module = torch.nn.Sequential(module)
@@ -55,7 +57,7 @@ def recorded(module: Any, example: Any) -> Recorded:
         graph = tracer.trace(module, defaults)
     except Exception as error:
         where = last_line(traceback.extract_tb(error.__traceback__)) or type(module).__name__
-        raise refusal(where, f"its graph cannot be recorded ({error})") from error
+        raise refusal(where, f"its graph cannot be recorded ({str(error).partition('. ')[0]})") from error
     with torch.no_grad():
         Recorder(fx.GraphModule(module, graph), garbage_collect_values=True).run(example)
     return Recorded(module, graph, shapes, values)

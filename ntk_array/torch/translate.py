@@ -68,6 +68,11 @@ def evaluated(module: Any) -> None:
     normalizing = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
     for name, m in module.named_modules():
         drops = (isinstance(m, dropping) and m.p > 0) or (isinstance(m, nn.MultiheadAttention) and m.dropout > 0)
+        if isinstance(m, normalizing) and m.running_mean is None:
+            raise ValueError(
+                f"{name or 'the module'} ({type(m).__name__}) normalizes by the batch in evaluation too "
+                "(track_running_stats=False), so that outputs depend on the other inputs: no kernel is defined"
+            )
         if m.training and (drops or isinstance(m, normalizing)):
             raise ValueError(
                 f"{name or 'the module'} ({type(m).__name__}) is in training mode, in which outputs are random or "
@@ -82,12 +87,15 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
     is laid out as the model takes it. So ``ntk.EmpiricalNTK(net, params)(x)`` is the tangent kernel of the model, and
     all that the package does with networks works: kernels of some layers (``trainable=``), the linearized model, flows.
 
+    Inputs have the shape of the example: windows of adaptive pooling, for instance, are those of its size.
+
     Parameters share the memory of those of the model, until they are moved to another library. So they change when the
     model is trained on. They are detached, and all of them count, whether or not they require a gradient. Statistics of
     batch normalization are copied.
 
     Translated are, as modules and as functions: Linear, convolutions (not transposed ones; padding with zeros or in
-    circles), max and mean pooling, adaptive pooling to one position, flattening, activations, LayerNorm, BatchNorm in
+    circles), max and mean pooling, adaptive pooling to one position, or of means where windows
+    have one size, flattening, products with a matrix of parameters, activations, LayerNorm, BatchNorm in
     evaluation, dropout in evaluation, self-attention and transformer encoder layers (batch_first, without masks), sums,
     products and concatenations of branches, means over positions, indices of positions, and numbers and parameters
     that values are added to or multiplied by. ``weight_std`` and ``bias_std`` of layers are those of PyTorch's default
@@ -132,8 +140,9 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
         raise TypeError(
             "example_input must be a tensor (N, ...) of a few inputs, of the dtype and device of the module"
         )
+    module = _unwrapped(module)
     evaluated(module)
-    example = example_input.detach()
+    example = example_input.detach().clone()  # the first operation may be in place
     # Of two inputs at least: with one, an axis of the batch looks like any axis of length 1.
     example = torch.cat([example, example]) if len(example) == 1 else example
     run = recorded(module, example)
@@ -157,6 +166,13 @@ def from_module(module: Any, example_input: Any, xp: Any = None) -> Translation:
         params,
         {torchs: tuple(ours for ours, leaf in leaves.items() if leaf.name == torchs) for torchs in names.values()},
     )
+
+
+def _unwrapped(module: Any) -> Any:
+    """The model inside of torch.compile, DataParallel or DistributedDataParallel, which compute the same."""
+    inner = {"OptimizedModule": "_orig_mod", "DataParallel": "module", "DistributedDataParallel": "module"}
+    name = type(module).__name__
+    return _unwrapped(getattr(module, inner[name])) if name in inner else module
 
 
 def _same_gradients(module: Any, net: Layer, params: Params, leaves: dict[str, Leaf], example: Any) -> None:

@@ -84,6 +84,10 @@ def test_keys_and_jit_of_jax(backend):
     x = backend.array(np.eye(2))
     with pytest.raises(TypeError, match=r"outside jax\.jit"):
         jax.jit(kernel_fn, static_argnums=2)(x, None, "ntk")
+    with pytest.raises(TypeError, match=r"params is a JAX tracer; .*outside jax\.jit"):
+        jax.grad(lambda params: apply_fn(params, x).sum())((old, None))
+    with pytest.raises(TypeError, match=r"the key is a JAX tracer; .*in a loop over keys"):
+        jax.vmap(lambda key: init_fn(key, (-1, 2))[1][0])(jax.random.split(jax.random.PRNGKey(5)))
     kernel = nt.empirical_ntk_fn(jax.jit(apply_fn))(x, None, (old, None))
     np.testing.assert_allclose(np.asarray(kernel), 0.5 * np.eye(2), atol=1e-6)
 
@@ -126,6 +130,7 @@ REFUSED = {
         "antialias=False",
     ),
     "several inputs": (lambda: stax.serial(stax.parallel(DENSE, DENSE), stax.FanInSum())[2](X), "FanOut"),
+    "a list of inputs": (lambda: DENSE[2]([X, X], None, "ntk"), "2 inputs were given"),
     "several outputs": (lambda: stax.serial(DENSE, stax.FanOut(2))[2](X), "2 outputs"),
     "positions of outputs": (lambda: DENSE[2](X), "GlobalAvgPool"),
     "masks": (lambda: DENSE[2](X[:, 0, :], None, "ntk", mask_constant=0.0), "nn.graphs"),

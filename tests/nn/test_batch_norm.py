@@ -46,3 +46,7 @@ def test_no_limit_otherwise(layer):
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         nn.BatchNorm(*arguments).init(0, input_shape=3)
+
+
+def test_statistics_of_many_channels_are_not_printed():
+    assert repr(nn.BatchNorm([0.5] * 64, 2.0)) == "BatchNorm(mean=64 items, variance=2)"

@@ -131,6 +131,19 @@ class ConvNeXt(nn.Module):
         return self.head(x.mean([-2, -1]))
 
 
+class Matrices(nn.Module):
+    """As papers write networks: matrices, a factor for each width, and pooling to several positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d((2, 1))
+        self.W, self.b, self.V = (nn.Parameter(torch.randn(*shape)) for shape in ((4, 16), (16,), (16, 2)))
+
+    def forward(self, x):
+        x = self.pool(x).flatten(1)
+        return torch.matmul(torch.relu(x @ self.W / 2.0 + self.b), self.V) / 4.0
+
+
 def mlp():
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8, bias=False), nn.Softplus(), nn.Linear(8, 3))
 
@@ -156,6 +169,7 @@ MODELS = {
     "residual block": (lambda: nn.Sequential(Block(3, 4, 2), nn.Flatten(), nn.Linear(36, 2)), (3, 5, 5)),
     "resnet": (ResNet, (3, 16, 16)),
     "layer norm mlp": (NormedMLP, (4,)),
+    "matrices": (Matrices, (2, 6, 3)),
     "attention": (Attention, (5, 3)),
     "transformer": (Encoder, (5, 3)),
     "convnext": (ConvNeXt, (3, 6, 6)),

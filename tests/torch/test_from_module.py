@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import ntk_array as ntk
 from ntk_array.torch import from_module
@@ -91,6 +92,14 @@ def test_new_networks_have_the_variances_of_untrained_models():
     for name in ("weight", "bias"):
         assert np.std(drawn[name]) == pytest.approx(getattr(theirs, name).std().item(), rel=0.1)
     assert ntk.InfiniteNTK(net)(x).shape == (4, 4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch, when it imports its compiler
+def test_the_model_inside_of_others():
+    model, x = trained(mlp, (4,), torch.float32)
+    for wrapped in (torch.compile(model), nn.DataParallel(model)):
+        net, params = from_module(wrapped, x)
+        torch.testing.assert_close(net(params, x), model(x))
 
 
 def test_saved_and_loaded(tmp_path):

@@ -1,5 +1,7 @@
 """ModuleKernel against the explicit passes of translated models, and in flows."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -52,6 +54,32 @@ def test_in_flows_and_in_tiles():
     torch.testing.assert_close(flow.predict(x), y, rtol=1e-6, atol=1e-8)
     torch.testing.assert_close(ntk.gram.assemble(K, x, memory="200 KiB"), K(x))
     assert not K(x).requires_grad
+
+
+def test_the_diagonal_keeps_the_jacobians_of_a_few_inputs_only(monkeypatch):
+    monkeypatch.setattr("ntk_array.torch.module_kernel.JACOBIAN_BYTES", 1)
+    prepare, alive = ModuleKernel.prepare, weakref.WeakSet()
+
+    def watched(self, x):
+        assert not alive
+        jacobians = prepare(self, x)
+        alive.update(jacobians)
+        return jacobians
+
+    x, kernel = torch.randn(4, 3), ModuleKernel(nn.Linear(3, 2), "trace")
+    expected = kernel(x).diagonal()
+    monkeypatch.setattr(ModuleKernel, "prepare", watched)
+    torch.testing.assert_close(kernel.diag(x), expected)
+
+
+def test_inputs_are_left_alone():
+    """Also by a module whose first operation is in place."""
+    x = torch.randn(3, 4)
+    before = x.clone()
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2))
+    from_module(model, x)
+    ModuleKernel(model)(x)
+    torch.testing.assert_close(x, before, rtol=0, atol=0)
 
 
 def test_errors():

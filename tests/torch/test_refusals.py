@@ -82,7 +82,8 @@ REFUSED = {
     "a constant": (Model(lambda m, x: m.fc(x) + torch.ones(3), fc=dense()), "constant tensor"),
     "weight norm": (nn.Sequential(nn.utils.parametrizations.weight_norm(dense())), "ParametrizedLinear"),
     "branches that cross": (Model(not_nested, fc=dense(), wide=nn.Linear(6, 3)), "several branches"),
-    "dropout": (Model(lambda m, x: F.dropout(m.fc(x)), fc=dense()), "dropout that is active.*training=self.training"),
+    "several tensors": (Model(lambda m, x: m.fc(x).chunk(3, dim=1)[0], fc=dense()), "chunk gives several tensors"),
+    "softmax": (Model(lambda m, x: torch.softmax(m.fc(x), -1), fc=dense()), "kernels are usually those of the logits"),
     "positions": (Model(lambda m, x: m.fc(x[:, None, :]), fc=dense()), r"from|index"),
 }
 
@@ -99,7 +100,7 @@ IMAGES = {
     "padding_mode": (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "padding_mode='reflect'"),
     "circle": (nn.Conv2d(2, 2, 3, stride=2, padding=1, padding_mode="circular"), "circular padding is known where"),
     "group norm": (nn.GroupNorm(1, 2), "GroupNorm"),
-    "adaptive": (nn.AdaptiveAvgPool2d(2), "leaves one position"),
+    "adaptive": (nn.AdaptiveAvgPool2d(2), "where all windows have one size"),
     "last axis": (nn.Sequential(nn.Conv2d(2, 2, 1), nn.Linear(5, 2)), "not that of the channels"),
     "images as outputs": (nn.Conv2d(2, 2, 1), r"kernels need \(N, C\)"),
 }
@@ -134,6 +135,40 @@ def test_training_mode(layer):
     model = nn.Sequential(dense(), layer, dense())
     for make in (lambda: from_module(model, torch.randn(4, 3)), lambda: ntk.torch.ModuleKernel(model)):
         with pytest.raises(ValueError, match=r"1 \(\w+\) is in training mode.*call model.eval\(\) first"):
+            make()
+
+
+def test_a_wrong_example_gets_the_error_of_pytorch():
+    with pytest.raises(RuntimeError, match=r"same dtype, but got Double and Float$"):
+        from_module(dense(), torch.ones(2, 3, dtype=torch.float64))
+
+
+def test_functional_dropout_that_is_always_active():
+    model = Model(lambda m, x: F.dropout(m.fc(x)), fc=dense()).eval()
+    with pytest.raises(ValueError, match=r"dropout, test_refusals.py, line \d+.*training=self.training"):
+        from_module(model, torch.randn(2, 3))
+
+
+BY_CHANCE = {
+    "functional dropout": Model(lambda m, x: F.dropout(m.fc(x)), fc=dense()).eval(),
+    "dropout of a recurrent layer": Model(
+        lambda m, x: m.lstm(x)[0], lstm=nn.LSTM(3, 4, num_layers=2, dropout=0.5, batch_first=True)
+    ),
+    "random slopes": nn.Sequential(dense(), nn.RReLU()),
+    "the mean of the batch": Model(lambda m, x: m.fc(x - x.mean(0)), fc=dense()),
+}
+
+
+@pytest.mark.parametrize("name", BY_CHANCE)
+def test_no_kernel_of_outputs_that_are_random_or_depend_on_the_batch(name):
+    with pytest.raises(ValueError, match="they are random, or depend on the other inputs"):
+        ntk.torch.ModuleKernel(BY_CHANCE[name])(torch.randn(4, 3))
+
+
+def test_batch_norm_without_statistics():
+    model = nn.Sequential(dense(), nn.BatchNorm1d(3, track_running_stats=False)).eval()
+    for make in (lambda: from_module(model, torch.randn(4, 3)), lambda: ntk.torch.ModuleKernel(model)):
+        with pytest.raises(ValueError, match=r"1 \(BatchNorm1d\) normalizes by the batch in evaluation too"):
             make()
 
 
