@@ -44,7 +44,7 @@ def progress_sum(amounts: Iterable[int], total: int, label: str, unit: str, show
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, initial=done, desc=label, unit=unit, unit_scale=True, leave=False) as bar:
+    with tqdm(total=total, initial=done, desc=label, unit=unit, unit_scale=total > 9999, leave=False) as bar:
         # An amount is the result of work: it comes out of the iterator once that work is done, and is counted then.
         for amount in amounts:
             bar.update(amount)

@@ -197,12 +197,20 @@ def test_few_frames_to_the_arithmetic():
     assert depth_of(kernel, x) < 9
 
 
+def outside_functions(tree):
+    """What is defined once for the process: a function within another one is made anew by each call of that."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if not isinstance(node, ast.FunctionDef):
+            yield from outside_functions(node)
+
+
 def caches():
     """Functions that keep results for the whole process."""
     package = Path(ntk.__file__).parent
     found = []
     for path in sorted(package.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in outside_functions(ast.parse(path.read_text(encoding="utf-8"))):
             for decorator in getattr(node, "decorator_list", []):
                 name = ast.unparse(decorator).split("(")[0].split(".")[-1]
                 if name in ("cache", "lru_cache"):
