@@ -85,6 +85,8 @@ def _is_of_a_backend(item: pytest.Item) -> bool:
 
 
 LIBRARIES = ("_array", "_formula", "torch", "test_result.py", "test_study.py")
+IMAGES_ON_JAX = ("conv, pooling in the middle",)
+"""It has convolutions, pooling and positions flattened; two more took an eighth of the time of all tests on JAX."""
 IMAGES_COMPILED = ("conv, flatten", "conv, pooling in the middle", "attention, softmax")
 """Each other network on images would be compiled for seconds; tests/kernels/test_planes.py is about how."""
 ON_JAX = ("difference_quotient", "live_where_the_inputs_do", "on_every_backend")
@@ -96,7 +98,8 @@ def _is_like_others(item: pytest.Item) -> bool:
     of_layers = item.module.__name__.endswith("nn.test_conformance")
     if not of_layers or case is None or backend in ("numpy", "numpy-readonly", "strict"):
         return False
-    if backend in ("jax", "numpy-compiled") and len(case.shape) > 1 and case.name not in IMAGES_COMPILED:
+    compiled = {"jax": IMAGES_ON_JAX, "numpy-compiled": IMAGES_COMPILED}.get(backend)
+    if compiled is not None and len(case.shape) > 1 and case.name not in compiled:
         return True
     if backend == "jax" and not any(word in item.name for word in ON_JAX):
         return True
