@@ -58,9 +58,6 @@ class KernelMatrix(GramOperator):
     def home(self) -> Home:
         return self._home
 
-    def scaled(self, factor: float) -> "KernelMatrix":
-        return KernelMatrix(factor * self.kernel, self.x, self._factors)
-
     def product(self, v: Array) -> Array:
         v, xp = self._times(v), home(v).xp
         if self.kernel.kind == "scalar":

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from .._array.namespace import Array, Home, home, index_dtype
 
-__all__ = ["GramOperator", "Matrix"]
+__all__ = ["GramOperator", "Matrix", "ScaledMatrix"]
 
 
 class GramOperator(ABC):
@@ -37,8 +37,8 @@ class GramOperator(ABC):
         """The matrices themselves, (B, n, n)."""
 
     def scaled(self, factor: float) -> "GramOperator":
-        """The matrices times a positive factor; those that are in memory are copied, unless a class knows better."""
-        return Matrix(factor * self.array())
+        """The matrices times a positive factor, which is applied to what is asked for: no matrix is copied."""
+        return ScaledMatrix(self, factor)
 
     def feature_rows(self) -> Array:
         """F (B, n, R) with K = F F^T; a ValueError if no features are known."""
@@ -75,3 +75,34 @@ class Matrix(GramOperator):
 
     def array(self) -> Array:
         return self._array
+
+
+class ScaledMatrix(GramOperator):
+    """The matrices of an operator times a positive factor."""
+
+    def __init__(self, operator: GramOperator, factor: float) -> None:
+        self._operator, self._factor = operator, factor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self._operator.shape
+
+    @property
+    def home(self) -> Home:
+        return self._operator.home
+
+    def product(self, v: Array) -> Array:
+        return self._factor * self._operator.product(v)
+
+    def diagonal(self) -> Array:
+        return self._factor * self._operator.diagonal()
+
+    def columns(self, index: list[int]) -> Array:
+        return self._factor * self._operator.columns(index)
+
+    def array(self) -> Array:
+        return self._factor * self._operator.array()
+
+    def feature_rows(self) -> Array:
+        # K = F F^T.
+        return self._factor**0.5 * self._operator.feature_rows()
