@@ -332,6 +332,17 @@ def test_another_amplitude_is_another_kernel(backend, solver, monkeypatch):
         process.with_amplitude(0.0)
 
 
+def test_another_amplitude_of_a_kernel_of_features(backend):
+    """Features are scaled by its root: the posterior of K + (noise / amplitude) I."""
+    x, x_new, y = (backend.array(part) for part in data())
+    features = ntk.Nystroem.of(KERNEL, x, rank=6, seed=0)
+    process = GaussianProcess(features, x, y, 0.3, "low_rank")
+    expected = GaussianProcess(features, x, y, 0.1, "cholesky")
+    assert_near(
+        backend, process.with_amplitude(3.0).predict(x_new, None).mean, backend.host(expected.predict(x_new).mean)
+    )
+
+
 @pytest.mark.parametrize("vector", [False, True])
 def test_a_rescaled_process_is_one_of_the_rescaled_kernel(backend, vector):
     process, x_new = process_of(backend, 0.3, vector)
