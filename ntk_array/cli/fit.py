@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._support.progress import progress_within
+from ..kernels.infinite import INFINITE_KERNELS
 from ..nn.activations import NAMED
 from ..study.data import BUNDLED, load_dataset
 from ..study.files import FORMATS, some_names
@@ -30,7 +31,7 @@ def register(commands: Commands) -> None:
     add_target(fit)
     fit.add_argument("--out", required=True, help="file of the model, such as model.npz")
     fit.add_argument(
-        "--kernel", choices=("ntk", "nngp"), default="ntk", help="all layers trained, or the last one only"
+        "--kernel", choices=tuple(INFINITE_KERNELS), default="ntk", help="all layers trained, or the last one only"
     )
     fit.add_argument("--depth", type=int, default=2, help="hidden layers")
     fit.add_argument(

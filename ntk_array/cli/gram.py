@@ -3,13 +3,11 @@
 import argparse
 
 from ..gram import assemble
-from ..kernels import InfiniteNNGP, InfiniteNTK
+from ..kernels.infinite import INFINITE_KERNELS
 from ..study.data import load_inputs
 from .options import Commands, add_command, add_network, add_quiet, folder_for_results, network_settings, shows_progress
 
-__all__ = ["KERNELS", "register"]
-
-KERNELS = {"ntk": InfiniteNTK, "nngp": InfiniteNNGP}
+__all__ = ["register"]
 
 
 def register(commands: Commands) -> None:
@@ -29,7 +27,10 @@ def register(commands: Commands) -> None:
     )
     gram.add_argument("--out", required=True, help="folder of the matrix, which is made")
     gram.add_argument(
-        "--kernel", choices=tuple(KERNELS), default="ntk", help="tangent kernel, or that of outputs at initialization"
+        "--kernel",
+        choices=tuple(INFINITE_KERNELS),
+        default="ntk",
+        help="tangent kernel, or that of outputs at initialization",
     )
     add_network(gram)
     gram.add_argument("--dtype", choices=("float32", "float64"), default="float64", help="to compute in and to keep")
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     x = load_inputs(options.data, images=settings.takes_images).astype(options.dtype, copy=False)
     # At infinite width neither the widths nor the number of outputs matter.
     store = assemble(
-        KERNELS[options.kernel](settings.build(1, 1)),
+        INFINITE_KERNELS[options.kernel](settings.build(1, 1)),
         x,
         memory=options.memory,
         threads=options.threads,

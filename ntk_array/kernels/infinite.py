@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -25,7 +25,7 @@ from .base import Kernel
 from .input_gradient import input_gradient
 from .zonal import Zonal, ZonalSeries, zonal_series
 
-__all__ = ["InfiniteNNGP", "InfiniteNTK"]
+__all__ = ["INFINITE_KERNELS", "InfiniteNNGP", "InfiniteNTK"]
 
 MARGIN = 0.05  # series differentiate badly at the ends of their range
 
@@ -320,3 +320,7 @@ class InfiniteDerivative(Kernel):
 
     def _program(self, *batches: Inputs) -> Program:
         return self.program or self.kernel.fitted(*batches, margin=MARGIN)
+
+
+INFINITE_KERNELS: dict[str, Callable[[Layer], Kernel]] = {"ntk": InfiniteNTK, "nngp": InfiniteNNGP}
+"""By the words that options have for them."""

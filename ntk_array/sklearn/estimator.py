@@ -1,7 +1,6 @@
 """What the regressor and the classifier share."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -9,16 +8,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._array.namespace import Array, home, is_array, to_host
 from .._array.validate import count, one_of, real_array, time_points, unmasked
-from ..kernels import InfiniteNNGP, InfiniteNTK
 from ..kernels.base import Kernel
+from ..kernels.infinite import INFINITE_KERNELS
 from ..nn.builders import mlp
 from ..nn.layer import Layer
 from ..solve.ridge import Ridge
 from .function import KernelFunction, fitted
 
-__all__ = ["KERNELS", "KernelEstimator", "moved"]
-
-KERNELS: dict[str, Callable[[Layer], Kernel]] = {"ntk": InfiniteNTK, "nngp": InfiniteNNGP}
+__all__ = ["KernelEstimator", "moved"]
 
 
 class KernelEstimator(BaseEstimator):  # type: ignore[misc]
@@ -73,7 +70,7 @@ class KernelEstimator(BaseEstimator):  # type: ignore[misc]
 
     def built_kernel(self) -> Kernel:
         """K of the options as they are now; ``kernel_`` is that of the fit."""
-        return KERNELS[one_of("kernel", self.kernel, tuple(KERNELS))](self._network())
+        return INFINITE_KERNELS[one_of("kernel", self.kernel, tuple(INFINITE_KERNELS))](self._network())
 
     def _time(self) -> float:
         times = time_points(self.t)

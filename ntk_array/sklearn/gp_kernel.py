@@ -8,8 +8,8 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 
 from .._array.validate import count, one_of
 from ..kernels.base import Kernel as NetworkKernel
+from ..kernels.infinite import INFINITE_KERNELS
 from ..nn.builders import mlp
-from .estimator import KERNELS
 
 __all__ = ["NTKKernel"]
 
@@ -129,4 +129,4 @@ class NTKKernel(Kernel):  # type: ignore[misc]
             weight_std=float(self.weight_std),
             bias_std=float(self.bias_std),
         )
-        return KERNELS[one_of("kernel", self.kernel, tuple(KERNELS))](net)
+        return INFINITE_KERNELS[one_of("kernel", self.kernel, tuple(INFINITE_KERNELS))](net)
