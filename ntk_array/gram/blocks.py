@@ -18,7 +18,7 @@ from .layout import Layout, words
 from .spec import Spec, read_json
 from .tiled import Tile
 
-__all__ = ["Blocks"]
+__all__ = ["Blocks", "required_zarr"]
 
 ARRAY, MARKS = "matrix", "marks"
 METADATA = "zarr.json"
@@ -139,11 +139,17 @@ class Blocks:
         return _opened(self.folder / ARRAY, "r+")
 
 
-def _opened(path: Path, mode: str) -> Any:
+def required_zarr() -> Any:
+    """The library; an ImportError that says how to install it."""
     try:
         import zarr
     except ImportError as error:
         raise ImportError(f"stores need zarr: {install_hint('scale')}") from error
+    return zarr
+
+
+def _opened(path: Path, mode: str) -> Any:
+    zarr = required_zarr()
     return zarr.open_array(zarr.storage.LocalStore(path, read_only=mode == "r"), mode=mode)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._support.atomic import PARTIAL, write_whole
 from .._support.progress import progress_sum
-from .blocks import ARRAY, MARKS, METADATA, Blocks
+from .blocks import ARRAY, MARKS, METADATA, Blocks, required_zarr
 from .layout import in_block, words
 from .lease import FILE as LOCK
 from .lease import lease
@@ -48,6 +48,7 @@ def drive(folder: Path, spec: Spec, work: Work, progress: bool) -> Store:
     work : callable
         Finishes blocks, by :func:`finish_block`.
     """
+    required_zarr()  # before a block is computed
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"store={str(folder)!r} is a file; give a folder")
     folder.mkdir(parents=True, exist_ok=True)

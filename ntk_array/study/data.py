@@ -208,6 +208,8 @@ def _with_task(name: str, x: np.ndarray, found: TableFile, task: str) -> Dataset
     if task == "regression":
         if not numeric:
             raise ValueError(f"the target holds text such as {str(y[0])!r}; it can be classified, not regressed")
+        if len(values) == 1:
+            raise ValueError(f"the target is {values[0]:g} in every row: there is nothing to predict")
         return Dataset(name, x, y.astype(np.float64), columns=_columns(found))
     if len(values) < 2:
         raise ValueError(f"the target has one class only, {_class_name(values[0])!r}")

@@ -104,6 +104,7 @@ def test_bundled(name):
         ("1,2\n3,4\n", "1", "line 1 of t.csv holds numbers"),
         ("", "a", "t.csv is empty: the file has no bytes"),
         ("a,b\n1,red\n1,red\n", "b", "one class only, 'red'"),
+        ("a,b\n1,2.5\n2,2.5\n", "b", "the target is 2.5 in every row: there is nothing to predict"),
         ("a,b\n1_000,1\n2,2\n", "b", "'1_000' in line 2, column 'a'"),
         ("a,b\n" + "".join(f"1,{k}.5\n" for k in range(30)) + "1,n/a\n", "b", "target 'n/a' in line 32, where most"),
     ],
