@@ -14,6 +14,8 @@ pytestmark = pytest.mark.host
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.sin(X[:, 0])
 NEW = X[:4] + 0.1
+TARGET, LIMIT = 1.3, 1.5
+"""Of the processor time of one thread: what is aimed at, and what a loaded machine may take."""
 
 
 def fitted():
@@ -108,5 +110,6 @@ def test_threads_do_not_take_each_others_processors(record_property):
     The least of three runs, in turns: what else the machine does adds to processor time, and never takes from it.
     """
     one, many = map(min, zip(*((processor_time(1), processor_time(4)) for _ in range(3)), strict=True))
-    record_property("R23", f"{many / one:.2f} times the processor time of one thread, with 4 threads")
-    assert many <= 1.5 * one
+    kept = "" if many <= TARGET * one else ": missed"
+    record_property("R23", f"{many / one:.2f} times the processor time of one thread, with 4 threads{kept}")
+    assert many <= LIMIT * one
