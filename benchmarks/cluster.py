@@ -3,19 +3,23 @@
 Run from the checkout, on a quiet machine: python -m benchmarks.cluster [--inputs N] [--rounds R]. With --page the page
 is written again from the results. Writes benchmarks/results/cluster.json, and a section of docs/scale.md. The scheduler
 and the workers are processes of their own. Each worker reads and prepares all inputs once, which shows in small
-matrices. The store takes 3.4 GB at N = 40,000. For a trial run: --inputs 1200 --side 200 --rounds 1 --out FILE.
+matrices. The store takes 1.9 GB at N = 30,000. For a trial run: --inputs 1200 --side 200 --rounds 1 --out FILE.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import ntk_array as ntk
 from ntk_array.gram import stored
@@ -29,14 +33,23 @@ TITLE = "What Dask costs"
 WORKERS = (1, 2)
 SMALL_SIDE, SMALL_ROWS = 20, (15, 45)
 """Blocks that take no time, and how many rows of them: their difference is what the scheduler needs for a task."""
+IDLE = 20.0  # seconds
+KEPT = {"MALLOC_TRIM_THRESHOLD_": 2**28, "MALLOC_MMAP_THRESHOLD_": 2**25}
+"""Have workers keep what they freed, for the next array. By Dask's own setting they give it back to the system at once,
+and each array costs a page fault for every 4 KiB."""
+WAYS = ("plain", *(f"{workers}, {memory}" for workers in WORKERS for memory in ("as installed", "memory kept")))
 TEXT = """
 {n:,} inputs in {blocks} blocks of {side} rows, the NTK of three hidden ReLU layers in float32 on disk, one thread for
-each process. The plain loop takes {plain:.1f} s of processor time and {plain_wall:.1f} s by the clock. On a Dask
-cluster of one worker it is {one:.1f} s of processor time, of worker, scheduler and caller together ({one_more:+.1%}),
-and {one_wall:.1f} s by the clock ({one_wall_more:+.1%}); of two workers {two:.1f} s ({two_more:+.1%}) and
-{two_wall:.1f} s by the clock. The scheduler needs {task:.2f} ms of processor time for a task, measured with blocks of
-{small} rows, and the caller {caller:.2f} ms. Least of {rounds}. Made by `python -m benchmarks.cluster`; the numbers are
-in `benchmarks/results/cluster.json`, from {machine}.
+each process. "Processor time" is that of workers, scheduler and caller together.
+
+{table}
+
+Workers keep what they freed, for the next array, where the [settings above](#a-cluster) say so. By Dask's own setting
+they give it back at once, and get it again page by page. A cluster of one worker takes {idle:.0%} of a processor
+while it has nothing to do, for its heartbeats and its profiler. Every worker reads, compares and prepares all inputs
+once. The scheduler needs {task:.2f} ms of processor time for a task, measured with blocks of {small} rows, and the
+caller {caller:.2f} ms. Least of {rounds}. Made by `python -m benchmarks.cluster`; the numbers are in
+`benchmarks/results/cluster.json`, from {machine}.
 """
 
 
@@ -55,16 +68,24 @@ def warm_up() -> None:
 
 
 @contextmanager
-def cluster(workers: int) -> Any:
+def cluster(workers: int, memory: str = "as installed") -> Iterator[Any]:
     """A client of a new cluster, all of whose processes have imported and compiled what they need."""
     from distributed import Client
     from distributed.deploy.subprocess import SubprocessCluster
 
     options = {"threads_per_worker": 1, "scheduler_kwargs": {"dashboard": False}}
-    with SubprocessCluster(n_workers=workers, **options) as processes, Client(processes) as client:
-        client.wait_for_workers(workers)
-        client.run(warm_up)
-        yield client
+    with tempfile.TemporaryDirectory() as folder:
+        if memory == "memory kept":  # settings reach other processes by a file
+            settings = {"distributed": {"nanny": {"pre-spawn-environ": KEPT}}}
+            (Path(folder) / "settings.yaml").write_text(json.dumps(settings))
+        with (
+            patch.dict(os.environ, DASK_CONFIG=folder),
+            SubprocessCluster(n_workers=workers, **options) as processes,
+            Client(processes) as client,
+        ):
+            client.wait_for_workers(workers)
+            client.run(warm_up)
+            yield client
 
 
 def processor(client: Any | None) -> dict[str, float]:
@@ -77,6 +98,13 @@ def processor(client: Any | None) -> dict[str, float]:
             "workers": sum(client.run(time.process_time).values()),
         }
     )
+
+
+def idle(client: Any) -> float:
+    """Processor time that a cluster takes for each second in which it has nothing to do."""
+    before = processor(client)
+    time.sleep(IDLE)
+    return (sum(processor(client).values()) - sum(before.values())) / IDLE
 
 
 def assembled(x: np.ndarray, client: Any | None) -> dict[str, float]:
@@ -107,17 +135,23 @@ def a_task(client: Any) -> dict[str, float]:
 
 def measured(n: int, side: int, rounds: int) -> dict[str, Any]:
     """All of it; the loop and the clusters take turns."""
-    x, runs = inputs(n), {str(number): [] for number in (0, *WORKERS)}
+    x, runs = inputs(n), {way: [] for way in WAYS}
     warm_up()
     for _ in range(rounds):
-        stored.BLOCK = side**2
-        runs["0"].append(assembled(x, None))
-        for number in WORKERS:
-            with cluster(number) as client:
-                stored.BLOCK = side**2
-                runs[str(number)].append(assembled(x, client))
+        for way in WAYS:
+            stored.BLOCK = side**2
+            if way == "plain":
+                with threadpool_limits(1, "blas"):
+                    runs[way].append(assembled(x, None))
+            else:
+                workers, memory = way.split(", ")
+                with cluster(int(workers), memory) as client:
+                    stored.BLOCK = side**2
+                    runs[way].append(assembled(x, client))
     with cluster(WORKERS[-1]) as client:
         task = a_task(client)
+    with cluster(1) as client:
+        alone = idle(client)
     rows = -(-n // side)
     return {
         "machine": machine(),
@@ -125,42 +159,41 @@ def measured(n: int, side: int, rounds: int) -> dict[str, Any]:
         "side": side,
         "blocks": rows * (rows + 1) // 2,
         "rounds": rounds,
-        "workers": {number: fewest(own) for number, own in runs.items()},
+        "ways": {way: fewest(own) for way, own in runs.items()},
         "seconds of a task": task,
+        "processors of an idle cluster": alone,
     }
 
 
 def page(found: dict[str, Any]) -> str:
     """The section."""
-    walls = [found["workers"][str(number)]["wall"] for number in (0, *WORKERS)]
-    plain, one, two = (
-        sum(found["workers"][str(number)].values()) - wall for number, wall in zip((0, *WORKERS), walls, strict=True)
-    )
+    walls = {way: run["wall"] for way, run in found["ways"].items()}
+    totals = {way: sum(run.values()) - run["wall"] for way, run in found["ways"].items()}
+    lines = ["| | processor time | by the clock |", "|---|---|---|"]
+    for way in WAYS:
+        workers, _, memory = way.partition(", ")
+        name = "the plain loop" if way == "plain" else f"Dask, {workers} worker{'s' * (workers > '1')}, {memory}"
+        more = [""] * 2 if way == "plain" else [f" ({own[way] / own['plain'] - 1:+.0%})" for own in (totals, walls)]
+        lines.append(f"| {name} | {totals[way]:.1f} s{more[0]} | {walls[way]:.1f} s{more[1]} |")
     text = TEXT.format(
         n=found["inputs"],
         blocks=found["blocks"],
         side=found["side"],
-        plain=plain,
-        one=one,
-        two=two,
-        one_more=one / plain - 1,
-        two_more=two / plain - 1,
-        plain_wall=walls[0],
-        one_wall=walls[1],
-        two_wall=walls[2],
-        one_wall_more=walls[1] / walls[0] - 1,
+        table="{table}",
+        idle=found["processors of an idle cluster"],
         task=1e3 * found["seconds of a task"]["scheduler"],
         caller=1e3 * found["seconds of a task"]["caller"],
         small=SMALL_SIDE,
         rounds="{rounds} rounds".format(**found),
         machine="{processor}, {cores} cores, {date}".format(**found["machine"]),
     )
-    return fill(" ".join(text.split()), 120, break_on_hyphens=False)
+    paragraphs = [fill(" ".join(part.split()), 120, break_on_hyphens=False) for part in text.strip().split("\n\n")]
+    return "\n\n".join(paragraphs).format(table="\n".join(lines))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=40_000)
+    parser.add_argument("--inputs", type=int, default=30_000)
     parser.add_argument("--side", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--page", action="store_true")
