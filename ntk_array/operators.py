@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from ._array.linalg import mirror, with_diagonal
 from ._array.namespace import Array, home, index_dtype, itemsize, to_host
 from ._array.validate import number, real_array, same_home
 from .gram.tiled import Costs
-from .infinite.inputs import Inputs
-from .infinite.taylor import Along, derivative
+from .infinite.taylor import Along
 from .kernels.base import Kernel
 
 __all__ = ["Derivative", "Laplacian", "Operator", "OperatorKernel", "Value"]
@@ -155,14 +153,16 @@ class OperatorKernel(Kernel):
     ----------
     kernel : Kernel
         ``InfiniteNTK`` or ``InfiniteNNGP`` of a network of Dense layers and smooth activations, with
-        ``Sum``, ``Residual``, ``Product`` or ``Concatenate``; or sums, products and multiples of such kernels.
+        ``Sum``, ``Residual``, ``Product`` or ``Concatenate``, and products of such kernels; scalar ``EmpiricalNTK`` of
+        Dense layers and smooth activations; sums and multiples of all these. The last one is the NTK of a
+        physics-informed network: <d L_i f(x) / d theta, d L_j f(x') / d theta> (Wang, Yu, Perdikaris 2022, Lemma 3.1).
     operators : Operator or sequence of Operator
         What is observed: ``Value()``, ``Derivative(axis)``, ``Laplacian()`` and sums of their multiples.
 
     Raises
     ------
     TypeError
-        For other kernels, when values are asked for: finite networks among them.
+        For other kernels, when values are asked for.
     ValueError
         If an activation has kinks, or a layer no second derivatives that are known, or inputs have positions.
 
@@ -244,10 +244,13 @@ class OperatorKernel(Kernel):
         return self.kernel.net_with_other_outputs(x[:, 1:])
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
-        """A polynomial has 27 coefficients for two derivatives in each input, and some ten exist at once."""
-        highest = max(operator.order for operator in self.operators)
-        size = itemsize(home(x1))
-        return Costs(home(x1), 1, (24, 90, 300)[highest] * size, size * math.prod(x1.shape[1:]))
+        """A polynomial has 27 coefficients for two derivatives in each input, and some ten exist at once. Of a finite
+        network there are its derivatives along all directions, forward and backward, in place of its values."""
+        size, d = itemsize(home(x1)), x1.shape[1] - 1
+        entry = (24, 90, 300)[max(operator.order for operator in self.operators)] * size
+        parts = max(1 + sum(along.order for _, along in operator.along(d)) for operator in self.operators)
+        own = self.kernel.costs(x1[:, 1:], None if x2 is None else x2[:, 1:])
+        return Costs(home(x1), 1, entry, size * x1.shape[1] + 3 * parts * own.input)
 
     def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
         """A block for each pair of operators."""
@@ -281,13 +284,9 @@ class OperatorKernel(Kernel):
 
     def _values(self, first: Operator, second: Operator, x1: Array, x2: Array, paired: bool) -> Array:
         """L^x L'^x' K between two batches, or for the pairs (x_i, x'_i)."""
-        expansion = self.kernel.taylor(x1, x2, (first.order, second.order), paired)
-        one, two, d = Inputs.of(x1), Inputs.of(x2), x1.shape[1]
-        total = home(x1).xp.zeros_like(expansion.constant)
-        for factor1, along1 in first.along(d):
-            for factor2, along2 in second.along(d):
-                total = total + factor1 * factor2 * derivative(expansion, one, two, along1, along2, paired)
-        return total
+        one = first.along(x1.shape[1])
+        two = one if second is first else second.along(x1.shape[1])
+        return self.kernel.operated(one, two, x1, x2, paired)
 
 
 def _places(rows: Array, groups: Sequence[tuple[Operator, np.ndarray, Array]]) -> Array:

@@ -259,8 +259,8 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match=r"standard deviation of 0 at some input.* at least 0.0032 .*bias_std > 0"):
         values(ntk.InfiniteNTK(nn.mlp((1,), 1, activation="erf")), x=0.0 * x)
     net = nn.mlp((3,), 1, activation="erf")
-    with pytest.raises(TypeError, match="EmpiricalNTK is not known as a function of the inner products"):
-        values(ntk.EmpiricalNTK(net, net.init(0, like=x), outputs="trace"))
+    with pytest.raises(TypeError, match="EmpiricalNNGP is not known as a function of the inner products"):
+        values(ntk.EmpiricalNNGP(net, net.init(0, like=x)))
     K = ntk.InfiniteNTK(net)
     with pytest.raises(ValueError, match=r"along axis 2; inputs have the axes 0 to 1"):
         values(K, Derivative(2))

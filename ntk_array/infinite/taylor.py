@@ -9,7 +9,7 @@ differences and without angles: nothing is singular at x = x'.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from .covariance import Covariance
 from .inputs import Inputs
 from .program import Program, Read
 
-__all__ = ["Along", "Taylor", "derivative", "expansion"]
+__all__ = ["Along", "Taylor", "Terms", "derivative", "expansion", "highest", "operated"]
 
 Exponents = tuple[int, int, int]
 
@@ -144,6 +144,24 @@ class Along(NamedTuple):
 
     order: int
     direction: np.ndarray | None = None
+
+
+Terms = Sequence[tuple[float, Along]]
+"""A linear differential operator, as a sum of multiples of derivatives along directions."""
+
+
+def highest(terms: Terms) -> int:
+    """The number of derivatives that an operator takes at most."""
+    return max((along.order for _, along in terms), default=0)
+
+
+def operated(f: Taylor, one: Inputs, two: Inputs, first: Terms, second: Terms, paired: bool = False) -> Array:
+    """L^x L'^x' F, from the expansion of F between these batches."""
+    total = home(one.x).xp.zeros_like(f.constant)
+    for factor1, along1 in first:
+        for factor2, along2 in second:
+            total = total + factor1 * factor2 * derivative(f, one, two, along1, along2, paired)
+    return total
 
 
 def derivative(f: Taylor, one: Inputs, two: Inputs, first: Along, second: Along, paired: bool = False) -> Array:

@@ -13,7 +13,8 @@ from .._array.validate import finite, inputs, one_of, positive, real_array, same
 from ..gram.assemble import in_tiles
 from ..gram.memory import refuse_without_room
 from ..gram.tiled import Costs
-from ..infinite.taylor import Taylor
+from ..infinite.inputs import Inputs
+from ..infinite.taylor import Taylor, Terms, highest, operated
 
 __all__ = ["Kernel"]
 
@@ -246,8 +247,16 @@ class Kernel(ABC):
         and in x': around each pair (x_i, x'_j), or (x_i, x'_i) if they are ``paired``."""
         raise TypeError(
             f"{type(self).__name__} is not known as a function of the inner products of inputs, which operators need: "
-            "take InfiniteNTK, InfiniteNNGP, or sums, products and multiples of them"
+            "take InfiniteNTK, InfiniteNNGP, a scalar EmpiricalNTK, or sums and multiples of them"
         )
+
+    def operated(self, first: Terms, second: Terms, x1: Array, x2: Array, paired: bool = False) -> Array:
+        """L^x L'^x' K for validated inputs (N, d), or for pairs, of operators as sums of derivatives along directions.
+
+        By the polynomial of :meth:`taylor`, unless a kernel knows another way.
+        """
+        expansion = self.taylor(x1, x2, (highest(first), highest(second)), paired)
+        return operated(expansion, Inputs.of(x1), Inputs.of(x2), first, second, paired)
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Kernel":
         """The kernel of the network with every weight_std and every bias_std multiplied by these factors."""
@@ -378,6 +387,13 @@ class Combined(Kernel):
         left, right = (kernel.taylor(x1, x2, orders, paired) for kernel in (self.left, self.right))
         return left + right if self.operation == "add" else left * right
 
+    def operated(self, first: Terms, second: Terms, x1: Array, x2: Array, paired: bool = False) -> Array:
+        """A sum term by term; a product as one polynomial."""
+        if self.operation == "multiply":
+            return super().operated(first, second, x1, x2, paired)
+        one, two = (kernel.operated(first, second, x1, x2, paired) for kernel in (self.left, self.right))
+        return one + two
+
     @property
     def hyperparameters(self) -> frozenset[str]:
         """Those of either, taken to be common to both."""
@@ -452,6 +468,9 @@ class Scaled(Kernel):
 
     def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
         return self.kernel.taylor(x1, x2, orders, paired) * self.factor
+
+    def operated(self, first: Terms, second: Terms, x1: Array, x2: Array, paired: bool = False) -> Array:
+        return self.factor * self.kernel.operated(first, second, x1, x2, paired)
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """The kernel's own product, scaled."""

@@ -13,11 +13,13 @@ from .._array.validate import finite, one_of, real_array, same_home, unrecorded
 from ..gram.tiled import Costs, joined
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
+from ..infinite.taylor import Terms
 from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, flatten, select, tree_map
 from .base import Kernel
 from .empirical_gradient import empirical_gradient
+from .empirical_operators import operated
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
 
@@ -206,14 +208,22 @@ class EmpiricalNTK(_Empirical):
 
     def input_gradient(self, x1: Array, x2: Array | None) -> Array:
         """Of scalar kernels of Dense layers and activations, by the tangents of both passes."""
-        if self.kind != "scalar":
-            raise TypeError(
-                f"the gradient of EmpiricalNTK in its inputs is known for scalar kernels, not for {self.kind} ones: "
-                'take outputs="trace" or "sum_of_logits"'
-            )
+        self._refuse_outputs("the gradient of EmpiricalNTK in its inputs")
         factors = self.prepare(x1 if x2 is None else x2)
         sum_of_logits = self.outputs == "sum_of_logits"
         return empirical_gradient(self.net, self.params, self._trained, x1, factors, sum_of_logits)
+
+    def operated(self, first: Terms, second: Terms, x1: Array, x2: Array, paired: bool = False) -> Array:
+        """Of scalar kernels of Dense layers and activations, by the gradients of (L f)(x) in the parameters."""
+        self._refuse_outputs("what operators make of EmpiricalNTK")
+        operators, sum_of_logits = (first, second), self.outputs == "sum_of_logits"
+        return operated(self.net, self.params, self._trained, (x1, x2), operators, sum_of_logits, paired)
+
+    def _refuse_outputs(self, what: str) -> None:
+        if self.kind != "scalar":
+            raise TypeError(
+                f'{what} is known for scalar kernels, not for {self.kind} ones: take outputs="trace" or "sum_of_logits"'
+            )
 
     def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
         """J(x1) J(x2)^T v: one backward pass over x2 and one tangent pass over x1 a column, no matrix."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from .._array.namespace import Array, home
 from ..nn.activations.base import Activation
 from ..nn.activations.second import second_derivative
@@ -12,7 +10,7 @@ from ..nn.dense import Dense
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.linear import LinearFactors
 from ..nn.parameters import Params, tree_map
-from ..nn.sequential import Sequential
+from .empirical_operators import dense_parts, without_biases
 
 __all__ = ["empirical_gradient"]
 
@@ -43,7 +41,7 @@ def empirical_gradient(
             f"the gradient of EmpiricalNTK is known for inputs (N, features); x1 has shape {tuple(x1.shape)}, with "
             "positions"
         )
-    parts, xp, (n, d) = list(_parts(net, params)), home(x1).xp, x1.shape
+    parts, xp, (n, d) = dense_parts(net, params), home(x1).xp, x1.shape
     widths = [layer.width for layer, _ in parts if isinstance(layer, Dense)]
     rows = max(CHUNK // (d * max(d, *widths)), 1)
     blocks = []
@@ -52,23 +50,9 @@ def empirical_gradient(
         contraction = Contraction("scalar")
         net.gram(still, factors2, contraction, trained)
         # Biases see a constant, which does not change.
-        net.gram(moved, factors2, contraction, _without_biases(trained))
+        net.gram(moved, factors2, contraction, without_biases(trained))
         blocks.append(xp.permute_dims(xp.reshape(contraction.block, (-1, d, contraction.block.shape[1])), (0, 2, 1)))
     return blocks[0] if len(blocks) == 1 else xp.concat(blocks)
-
-
-def _parts(net: Layer, params: Params) -> Iterator[tuple[Dense | Activation, Params]]:
-    """The layers of nested sequences in order, with their parameters."""
-    if isinstance(net, Sequential):
-        for layer, own in zip(net.layers, params, strict=True):
-            yield from _parts(layer, own)
-    elif isinstance(net, Dense | Activation):
-        yield net, params
-    else:
-        raise TypeError(
-            "the gradient of EmpiricalNTK in its inputs is known for sequences of Dense layers and activations, not "
-            f"for {net!r}; that of the network itself is net.input_jacobian(params, x)"
-        )
 
 
 def _factors(parts: list[tuple[Dense | Activation, Params]], x: Array, sum_of_logits: bool) -> tuple[Factors, Factors]:
@@ -96,9 +80,3 @@ def _factors(parts: list[tuple[Dense | Activation, Params]], x: Array, sum_of_lo
             moved.insert(0, LinearFactors(dh, delta))
             delta, ddelta = (layer.backward(own, h, cotangents)[0] for cotangents in (delta, ddelta))
     return still, moved
-
-
-def _without_biases(trained: Params) -> Params:
-    if isinstance(trained, dict):
-        return {name: keep and name != "bias" for name, keep in trained.items()}
-    return tuple(map(_without_biases, trained))

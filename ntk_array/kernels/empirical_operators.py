@@ -1,0 +1,193 @@
+"""The NTK of a finite network between what differential operators make of it: that of a physics-informed network.
+
+For an operator L in the inputs, (L f)(x) is a function of the parameters like f(x) itself, and
+
+    L^x L'^x' Theta(x, x') = <grad_theta (L f)(x), grad_theta (L' f)(x')>    (Wang, Yu, Perdikaris 2022, Lemma 3.1).
+
+Derivatives along directions v are carried through the layers as jets (h, D_v h, D_v^2 h), forward and backward. A
+layer of weights is linear in the jets, so that its gradient is the sum of the products of their parts with the
+cotangents of these: what a layer with positions has, with parts in place of positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from .._array.namespace import Array, home
+from ..infinite.taylor import Along, Terms
+from ..nn.activations.base import Activation
+from ..nn.activations.second import second_derivative
+from ..nn.activations.third import third_derivative
+from ..nn.contraction import Contraction
+from ..nn.dense import Dense
+from ..nn.layer import Factors, Layer, output_cotangents
+from ..nn.linear import LinearFactors
+from ..nn.parameters import Params
+from ..nn.sequential import Sequential
+
+__all__ = ["dense_parts", "operated", "without_biases"]
+
+
+class OperatedFactors(NamedTuple):
+    """The factors of weights, from all parts of all jets, and of biases, which see values only: constants have no
+    derivatives."""
+
+    weights: Factors
+    biases: Factors
+
+
+def operated(
+    net: Layer,
+    params: Params,
+    trained: Params,
+    batches: tuple[Array, Array],
+    operators: tuple[Terms, Terms],
+    sum_of_logits: bool,
+    paired: bool,
+) -> Array:
+    """The mean over outputs of L^x L'^x' Theta_cc(x, x'), or its sum of logits, (N1, N2), or (N,) for pairs.
+
+    Raises
+    ------
+    TypeError
+        If the network has other layers than Dense and activations, or an activation whose derivatives are unknown.
+    ValueError
+        If an operator of order 2 meets an activation with a kink.
+    """
+    parts, (x1, x2), (first, second) = dense_parts(net, params), batches, operators
+    if not (first and second):  # 0 times an operator
+        here = home(x1)
+        return here.xp.zeros(
+            x1.shape[:1] if paired else (x1.shape[0], x2.shape[0]), dtype=here.dtype, device=here.device
+        )
+    one = _factors(parts, x1, first, sum_of_logits)
+    two = one if x1 is x2 and first is second else _factors(parts, x2, second, sum_of_logits)
+    contraction = Contraction("scalar", paired)
+    net.gram(one.weights, two.weights, contraction, without_biases(trained))
+    net.gram(one.biases, two.biases, contraction, _only_biases(trained))
+    return contraction.block
+
+
+def dense_parts(net: Layer, params: Params) -> list[tuple[Dense | Activation, Params]]:
+    """The layers of nested sequences in order, with their parameters."""
+    if isinstance(net, Sequential):
+        return [part for pair in zip(net.layers, params, strict=True) for part in dense_parts(*pair)]
+    if isinstance(net, Dense | Activation):
+        return [(net, params)]
+    raise TypeError(
+        "derivatives of EmpiricalNTK in its inputs are known for sequences of Dense layers and activations, not "
+        f"for {net!r}; those of the network itself are net.input_jacobian(params, x)"
+    )
+
+
+def _factors(
+    parts: list[tuple[Dense | Activation, Params]], x: Array, terms: Terms, sum_of_logits: bool
+) -> OperatedFactors:
+    """The factors of the gradient of (L f)(x) in the parameters: (N, R, n) and (N or 1, C, R, n), R parts of jets."""
+    xp, orders = home(x).xp, [along.order for _, along in terms]
+    jets, passes = _Jets(x, [_start(x, along) for _, along in terms]), []
+    for layer, own in parts:
+        passes.append(jets)
+        jets = _activated(layer, jets) if isinstance(layer, Activation) else _affine(layer, own, jets)
+    ends = output_cotangents(jets.value, sum_of_logits)
+    zeros = xp.zeros_like(ends)
+    cotangents = _Jets(
+        sum((factor * ends for factor, along in terms if not along.order), start=zeros),
+        [[*[zeros] * (order - 1), factor * ends][:order] for (factor, _), order in zip(terms, orders, strict=True)],
+    )
+    found = OperatedFactors([], [])
+    for (layer, own), jets in zip(reversed(parts), reversed(passes), strict=True):
+        if isinstance(layer, Activation):
+            cotangents = _pulled_back(layer, jets, cotangents)
+            continue
+        found.biases.insert(0, LinearFactors(jets.value, cotangents.value))
+        back, factors = layer.backward(own, jets.stacked(axis=1), cotangents.stacked(axis=2))
+        found.weights[:0] = factors
+        cotangents = _Jets.unstacked(back, orders, axis=2)
+    return found
+
+
+class _Jets(NamedTuple):
+    """A value and, for each direction, its first and perhaps its second derivative; or their cotangents."""
+
+    value: Array
+    along: list[list[Array]]
+
+    def stacked(self, axis: int) -> Array:
+        """All of them along a new axis."""
+        return home(self.value).xp.stack([self.value, *(part for parts in self.along for part in parts)], axis=axis)
+
+    @classmethod
+    def unstacked(cls, stack: Array, orders: Sequence[int], axis: int) -> _Jets:
+        """The reverse."""
+        left = iter(home(stack).xp.unstack(stack, axis=axis))
+        return cls(next(left), [[next(left) for _ in range(order)] for order in orders])
+
+
+def _start(x: Array, along: Along) -> list[Array]:
+    """The derivatives of the inputs themselves."""
+    if along.direction is None:
+        return []
+    here = home(x)
+    velocity = here.xp.broadcast_to(here.asarray(along.direction)[None, :], x.shape)
+    return [velocity, here.xp.zeros_like(x)][: along.order]
+
+
+def _affine(layer: Dense, own: Params, jets: _Jets) -> _Jets:
+    """Weights times all parts at once. The bias is a constant, which has no derivatives."""
+    z, _ = replace(layer, bias_std=0.0).forward({"weight": own["weight"]}, jets.stacked(axis=1))
+    after = _Jets.unstacked(z, [len(parts) for parts in jets.along], axis=1)
+    if not layer.bias_std:
+        return after
+    bias, _ = layer.forward(own, home(z).xp.zeros_like(jets.value[:1, :]))
+    return after._replace(value=after.value + bias)
+
+
+def _activated(phi: Activation, jets: _Jets) -> _Jets:
+    """phi(z), phi' z_1 and phi'' z_1^2 + phi' z_2."""
+    xp, z = home(jets.value).xp, jets.value
+    value, slope = phi.value_and_derivative(xp, z)
+    after = _Jets(value, [[slope * part for part in parts] for parts in jets.along])
+    for old, new in zip(jets.along, after.along, strict=True):
+        if len(old) == 2:
+            if phi.breakpoints:
+                raise ValueError(
+                    f"{phi!r} has a kink, where a network has no second derivatives: take a smooth activation, such as "
+                    "Erf, GELU, SiLU, Tanh or Softplus"
+                )
+            new[1] = new[1] + second_derivative(phi, xp, z) * old[0] ** 2
+    return after
+
+
+def _pulled_back(phi: Activation, jets: _Jets, cotangents: _Jets) -> _Jets:
+    """The adjoint of the derivative of :func:`_activated`."""
+    xp, z = home(jets.value).xp, jets.value
+
+    def spread(a: Array) -> Array:
+        return a[:, None, :]
+
+    slope = spread(phi.derivative(xp, z))
+    value, after = slope * cotangents.value, [[slope * own for own in parts] for parts in cotangents.along]
+    for parts, old, new in zip(jets.along, cotangents.along, after, strict=True):
+        if parts:
+            bend = second_derivative(phi, xp, z)
+            value = value + spread(bend * parts[0]) * old[0]
+        if len(parts) == 2:
+            new[0] = new[0] + 2.0 * spread(bend * parts[0]) * old[1]
+            value = value + spread(third_derivative(phi, xp, z) * parts[0] ** 2 + bend * parts[1]) * old[1]
+    return _Jets(value, after)
+
+
+def without_biases(trained: Params) -> Params:
+    """Which parameters are trained, biases not among them."""
+    if isinstance(trained, dict):
+        return {name: keep and name != "bias" for name, keep in trained.items()}
+    return tuple(map(without_biases, trained))
+
+
+def _only_biases(trained: Params) -> Params:
+    if isinstance(trained, dict):
+        return {name: keep and name == "bias" for name, keep in trained.items()}
+    return tuple(map(_only_biases, trained))
