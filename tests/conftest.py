@@ -72,19 +72,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Cases that are much like others run on NumPy and on the strict library only. JAX, which compiles for each shape,
     has the first case of each test, and of layers those checks that every layer's own code runs through."""
-    again = config.getoption("--only-backends")
-    dropped = {item for item in items if _is_like_others(item) or (again and not _is_of_a_backend(item))}
+    asked = requested(config) if config.getoption("--only-backends") else None
+    dropped = {item for item in items if _is_like_others(item) or not (asked is None or _is_of(item, asked))}
     dropped |= _later_cases_on_jax(item for item in items if item not in dropped)
     config.hook.pytest_deselected(items=list(dropped))
     items[:] = [item for item in items if item not in dropped]
 
 
-def _is_of_a_backend(item: pytest.Item) -> bool:
-    """Whether it runs on a backend, or looks at libraries by itself where they are installed."""
-    return "backend" in item.fixturenames or item.path.parent.name in LIBRARIES or item.path.name in LIBRARIES
+def _is_of(item: pytest.Item, asked: list[str]) -> bool:
+    """Whether it runs on a backend, or takes what the session of one of those that were asked for installs."""
+    return "backend" in item.fixturenames or any({*asked} & {*mark.args} for mark in item.iter_markers("session"))
 
 
-LIBRARIES = ("_array", "_formula", "torch", "test_result.py", "test_study.py")
 IMAGES_ON_JAX = ("conv, pooling in the middle",)
 """It has convolutions, pooling and positions flattened; two more took an eighth of the time of all tests on JAX."""
 IMAGES_COMPILED = ("conv, flatten", "conv, pooling in the middle", "attention, softmax")

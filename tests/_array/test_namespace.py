@@ -58,6 +58,7 @@ def test_what_is_not_an_array_library_is_a_type_error(other):
         standard_namespace(other)
 
 
+@pytest.mark.session("jax")
 def test_jax_without_x64_refuses_float64():
     """In a process of its own: the switch is global."""
     pytest.importorskip("jax", reason="the x64 switch is JAX's")

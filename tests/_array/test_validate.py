@@ -122,6 +122,7 @@ def test_two_libraries_in_one_call_are_a_type_error():
         KERNEL(np.ones((2, 2)), strict.ones((2, 2)))
 
 
+@pytest.mark.session("torch")
 def test_numpy_and_torch_in_one_call_are_a_type_error():
     torch = pytest.importorskip("torch", reason="the second library")
     with pytest.raises(TypeError, match=r"^one call takes arrays of one library, got numpy\.ndarray, torch\.Tensor"):
@@ -148,6 +149,7 @@ def test_two_devices_in_one_call_are_a_value_error():
         same_home(x1=one, x2=two)
 
 
+@pytest.mark.session("torch")
 def test_torch_inputs_that_require_gradients_are_refused_while_gradients_are_recorded():
     torch = pytest.importorskip("torch", reason="tensors that record gradients")
     x = torch.ones((2, 3), dtype=torch.float64, requires_grad=True)
@@ -183,6 +185,7 @@ def test_integer_targets_take_the_dtype_of_the_inputs(backend):
     assert targets("y", y, x).dtype == x.dtype
 
 
+@pytest.mark.session("jax")
 def test_jax_tracers_are_refused():
     jax = pytest.importorskip("jax", reason="tracers")
     with pytest.raises(TypeError, match=r"^x1 is a JAX tracer; call ntk_array outside jax.jit"):

@@ -98,7 +98,8 @@ class Way:
     """A compiler, and how its arrays come and go.
 
     ``missing`` says what this machine lacks for it, or nothing. ``moved`` takes arrays of NumPy to its library.
-    ``runs`` is False where results cannot be had here: sources are compiled only.
+    ``runs`` is False where results cannot be had here: sources are compiled only. ``session`` is the backend whose
+    session installs what it takes, where the others do not.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Way:
     missing: Callable[[], str] = lambda: ""
     moved: Callable[[np.ndarray], Any] = lambda a: a
     runs: bool = True
+    session: str = ""
 
     def __str__(self) -> str:
         return self.name
@@ -237,8 +239,8 @@ def interpreted(formula: Formula, dtype: np.dtype) -> Callable[..., list[Any]]:
 COMPILERS = (
     Way("array api", interpreted),
     Way("numba", TABLE["numba"].compile, installed("numba")),
-    Way("jax.jit", TABLE["jax.jit"].compile, installed("jax"), _jax),
-    Way("cupy", TABLE["cupy"].compile, _no_gpu, _cupy),
+    Way("jax.jit", TABLE["jax.jit"].compile, installed("jax"), _jax, session="jax"),
+    Way("cupy", TABLE["cupy"].compile, _no_gpu, _cupy, session="cupy"),
     Way(
         "cupy's source as C++",
         _for_cupy(HostKernel),
@@ -249,5 +251,6 @@ COMPILERS = (
         _for_cupy(CudaSource),
         installed("nvidia.cuda_nvrtc"),
         runs=False,
+        session="torch",
     ),
 )

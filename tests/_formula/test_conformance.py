@@ -16,14 +16,18 @@ EPS_FACTOR = 20
 """A few operations of a library each round to a few units: 2 to 4 in the last place for tan or cosh in float32."""
 
 
-@pytest.mark.parametrize("way", c.COMPILERS, ids=str)
+def marked(ways):
+    return [pytest.param(way, marks=[pytest.mark.session(way.session)] * bool(way.session)) for way in ways]
+
+
+@pytest.mark.parametrize("way", marked(c.COMPILERS), ids=str)
 def test_a_compiler_is_here(way):
     """Skipped once for each compiler that this machine lacks; all other tests leave it out."""
     if missing := way.missing():
         pytest.skip(missing)
 
 
-@pytest.fixture(params=[way for way in c.COMPILERS if not way.missing()], ids=str)
+@pytest.fixture(params=marked(way for way in c.COMPILERS if not way.missing()), ids=str)
 def way(request):
     return request.param
 

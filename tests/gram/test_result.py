@@ -19,6 +19,7 @@ def test_stacks_of_matrices(backend):
         assert home(result.array) == there
 
 
+@pytest.mark.session("jax")
 def test_jax_takes_over_the_buffer():
     jax = pytest.importorskip("jax")
     result = Result(home(jax.numpy.ones(1)), (40, 40), None)
@@ -29,6 +30,7 @@ def test_jax_takes_over_the_buffer():
     assert before.is_deleted()
 
 
+@pytest.mark.session("torch")
 def test_torch_keeps_no_graph():
     torch = pytest.importorskip("torch")
     weight = torch.ones(1, requires_grad=True)

@@ -101,6 +101,7 @@ def test_planes_are_those_of_the_layers(name, dtype, on_host):
 
 
 @pytest.mark.host
+@pytest.mark.session("torch")  # NVIDIA's compiler is installed there
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_nvidias_compiler_takes_the_source(name, dtype, monkeypatch):
     if missing := conformance.installed("nvidia.cuda_nvrtc")():

@@ -7,7 +7,7 @@ import ntk_array as ntk
 from ntk_array import nn
 
 torch = pytest.importorskip("torch", reason="autograd is that of PyTorch")
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.session("torch")]
 
 
 ONE = ntk.InfiniteNTK(nn.mlp((1, 1), 1, activation="erf", bias_std=0.4))

@@ -84,7 +84,7 @@ def output(code, *arguments):
     tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7),
     reason="scikit-learn 1.6 asks array-api-strict for a standard that has no numbers beside arrays",
 )
-@pytest.mark.parametrize("library", ["array_api_strict", "torch"])
+@pytest.mark.parametrize("library", ["array_api_strict", pytest.param("torch", marks=pytest.mark.session("torch"))])
 def test_values_and_devices(library):
     """And the checks of scikit-learn, which look at all libraries that are installed."""
     pytest.importorskip(library)

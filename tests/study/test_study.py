@@ -243,6 +243,7 @@ def test_python_m():
     assert done.stdout.strip() == f"ntk_array {ntk.__version__}"
 
 
+@pytest.mark.session("torch", "jax", "cupy")
 def test_the_study_runs_on_other_libraries(request):
     from ..conftest import requested
 

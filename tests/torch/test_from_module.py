@@ -10,6 +10,8 @@ from ntk_array.torch import from_module
 
 from .models import MODELS, NormedMLP, ResNet, jacobian_product, mlp, trained
 
+pytestmark = pytest.mark.session("torch")
+
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("name", MODELS)

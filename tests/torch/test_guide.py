@@ -7,6 +7,8 @@ import pytest
 
 from ntk_array.torch import module_kernel, translate
 
+pytestmark = pytest.mark.session("torch")
+
 PAGE = Path(__file__).parents[2] / "docs/torch.md"
 
 

@@ -11,6 +11,8 @@ from ntk_array.torch import ModuleKernel, from_module
 
 from .models import MODELS, jacobian_product, trained
 
+pytestmark = pytest.mark.session("torch")
+
 
 class Recurrent(nn.Module):
     """A module that is not translated, with outputs (N,)."""

@@ -8,6 +8,8 @@ from torch import nn
 import ntk_array as ntk
 from ntk_array.torch import from_module
 
+pytestmark = pytest.mark.session("torch")
+
 
 class Model(nn.Module):
     """A forward pass that is given, and parts of it."""
