@@ -111,23 +111,25 @@ class Mish(Activation):
     """phi(x) = x tanh(log(1 + exp(x)))."""
 
     def function(self, xp: Any, x: Array) -> Array:
-        return x * self._share(xp, x)[0]
+        return x * self._shares(xp, x)[0]
 
     def derivative(self, xp: Any, x: Array) -> Array:
         return Mish.value_and_derivative(self, xp, x)[1]
 
     def value_and_derivative(self, xp: Any, x: Array) -> tuple[Array, Array]:
-        share, rest = self._share(xp, x)
-        return x * share, share + x * (1 + share) * rest * sigmoid(xp, x)
+        share, rest, w = self._shares(xp, x)
+        slope = xp.where(x > 0, xp.ones_like(w), w) / (1 + w)  # of log(1 + exp(x))
+        return x * share, share + x * (1 + share) * rest * slope
 
     @staticmethod
-    def _share(xp: Any, x: Array) -> tuple[Array, Array]:
-        """T = tanh(log(1 + exp(x))) and 1 - T."""
-        # With w = exp(-|x|): T = (1 + 2 w) / (1 + 2 w + 2 w^2) for x > 0, and (w^2 + 2 w) / (w^2 + 2 w + 2) for x < 0.
+    def _shares(xp: Any, x: Array) -> tuple[Array, Array, Array]:
+        """T = tanh(log(1 + exp(x))), 1 - T and w = exp(-|x|)."""
+        # T = (1 + 2 w) / (1 + 2 w + 2 w^2) for x > 0, and (w^2 + 2 w) / (w^2 + 2 w + 2) for x < 0.
         w = xp.exp(-xp.abs(x))
         above = xp.where(x > 0, 1 + 2 * w, w * (w + 2))
         rest = xp.where(x > 0, 2 * w * w, 2 + xp.zeros_like(w))
-        return above / (above + rest), rest / (above + rest)
+        total = above + rest
+        return above / total, rest / total, w
 
 
 class _Exponential(Activation):
