@@ -65,6 +65,12 @@ class Window:
         return Window((self.size[axis],), (self.stride[axis],), (self.dilation[axis],), padding)
 
     @property
+    def behind_first(self) -> Window:
+        """The window along all axes of positions but the first."""
+        padding = self.padding if isinstance(self.padding, str) else self.padding[1:]
+        return Window(self.size[1:], self.stride[1:], self.dilation[1:], padding)
+
+    @property
     def below(self) -> Window:
         """The window with an axis of one position before the others."""
         padding = self.padding if isinstance(self.padding, str) else ((0, 0), *self.padding)

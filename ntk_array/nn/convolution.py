@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
@@ -176,13 +178,30 @@ class Conv(Linear):
             return super()._pulled_back(weight, delta, positions)
         xp, axes = home(weight).xp, tuple(range(1, weight.ndim - 1))
         turned = xp.permute_dims(xp.flip(weight, axis=axes), (*axes, 0, weight.ndim - 1))
-        matrix, count = xp.reshape(turned, (-1, weight.shape[-1])), delta.shape[0]
+        matrices, count = xp.reshape(turned, (weight.shape[1], -1, weight.shape[-1])), delta.shape[0]
         # Windows of a few rows at a time stay in the cache of a processor.
-        size = max(1, CACHED // math.prod(delta.shape[1:]) // self.reach.count) if is_numpy(delta) else count
-        parts = [
-            self._multiplied(self.gathered(delta[i : min(i + size, count), ...]), matrix) for i in range(0, count, size)
-        ]
+        numbers = math.prod(delta.shape[1:]) * matrices.shape[1] // delta.shape[-1]
+        size = max(1, CACHED // numbers) if is_numpy(delta) else count
+        parts = [self._products(delta[i : min(i + size, count), ...], matrices) for i in range(0, count, size)]
         return parts[0] if len(parts) == 1 else xp.concat(parts)
+
+    def _products(self, delta: Array, matrices: Array) -> Array:
+        """Windows of cotangents (M, *P, width) times weights, for each element along the first axis of the window.
+
+        Only windows along the other axes are laid out. With the first axis in front, those that an element along it
+        sees are rows of these that follow one another.
+        """
+        xp, (first, rest) = home(delta).xp, (self.reach.along(0), self.reach.behind_first)
+        outputs, delta = delta.shape[1], xp.permute_dims(delta, (1, 0, *range(2, delta.ndim)))
+        delta = first.padded(delta, (0,))
+        parts = list(rest.gathered(delta, range(2, delta.ndim - 1))) if rest.size else [delta]
+        windows = parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)
+        shape = (outputs, *windows.shape[1:-1])
+        rows, each = xp.reshape(windows, (-1, windows.shape[-1])), math.prod(shape[1:])
+        starts = (element * first.dilation[0] * each for element in range(first.size[0]))
+        shares = (rows[a : a + outputs * each, :] @ matrices[i, ...] for i, a in enumerate(starts))
+        total = reduce(operator.add, shares)
+        return xp.permute_dims(xp.reshape(total, (*shape, total.shape[-1])), (1, 0, *range(2, delta.ndim)))
 
     def scattered(self, seen: Array, positions: tuple[int, ...]) -> Array:
         return self.reach.scattered(self._elements(seen), range(1, seen.ndim - 1), positions)

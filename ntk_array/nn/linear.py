@@ -260,8 +260,9 @@ class Linear(Layer):
             if own.ndim == 3:
                 product = own[..., None] * h[:, None, None, :]
             else:
-                # (n_out, P) times (P, fan_in), for each input and output.
-                product = xp.matrix_transpose(own) @ h[:, None, :, :]
+                # (C n_out, P) times (P, fan_in), for each input.
+                rows = xp.reshape(xp.permute_dims(own, (0, 2, 1, 3)), (own.shape[0], own.shape[2], -1))
+                product = xp.matrix_transpose(rows) @ h
             parts.append(xp.reshape(product, (x.shape[0], delta.shape[1], -1)))
         bias = xp.sum(delta, axis=tuple(range(2, delta.ndim - 1))) if delta.ndim > 3 else delta
         bias = xp.broadcast_to(bias, (x.shape[0], *bias.shape[1:]))
