@@ -70,8 +70,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Cases that are much like others run on NumPy and on the strict library only. JAX, which compiles for each shape,
-    has the first case of each test, and of layers those checks that every layer's own code runs through."""
+    """Cases that are much like others run on NumPy and on the strict library only. JAX, which takes a thirtieth of a
+    second to compile each operation for each shape, has the first case of each test, of layers those checks that every
+    layer's own code runs through, and of what stands on kernels the first tests of each file."""
     asked = requested(config) if config.getoption("--only-backends") else None
     dropped = {item for item in items if _is_like_others(item) or not (asked is None or _is_of(item, asked))}
     dropped |= _later_cases_on_jax(item for item in items if item not in dropped)
@@ -88,6 +89,7 @@ IMAGES_ON_JAX = ("conv, pooling in the middle",)
 """It has convolutions, pooling and positions flattened; two more took an eighth of the time of all tests on JAX."""
 IMAGES_COMPILED = ("conv, flatten", "conv, pooling in the middle", "attention, softmax")
 """Each other network on images would be compiled for seconds; tests/kernels/test_planes.py is about how."""
+FEW_ON_JAX = 2
 ON_JAX = ("difference_quotient", "live_where_the_inputs_do", "on_every_backend")
 
 
@@ -106,15 +108,21 @@ def _is_like_others(item: pytest.Item) -> bool:
 
 
 def _later_cases_on_jax(items: Iterable[pytest.Item]) -> set[pytest.Item]:
-    """All cases of each test on JAX but the first, where the test is not one that runs through every layer."""
-    later, seen = set(), set()
+    """All cases of each test on JAX but the first, where the test is not one that runs through every layer; and all
+    tests of a file but the first ones, where it is about what stands on kernels."""
+    later: set[pytest.Item] = set()
+    seen: set[str] = set()
+    files: Counter[Path] = Counter()
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         if parameters.get("backend") != "jax" or "case" in parameters:
             continue
         test = item.nodeid.split("[")[0]
-        if test in seen:
+        on_kernels = item.module.__name__.split(".")[1] not in COMPILED
+        if test in seen or (on_kernels and files[item.path] == FEW_ON_JAX):
             later.add(item)
+        elif on_kernels:
+            files[item.path] += 1
         seen.add(test)
     return later
 
