@@ -47,8 +47,11 @@ def test_machine_code_is_kept_for_the_next_process(kept):
     assert run(folder) == (loops, loops, total)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage (", bytes(500)], ids=["empty", "text", "zeros"])
-@pytest.mark.parametrize("kind", ["py", "nbi", "nbc"])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("py", b"garbage ("), ("nbi", b""), ("nbi", bytes(500)), ("nbc", b"garbage ("), ("nbc", bytes(500))],
+    ids=["py text", "nbi empty", "nbi zeros", "nbc text", "nbc zeros"],
+)
 def test_damaged_files_are_made_again(kept, kind, content):
     folder, (loops, _, total) = kept
     damaged = list(folder.rglob(f"*.{kind}"))

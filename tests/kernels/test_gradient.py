@@ -13,7 +13,7 @@ from ntk_array import nn
 from ..infinite.dual_cases import ACTIVATIONS
 
 NAMES = ("log_weight_std", "log_bias_std")
-CHEAP = [name for name in ACTIVATIONS if name not in ("tanh_8x", "hard_tanh", "bent", "sigmoid", "softplus")]
+CHEAP = sorted({*ACTIVATIONS} - {"tanh_8x", "hard_tanh", "bent", "sigmoid", "softplus", "silu", "elu"})
 
 
 def points():
@@ -54,7 +54,7 @@ def close(backend, got, expected):
 @pytest.mark.parametrize("nngp", [False, True], ids=["ntk", "nngp"])
 @pytest.mark.parametrize("name", CHEAP)
 def test_finite_differences(backend, name, nngp):
-    kernel, expected = case(name, nngp, 1 if name in ("tanh", "silu", "elu") else 2)
+    kernel, expected = case(name, nngp, 1 if name == "tanh" else 2)
     close(backend, kernel.gradient(backend.array(points())), expected)
 
 
