@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,13 @@ from ._array.validate import number, real_array, same_home
 from .gram.tiled import Costs
 from .infinite.taylor import Along
 from .kernels.base import Kernel
+from .kernels.empirical import EmpiricalNTK
+from .kernels.empirical_operators import observed
 
 __all__ = ["Derivative", "Laplacian", "Operator", "OperatorKernel", "Value"]
+
+PASS_BYTES = 2**28
+"""What the derivatives of a few inputs take at every layer, about; more inputs come in parts."""
 
 Term = tuple[tuple[int, ...] | None, float]
 
@@ -131,7 +136,12 @@ class Laplacian(Operator):
     """
 
     def __init__(self, axes: Sequence[int] | None = None) -> None:
-        super().__init__(((None, 1.0),) if axes is None else tuple(((axis, axis), 1.0) for axis in _axes(axes)))
+        if isinstance(axes, numbers.Integral):
+            raise TypeError(f"axes must be a sequence, got {axes!r}; along one axis: Derivative({axes}, {axes})")
+        chosen = None if axes is None else _axes(axes)
+        if chosen and len(set(chosen)) < len(chosen):
+            raise ValueError(f"each axis of a Laplacian counts once, got {chosen}")
+        super().__init__(((None, 1.0),) if chosen is None else tuple(((axis, axis), 1.0) for axis in chosen))
 
 
 def _axes(axes: Sequence[int]) -> tuple[int, ...]:
@@ -183,6 +193,7 @@ class OperatorKernel(Kernel):
 
     kernel: Kernel
     operators: tuple[Operator, ...]
+    inputs_are = "rows (number of the operator, point)"
 
     def __init__(self, kernel: Kernel, operators: Operator | Sequence[Operator]) -> None:
         operators = (operators,) if isinstance(operators, Operator) else tuple(operators)
@@ -211,15 +222,54 @@ class OperatorKernel(Kernel):
         """
         if len(batches) > len(self.operators):
             raise ValueError(f"rows got {len(batches)} batches of points for {len(self.operators)} operators")
-        given = {i: real_array(f"batch {i}", x) for i, x in enumerate(batches) if x is not None}
+        given = {i: real_array(f"batches[{i}]", x) for i, x in enumerate(batches) if x is not None}
         if not given:
             raise ValueError("rows got no points")
-        same_home(**{f"batch {i}": x for i, x in given.items()})
+        same_home(**{f"batches[{i}]": x for i, x in given.items()})
         for i, x in given.items():
             if x.ndim != 2 or x.shape[1] != next(iter(given.values())).shape[1]:
-                raise ValueError(f"batch {i} has shape {tuple(x.shape)}; points are (N, d), with one d for all batches")
+                raise ValueError(
+                    f"batches[{i}] has shape {tuple(x.shape)}; points are (N, d), with one d for all batches"
+                )
         xp = home(*given.values()).xp
         return xp.concat([xp.concat([xp.full_like(x[:, :1], float(i)), x], axis=1) for i, x in given.items()])
+
+    def observed(self, x: Array) -> Array:
+        """L_i f(x) of the finite network f of the kernel: the ``f0`` of flows that start from it.
+
+        Parameters
+        ----------
+        x : array (N, 1 + d)
+            Rows, as :meth:`rows` makes them.
+
+        Returns
+        -------
+        array (N, C)
+            For each output of the network.
+
+        Raises
+        ------
+        TypeError
+            Unless the kernel is an ``EmpiricalNTK``: others are of no network in particular.
+
+        Examples
+        --------
+        >>> import numpy as np, ntk_array as ntk
+        >>> from ntk_array.operators import Derivative, OperatorKernel
+        >>> x = np.random.default_rng(0).normal(size=(4, 3))
+        >>> net = ntk.nn.mlp((32,), 1, activation="tanh")
+        >>> params = net.init(0, like=x)
+        >>> K = OperatorKernel(ntk.EmpiricalNTK(net, params, outputs="trace"), Derivative(1))
+        >>> bool(np.allclose(K.observed(K.rows(x)), net.input_jacobian(params, x)[..., 1]))
+        True
+        """
+        if not isinstance(self.kernel, EmpiricalNTK):
+            raise TypeError(
+                f"{type(self.kernel).__name__} is of no network in particular: observations are known of the network "
+                "of an EmpiricalNTK"
+            )
+        x, net, params = self.validated(x, None)[0], self.kernel.net, self.kernel.params
+        return self._each(x, lambda operator, points: observed(net, params, points, operator.along(points.shape[1])))
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """Rows, whose first number is that of an operator."""
@@ -235,22 +285,32 @@ class OperatorKernel(Kernel):
                     f"the first column of {name} must hold numbers of operators, from 0 to {len(self.operators) - 1}: "
                     "make inputs of this kernel by its rows()"
                 )
+        # The kernel refuses points that it cannot take: of another library or dtype than the parameters of a network.
+        self.kernel.validated(x1[:, 1:], None if x2 is None else x2[:, 1:])
         return x1, x2
 
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> OperatorKernel:
         return OperatorKernel(self.kernel.rescaled(weight_std, bias_std), self.operators)
+
+    def derivative(self, name: str) -> Kernel:
+        raise TypeError(
+            f"the derivative in {name} of what operators make of a kernel is not known here: compare rescaled "
+            "kernels, by the marginal likelihood for instance"
+        )
 
     def net_with_other_outputs(self, x: Array) -> Any:
         return self.kernel.net_with_other_outputs(x[:, 1:])
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """A polynomial has 27 coefficients for two derivatives in each input, and some ten exist at once. Of a finite
-        network there are its derivatives along all directions, forward and backward, in place of its values."""
+        network there are its derivatives along all directions, forward and backward, in place of its values, and a few
+        arrays of the size of a block."""
         size, d = itemsize(home(x1)), x1.shape[1] - 1
-        entry = (24, 90, 300)[max(operator.order for operator in self.operators)] * size
+        arrays = (24, 90, 300)[max(operator.order for operator in self.operators)]
+        entry = size * (8 if isinstance(self.kernel, EmpiricalNTK) else arrays)
         parts = max(1 + sum(along.order for _, along in operator.along(d)) for operator in self.operators)
         own = self.kernel.costs(x1[:, 1:], None if x2 is None else x2[:, 1:])
-        return Costs(home(x1), 1, entry, size * x1.shape[1] + 3 * parts * own.input)
+        return Costs(home(x1), 1, entry, size * x1.shape[1] + 3 * parts * own.input // 2)
 
     def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
         """A block for each pair of operators."""
@@ -268,9 +328,18 @@ class OperatorKernel(Kernel):
         return with_diagonal(mirror(block), self.block_diagonal(prepared1)) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:
-        groups, xp = self._groups(x), home(x).xp
-        values = xp.concat([self._values(one, one, own, own, paired=True) for one, _, own in groups])
-        return xp.take(values, _places(x, groups), axis=0)
+        return self._each(x, lambda operator, points: self._values(operator, operator, points, points, paired=True))
+
+    def _each(self, rows: Array, values: Callable[[Operator, Array], Array]) -> Array:
+        """Values of points where one operator is observed, for all rows, some points at a time."""
+        groups, size = self._groups(rows), max(PASS_BYTES // self.costs(rows, None).input, 1)
+        parts = [
+            values(operator, points[i : min(i + size, points.shape[0]), :])
+            for operator, _, points in groups
+            for i in range(0, points.shape[0], size)
+        ]
+        xp = home(rows).xp
+        return xp.take(xp.concat(parts), _places(rows, groups), axis=0)
 
     def _groups(self, rows: Array) -> list[tuple[Operator, np.ndarray, Array]]:
         """The operators that occur, the numbers of their rows, and their points."""

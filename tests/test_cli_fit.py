@@ -120,6 +120,7 @@ def test_an_interrupted_fit_starts_anew(tmp_path, capsys, monkeypatch):
         ("fit data.csv --target kind --out nowhere/m.npz", "there is no folder 'nowhere'"),
         ("fit data.csv --target kind --out m.npz --depth 0", "depth must be a whole number of at least 1"),
         ("fit data.csv --target kind --out m.npz --folds 1", "--folds must be at least 2, or 0 for none, got 1"),
+        ("fit tiny.csv --target kind --out m.npz", "tiny has inputs that are too large or too small to be scaled"),
         ("predict nothing.npz data.csv", "there is no file 'nothing.npz'"),
         ("predict arrays.npz data.csv", "arrays.npz is not an estimator saved by ntk_array.sklearn.save"),
         ("predict good.npz less.csv", "less.csv has no column b; its columns are a, c"),
@@ -130,6 +131,7 @@ def test_bad_input_is_one_line(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table("data.csv", ["a", "b", "kind"], *([i, i**2, "xy"[i % 2]] for i in range(8)))
     table("less.csv", ["a", "c"], [1, 2])
+    table("tiny.csv", ["a", "kind"], *([i * 1e-170, "xy"[i % 2]] for i in range(8)))
     np.savez("arrays.npz", x=X)
     np.save("wide.npy", np.ones((3, 5)))
     assert main(["fit", "data.csv", "--target", "kind", "--out", "good.npz"]) == 0

@@ -274,7 +274,13 @@ def test_what_is_refused():
     for axes in ((), (0, 1, 2), (-1,), (0.5,)):
         with pytest.raises(ValueError, match="axis"):
             Derivative(*axes)
+    with pytest.raises(ValueError, match="each axis of a Laplacian counts once"):
+        Laplacian((1, 1))
+    with pytest.raises(TypeError, match=r"along one axis: Derivative\(1, 1\)"):
+        Laplacian(1)
     two = OperatorKernel(K, (Value(), Laplacian()))
+    with pytest.raises(TypeError, match="derivative in log_weight_std of what operators make"):
+        two.gradient(two.rows(x))
     with pytest.raises(ValueError, match="numbers of operators, from 0 to 1"):
         two(np.full((2, 3), 2.0))
     with pytest.raises(ValueError, match="made by its rows"):
@@ -282,6 +288,26 @@ def test_what_is_refused():
     for batches, message in (((x, x, x), "3 batches"), ((None,), "no points"), ((x, np.ones((2, 3))), "one d")):
         with pytest.raises(ValueError, match=message):
             two.rows(*batches)
+
+
+@pytest.mark.host
+def test_rows_are_not_taken_for_points():
+    """Every kernel takes rows (number of the operator, point) for points of one axis more, if it is asked."""
+    net = mlp("erf")
+    K, x = OperatorKernel(ntk.InfiniteNTK(net), (Value(), Laplacian())), np.ones((2, 2))
+    p_in = ntk.function_space.EmpiricalMeasure(K.rows(x))
+    cost = ntk.function_space.SquaredError(p_in, np.zeros(2))
+    for combine in (
+        lambda: 2.0 * K + ntk.InfiniteNTK(net),
+        lambda: ntk.InfiniteNTK(net) * (K + K),
+        lambda: ntk.dynamics.Ensemble(K, ntk.InfiniteNNGP(net), cost),
+    ):
+        with pytest.raises(
+            ValueError, match=r"rows .number of the operator, point.*give both kernels the same operators"
+        ):
+            combine()
+    both = ntk.dynamics.Ensemble(K, OperatorKernel(ntk.InfiniteNNGP(net), K.operators), cost)
+    assert both.predict(t=1.0).covariance.shape == (2, 2)
 
 
 def test_operators_say_what_they_are():

@@ -15,6 +15,7 @@ __all__ = [
     "eigh",
     "inner",
     "mirror",
+    "norm",
     "plus_diagonal",
     "refuse_indefinite",
     "singular_values",
@@ -151,6 +152,18 @@ def inner(a: Array, b: Array, exact: bool = True) -> Array:
     upper = xp.concat([inner(one, one, exact), across], axis=-1)
     lower = xp.concat([xp.matrix_transpose(across), inner(two, two, exact)], axis=-1)
     return xp.concat([upper, lower], axis=-2)
+
+
+def norm(a: Array, axis: int | None = None) -> Array:
+    """Euclidean norms along an axis, or of all numbers, whose axes stay with length 1.
+
+    The numbers are divided by the largest of them first, because squares overflow and vanish long before they do.
+    """
+    xp = home(a).xp
+    unit = xp.max(xp.abs(a), axis=axis, keepdims=True)
+    unit = xp.where((unit > 0) & xp.isfinite(unit), unit, 1.0)
+    scaled = a / unit
+    return unit * xp.sqrt(xp.sum(scaled * scaled, axis=axis, keepdims=True))
 
 
 def plus_diagonal(a: Array, number: Any) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from .._support.progress import progress_within
 from ..kernels.infinite import INFINITE_KERNELS
 from ..nn.activations import NAMED
-from ..study.data import BUNDLED, load_dataset
+from ..study.data import BUNDLED, load_dataset, refuse_unscalable
 from ..study.files import FORMATS, some_names
 from .options import Commands, add_command, add_quiet, add_target, file_for_results, shows_progress
 
@@ -67,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
     y = np.asarray(data.classes)[data.target] if data.classes else data.target
     names = ("kernel", "depth", "activation", "weight_std", "bias_std", "ridge")
     estimator = (NTKClassifier if data.classes else NTKRegressor)(**{name: getattr(options, name) for name in names})
+    if not options.raw:
+        refuse_unscalable(data.name, data.x, data.x.std(axis=0))
     model = estimator if options.raw else _standardised(estimator)
     with progress_within(shows_progress(options)):
         model.fit(data.x, y)

@@ -10,7 +10,7 @@ from .._array.namespace import Array, home
 from .._array.short import short_repr
 from .._array.validate import time_points
 from ..function_space.cost import Cost, SquaredError
-from ..kernels.base import Kernel
+from ..kernels.base import Kernel, same_inputs
 from ..kernels.infinite import InfiniteNNGP, InfiniteNTK
 from ..nn.layer import Layer
 from ..solve.ridge import Ridge
@@ -85,6 +85,7 @@ class Ensemble:
     def __init__(self, ntk_kernel: Kernel, nngp_kernel: Kernel, cost: Cost, ridge: Ridge = 0.0) -> None:
         for name, kernel in (("ntk_kernel", ntk_kernel), ("nngp_kernel", nngp_kernel)):
             scalar_kernel(name, kernel)
+        same_inputs(ntk_kernel, nngp_kernel)
         if not isinstance(cost, SquaredError):
             raise TypeError(f"the ensemble has a closed form for SquaredError only, got {type(cost).__name__}")
         refuse_other_outputs(nngp_kernel, cost.p_in.x)

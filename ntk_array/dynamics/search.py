@@ -121,7 +121,10 @@ class Search:
         if self.criterion.by == "marginal_likelihood" and "log_amplitude" not in self.names:
             scale = max(scale, float(to_host(home(self.y).xp.mean(self.y**2))))
         if scale == 0.0:
-            raise ValueError(f"the kernel matrix is zero: no {self.ridge_name} is better than another")
+            raise ValueError(
+                f"the kernel matrix is zero: no {self.ridge_name} is better than another; are all inputs zero, as "
+                "standardised constants are? Give the network biases, or a number instead"
+            )
         return math.log(10.0 * spectrum.cutoff or home(self.y).eps * scale), math.log(100.0 * scale)
 
     def run(self, progress: bool) -> tuple[Attempt, bool]:

@@ -16,7 +16,7 @@ from ..gram.tiled import Costs
 from ..infinite.inputs import Inputs
 from ..infinite.taylor import Taylor, Terms, highest, operated
 
-__all__ = ["Kernel"]
+__all__ = ["Kernel", "same_inputs"]
 
 PRODUCT_BYTES = 2**28
 """What the kernel values of a product may take; more come in parts."""
@@ -38,6 +38,8 @@ class Kernel(ABC):
             type.__setattr__(cls, "__repr__", short_repr)
 
     kind: Kind = "scalar"
+    inputs_are: str = "inputs"
+    """What its inputs are, in words. Kernels are combined only where these agree: arrays alone do not tell."""
 
     def specialized(self, x1: Array, x2: Array | None) -> "Kernel":
         """A faster equivalent of this kernel, valid for these validated inputs only.
@@ -292,6 +294,15 @@ class Kernel(ABC):
     __rmul__ = __mul__
 
 
+def same_inputs(one: Kernel, two: Kernel) -> None:
+    """Refuse two kernels that would read the same array as different things."""
+    if one.inputs_are != two.inputs_are:
+        raise ValueError(
+            f"the inputs of {type(one).__name__} are {one.inputs_are}, those of {type(two).__name__} {two.inputs_are}: "
+            "give both kernels the same operators, such as OperatorKernel(kernel, (Value(), Laplacian()))"
+        )
+
+
 def _hint(one: tuple[int, ...], two: tuple[int, ...]) -> str:
     """What to do where inputs (N, P, width) may be graphs, whose width is that of P, a mark and channels."""
     if not len(one) == len(two) == 3 or one[2] - one[1] != two[2] - two[1] or one[2] - one[1] < 2:
@@ -315,6 +326,7 @@ def _combine(operation: Literal["add", "multiply"], left: Kernel, right: Any) ->
             f"kernels of one kind can be combined, got {left.kind} and {right.kind}; "
             'choose outputs="trace" for an empirical kernel that meets an infinite-width one'
         )
+    same_inputs(left, right)
     return Combined(operation, left, right)
 
 
@@ -329,6 +341,10 @@ class Combined(Kernel):
     @property
     def kind(self) -> Kind:  # type: ignore[override]
         return self.left.kind
+
+    @property
+    def inputs_are(self) -> str:  # type: ignore[override]
+        return self.left.inputs_are
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The block of one kernel waits for that of the other."""
@@ -428,6 +444,10 @@ class Scaled(Kernel):
     @property
     def kind(self) -> Kind:  # type: ignore[override]
         return self.kernel.kind
+
+    @property
+    def inputs_are(self) -> str:  # type: ignore[override]
+        return self.kernel.inputs_are
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """Those of the kernel; the block and its multiple at least."""

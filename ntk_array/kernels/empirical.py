@@ -9,11 +9,12 @@ from typing import Any
 from .._array.kinds import Kind, numbers
 from .._array.linalg import inner
 from .._array.namespace import Array, home, is_array, itemsize
+from .._array.short import short
 from .._array.validate import finite, one_of, real_array, same_home, unrecorded
 from ..gram.tiled import Costs, joined
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
-from ..infinite.taylor import Terms
+from ..infinite.taylor import Taylor, Terms
 from ..nn.contraction import Contraction
 from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, flatten, select, tree_map
@@ -46,7 +47,10 @@ class _Empirical(Kernel):
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
-            raise TypeError(f"net must be a network of ntk_array.nn, got {self.net!r}")
+            raise TypeError(
+                f"net must be a network of ntk_array.nn, got {short(self.net)}; of a model of PyTorch "
+                "ntk_array.torch.from_module makes one"
+            )
         for name, parameter in flatten(self.params).items():
             # Plans are made for parameters of known shapes before any are drawn.
             if is_array(parameter):
@@ -218,6 +222,12 @@ class EmpiricalNTK(_Empirical):
         self._refuse_outputs("what operators make of EmpiricalNTK")
         operators, sum_of_logits = (first, second), self.outputs == "sum_of_logits"
         return operated(self.net, self.params, self._trained, (x1, x2), operators, sum_of_logits, paired)
+
+    def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
+        raise TypeError(
+            "what operators make of a product with an EmpiricalNTK is not known here: they take sums and multiples of "
+            "it, and products of infinite-width kernels"
+        )
 
     def _refuse_outputs(self, what: str) -> None:
         if self.kind != "scalar":

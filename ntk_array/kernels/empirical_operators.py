@@ -27,7 +27,7 @@ from ..nn.linear import LinearFactors
 from ..nn.parameters import Params
 from ..nn.sequential import Sequential
 
-__all__ = ["dense_parts", "operated", "without_biases"]
+__all__ = ["dense_parts", "observed", "operated", "without_biases"]
 
 
 class OperatedFactors(NamedTuple):
@@ -70,6 +70,14 @@ def operated(
     return contraction.block
 
 
+def observed(net: Layer, params: Params, x: Array, terms: Terms) -> Array:
+    """(L f)(x), (N, C). Errors are those of :func:`operated`."""
+    outputs = _passes(dense_parts(net, params), x, terms)[-1]
+    parts = [own[-1] if own else outputs.value for own in outputs.along]
+    shares = (factor * part for (factor, _), part in zip(terms, parts, strict=True))
+    return sum(shares, start=home(x).xp.zeros_like(outputs.value))
+
+
 def dense_parts(net: Layer, params: Params) -> list[tuple[Dense | Activation, Params]]:
     """The layers of nested sequences in order, with their parameters."""
     if isinstance(net, Sequential):
@@ -87,11 +95,8 @@ def _factors(
 ) -> OperatedFactors:
     """The factors of the gradient of (L f)(x) in the parameters: (N, R, n) and (N or 1, C, R, n), R parts of jets."""
     xp, orders = home(x).xp, [along.order for _, along in terms]
-    jets, passes = _Jets(x, [_start(x, along) for _, along in terms]), []
-    for layer, own in parts:
-        passes.append(jets)
-        jets = _activated(layer, jets) if isinstance(layer, Activation) else _affine(layer, own, jets)
-    ends = output_cotangents(jets.value, sum_of_logits)
+    *passes, outputs = _passes(parts, x, terms)
+    ends = output_cotangents(outputs.value, sum_of_logits)
     zeros = xp.zeros_like(ends)
     cotangents = _Jets(
         sum((factor * ends for factor, along in terms if not along.order), start=zeros),
@@ -109,11 +114,24 @@ def _factors(
     return found
 
 
+def _passes(parts: list[tuple[Dense | Activation, Params]], x: Array, terms: Terms) -> list[_Jets]:
+    """The jets before each layer, and at last those of the outputs."""
+    jets = [_Jets(x, [_start(x, along) for _, along in terms])]
+    for layer, own in parts:
+        jets.append(_activated(layer, jets[-1]) if isinstance(layer, Activation) else _affine(layer, own, jets[-1]))
+    return jets
+
+
 class _Jets(NamedTuple):
     """A value and, for each direction, its first and perhaps its second derivative; or their cotangents."""
 
     value: Array
     along: list[list[Array]]
+
+    @property
+    def order(self) -> int:
+        """Of the highest derivative."""
+        return max(map(len, self.along), default=0)
 
     def stacked(self, axis: int) -> Array:
         """All of them along a new axis."""
@@ -136,13 +154,14 @@ def _start(x: Array, along: Along) -> list[Array]:
 
 
 def _affine(layer: Dense, own: Params, jets: _Jets) -> _Jets:
-    """Weights times all parts at once. The bias is a constant, which has no derivatives."""
-    z, _ = replace(layer, bias_std=0.0).forward({"weight": own["weight"]}, jets.stacked(axis=1))
-    after = _Jets.unstacked(z, [len(parts) for parts in jets.along], axis=1)
-    if not layer.bias_std:
-        return after
-    bias, _ = layer.forward(own, home(z).xp.zeros_like(jets.value[:1, :]))
-    return after._replace(value=after.value + bias)
+    """The layer of the value, and the weights times all derivatives at once: a bias is a constant."""
+    xp, parts = home(jets.value).xp, [part for parts in jets.along for part in parts]
+    value, _ = layer.forward(own, jets.value)
+    if not parts:
+        return jets._replace(value=value)
+    z, _ = replace(layer, bias_std=0.0).forward({"weight": own["weight"]}, xp.stack(parts, axis=1))
+    left = iter(xp.unstack(z, axis=1))
+    return _Jets(value, [[next(left) for _ in parts] for parts in jets.along])
 
 
 def _activated(phi: Activation, jets: _Jets) -> _Jets:
@@ -150,14 +169,17 @@ def _activated(phi: Activation, jets: _Jets) -> _Jets:
     xp, z = home(jets.value).xp, jets.value
     value, slope = phi.value_and_derivative(xp, z)
     after = _Jets(value, [[slope * part for part in parts] for parts in jets.along])
+    if jets.order < 2:
+        return after
+    if phi.breakpoints:
+        raise ValueError(
+            f"{phi!r} has a kink, where a network has no second derivatives: take a smooth activation, such as "
+            "Erf, GELU, SiLU, Tanh or Softplus"
+        )
+    bend = second_derivative(phi, xp, z)
     for old, new in zip(jets.along, after.along, strict=True):
         if len(old) == 2:
-            if phi.breakpoints:
-                raise ValueError(
-                    f"{phi!r} has a kink, where a network has no second derivatives: take a smooth activation, such as "
-                    "Erf, GELU, SiLU, Tanh or Softplus"
-                )
-            new[1] = new[1] + second_derivative(phi, xp, z) * old[0] ** 2
+            new[1] = new[1] + bend * old[0] ** 2
     return after
 
 
@@ -170,13 +192,14 @@ def _pulled_back(phi: Activation, jets: _Jets, cotangents: _Jets) -> _Jets:
 
     slope = spread(phi.derivative(xp, z))
     value, after = slope * cotangents.value, [[slope * own for own in parts] for parts in cotangents.along]
+    bend = second_derivative(phi, xp, z) if jets.order else None
+    third = third_derivative(phi, xp, z) if jets.order == 2 else None
     for parts, old, new in zip(jets.along, cotangents.along, after, strict=True):
         if parts:
-            bend = second_derivative(phi, xp, z)
             value = value + spread(bend * parts[0]) * old[0]
         if len(parts) == 2:
             new[0] = new[0] + 2.0 * spread(bend * parts[0]) * old[1]
-            value = value + spread(third_derivative(phi, xp, z) * parts[0] ** 2 + bend * parts[1]) * old[1]
+            value = value + spread(third * parts[0] ** 2 + bend * parts[1]) * old[1]
     return _Jets(value, after)
 
 

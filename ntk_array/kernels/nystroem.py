@@ -83,6 +83,10 @@ class Nystroem(Approximation):
         object.__setattr__(self, "landmarks", taken(landmarks, factor.rows))
         object.__setattr__(self, "_whitening", home(gram).asarray(factor.inverse.T))
 
+    @property
+    def inputs_are(self) -> str:  # type: ignore[override]
+        return self.kernel.inputs_are
+
     @classmethod
     def of(
         cls, kernel: Kernel, x: Array, rank: int, seed: Seed, *, tolerance: float = 0.0, progress: bool = False

@@ -18,9 +18,13 @@ from .dense import Dense
 from .layer import Layer
 from .parameters import Params, check_structure, flatten, tree_map, unflatten
 
-__all__ = ["build", "checked_activations", "describe", "load", "save"]
+__all__ = ["MissingActivation", "build", "checked_activations", "describe", "load", "save"]
 
 SCHEMA = "ntk_array network 1"
+
+
+class MissingActivation(ValueError):
+    """An activation of the user that a file knows by its name only."""
 
 
 def save(path: str | os.PathLike[str], net: Layer, params: Params) -> None:
@@ -192,7 +196,7 @@ def _build(description: dict[str, Any], given: Mapping[str, Activation], layers:
     name = options.pop("layer")
     if name == "Elementwise":
         if options["name"] not in given:
-            raise ValueError(
+            raise MissingActivation(
                 f"the network has an activation of your own named {options['name']!r}; "
                 f"pass activations={{{options['name']!r}: ...}} to load it"
             )

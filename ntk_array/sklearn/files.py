@@ -16,7 +16,7 @@ from .._array.archive import read_archive, write_archive
 from .._array.namespace import Home, standard_namespace, to_host
 from .._array.validate import nonnegative, positive
 from ..nn.activations import Activation
-from ..nn.files import build, checked_activations, describe
+from ..nn.files import MissingActivation, build, checked_activations, describe
 from ..nn.layer import Layer
 from .classifier import NTKClassifier, placed
 from .estimator import KernelEstimator
@@ -122,6 +122,8 @@ def load(
     description, arrays = read_archive(path, "estimator", SCHEMA, "an estimator saved by ntk_array.sklearn.save")
     try:
         return _model(description, arrays, standard_namespace(xp), device, given)
+    except MissingActivation:
+        raise  # nothing is wrong with the file
     except Exception as error:  # whose kind depends on what stands in place of an option or an array
         version = description.get("ntk_array")
         hint = "" if version == __version__ else f"; it was written by ntk_array {version}, this is {__version__}"

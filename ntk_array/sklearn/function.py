@@ -17,6 +17,7 @@ from ..function_space.cost import SquaredError
 from ..function_space.measure import EmpiricalMeasure
 from ..kernels.base import Kernel
 from ..solve.ridge import Ridge, TimesMeanDiagonal
+from ..solve.solvers import Direct, solver_of
 from ..solve.spectrum import Spectral
 
 __all__ = ["KernelFunction", "fitted", "left_out"]
@@ -86,7 +87,7 @@ def fitted(kernel: Kernel, x: Array, y: Array, ridge: Ridge | str, t: float, sol
         cost = SquaredError(EmpiricalMeasure(x), units.fitted)
         flow = GradientFlow(kernel, cost, ridge=cast(Ridge, ridge), solver=solver)
         return KernelFunction(kernel, x, units.scale * flow.advance(t).coefficients, units.shift, flow.ridge)
-    if chosen and solver not in ("direct", "spectrum") and not isinstance(solver, Spectral):
+    if chosen and not isinstance(solver_of(solver), Direct | Spectral):
         raise ValueError(
             f"ridge={ridge!r} is chosen over the spectrum: give solver='direct', or a number for the ridge"
         )

@@ -140,7 +140,14 @@ class ConjugateGradientFactor(Factorization):
         return Preconditioner(found.factor, self.ridge + max(found.remains, self.operator.home.eps) * trace / n)
 
     def prepared_solve(self, prepared: Array) -> Array:
-        b, xp = prepared, home(prepared).xp
+        # Products of residuals would overflow or vanish where the right-hand side is large or small. A power of two
+        # changes no digit of it.
+        exponents = np.frexp(to_host(home(prepared).xp.max(home(prepared).xp.abs(prepared), axis=-2, keepdims=True)))[1]
+        unit = home(prepared).asarray(np.ldexp(1.0, exponents - 1))
+        return unit * self._scaled_solve(prepared / unit)
+
+    def _scaled_solve(self, b: Array) -> Array:
+        xp = home(b).xp
         sizes = _norms(b)
         goal = self.tolerance * sizes
         checkpoint = _Checkpoint(self.solver, b, self.ridge)

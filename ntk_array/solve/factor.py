@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
-from .._array.linalg import mirror
+from .._array.linalg import mirror, norm
 from .._array.namespace import Array, home, to_host
 from .._support.html import table
 from .operator import GramOperator
@@ -166,12 +166,12 @@ class Factorization(ABC):
             if not (size := _size(residual)) < least:
                 break
             best, least = x, size
-        scale, norm = _size(b), _size(best)
+        scale, size = _size(b), _size(best)
         return Solution(
             best,
             self.method,
             least / scale if scale else 0.0,
-            least / (self.largest * norm + scale) if scale else 0.0,
+            least / (self.largest * size + scale) if scale else 0.0,
             self.condition,
             self.rank,
             self.iterations,
@@ -298,5 +298,5 @@ class Factorization(ABC):
 
 def _size(a: Array) -> float:
     """The Frobenius norm, read back: it decides how to go on."""
-    size = float(to_host(home(a).xp.sqrt(home(a).xp.sum(a * a))))
+    size = float(to_host(norm(a)).max())
     return size if size == size else math.inf

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._array.linalg import norm
 from .._array.namespace import Array, home, to_host
 from .._array.validate import count as whole
 from .._array.validate import positive
@@ -100,8 +101,8 @@ class LanczosFactor(Factorization):
             if last is not None:
                 change = coefficients.copy()
                 change[..., : last.shape[-1]] -= last
-                sizes = np.linalg.norm(coefficients, axis=-1)
-                self._change = float((np.linalg.norm(change, axis=-1) / np.where(sizes > 0, sizes, 1.0)).max())
+                sizes = norm(coefficients, axis=-1)
+                self._change = float((norm(change, axis=-1) / np.where(sizes > 0, sizes, 1.0)).max())
                 self.converged = self._change <= self.tolerance
                 if self.converged:
                     break
@@ -131,7 +132,7 @@ class Krylov:
         xp = self._home.xp
         # Vectors are (B, k, n, 1) here, so that bases are matrices (B, k, n, steps).
         start = xp.permute_dims(b, (0, 2, 1))[..., None]
-        self._sizes = _norm(start)
+        self._sizes = norm(start, axis=-2)
         self._next = _over(start, self._sizes)
         self._bases: list[Array] = []
         self._diagonal: list[np.ndarray] = []
@@ -184,18 +185,13 @@ class Krylov:
         for _ in range(2):
             for basis in self._bases:
                 w = w - basis @ (xp.matrix_transpose(basis) @ w)
-        size = _norm(w)
+        size = norm(w, axis=-2)
         # What is left of a space that K does not leave is rounding.
         scale = xp.abs(diagonal) + (0.0 if not self._beside else self._home.asarray(self._beside[-1])[..., None, None])
         size = xp.where(size > 8.0 * self._home.eps * scale, size, 0.0)
         self._next = _over(w, size)
         self._diagonal.append(to_host(diagonal)[..., 0, 0].astype(np.float64))
         self._beside.append(to_host(size)[..., 0, 0].astype(np.float64))
-
-
-def _norm(v: Array) -> Array:
-    xp = home(v).xp
-    return xp.sqrt(xp.sum(v * v, axis=-2, keepdims=True))
 
 
 def _over(v: Array, size: Array) -> Array:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .._array.linalg import norm
 from .._array.namespace import Array, to_host
 from .operator import GramOperator
 
@@ -21,12 +22,12 @@ def largest_eigenvalue(operator: GramOperator, apply: Callable[[Array], Array], 
     b, n, _ = operator.shape
     here = operator.home
     v = here.asarray(np.random.default_rng(0).normal(size=(b, n, 1)))
-    norm = 0.0
+    largest = 0.0
     for _ in range(steps):
         v = apply(v)
-        size = here.xp.sqrt(here.xp.sum(v * v, axis=-2, keepdims=True))
-        norm = float(to_host(here.xp.max(size)))
-        if not 0.0 < norm < np.inf:
-            return norm
+        size = norm(v, axis=-2)
+        largest = float(to_host(here.xp.max(size)))
+        if not 0.0 < largest < np.inf:
+            return largest
         v = v / here.xp.where(size > 0, size, 1.0)
-    return norm
+    return largest

@@ -11,6 +11,10 @@ __all__ = ["as_numbers", "csv_table", "number"]
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
+MISSING = ("nan", "<na>", "n/a", "#n/a", "null")
+"""What other programs write for a missing value, in small letters. NA and None are names, too."""
+
+
 def csv_table(path: Path) -> tuple[list[str], dict[int, list[str]]]:
     """The names of the columns, and the fields of each row by the number of its line; blank lines are left out."""
     lines: dict[int, list[str]] = {}
@@ -84,9 +88,9 @@ def number(path: Path, text: str, line: int, name: str) -> float:
 
 
 def as_numbers(path: Path, texts: list[str], places: Sequence[str], name: str) -> np.ndarray:
-    """The target of this name as numbers if all of it are numbers; else text, of which none is empty.
+    """The target of this name as numbers if all of it are numbers; else text, of which none is empty or missing.
 
-    Text such as 'n/a' between numbers is refused.
+    Text between numbers is refused.
     """
     values, other = [], None
     for text, place in zip(texts, places, strict=True):
@@ -98,10 +102,16 @@ def as_numbers(path: Path, texts: list[str], places: Sequence[str], name: str) -
             other = other or (text, place)
     if other is None:
         return np.asarray(values)
-    # Names of classes may look like numbers too, but then there are few.
-    if len(set(values)) > 20 and 2 * len(values) > len(texts):
+    # Names of classes may look like numbers too, but then there are few. NaN is not equal to itself.
+    if len(set(np.nan_to_num(values))) > 20 and 2 * len(values) > len(texts):
         raise ValueError(
             f"{path.name} has the target {other[0]!r} in {other[1]}, where most targets are numbers; drop such rows or "
             "fill them in"
         )
+    for text, place in zip(texts, places, strict=True):
+        if text.strip().lower() in MISSING:
+            raise ValueError(
+                f"{path.name} has the target {text!r} in {place}, column {name!r}, which reads as a missing value: "
+                "drop such rows or fill them in, and rename it if it is a class"
+            )
     return np.asarray(texts)

@@ -13,7 +13,7 @@ from .._array.validate import count, one_of
 from .._support.hints import install_hint
 from .files import FORMATS, TableFile, read_file
 
-__all__ = ["BUNDLED", "Dataset", "Split", "load_dataset", "load_inputs"]
+__all__ = ["BUNDLED", "Dataset", "Split", "load_dataset", "load_inputs", "refuse_unscalable"]
 
 BUNDLED = {
     "digits": "classification",
@@ -78,9 +78,7 @@ class Dataset:
         # The root of the mean variance: then the variances of the d features sum to d.
         if self.one_unit and x_train.ndim == 2:
             spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
-        # The squares of tiny differences underflow. The feature would become 0, and nobody would know.
-        if ((spread == 0) & (np.ptp(x_train, axis=axes) > 0)).any() or not np.isfinite(spread).all():
-            raise ValueError(f"{self.name} has inputs that are too large or too small to be scaled; change their unit")
+        refuse_unscalable(self.name, x_train, spread)
         # A feature that is constant in training is 0 once it is centred. Dividing it by 0 would make NaN.
         spread = np.where(spread > 0, spread, 1.0)
         if self.classes:
@@ -94,6 +92,16 @@ class Dataset:
             y = ((self.target - y_train.mean()) / y_train.std())[:, None]
         x = (self.x - center) / spread
         return Split(x[rows_train], y[rows_train], x[rows_test], y[rows_test], self.target[rows_test])
+
+
+def refuse_unscalable(name: str, x: np.ndarray, spread: np.ndarray) -> None:
+    """ValueError for features that differ, and whose standard deviations (over all axes but the last) say otherwise.
+
+    The squares of tiny differences underflow. Such a feature would be taken for a constant, and nobody would know.
+    """
+    differs = np.ptp(x, axis=tuple(range(x.ndim - 1))) > 0
+    if ((spread == 0) & differs).any() or not np.isfinite(spread).all():
+        raise ValueError(f"{name} has inputs that are too large or too small to be scaled; change their unit")
 
 
 class Split(NamedTuple):

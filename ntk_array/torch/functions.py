@@ -174,7 +174,10 @@ def _permuted(p: Place, order: tuple[int, ...]) -> Made:
 def _getitem(p: Place, args: Arguments, options: Options) -> Made:
     (index,) = args
     index = index if isinstance(index, tuple) else (index,)
-    p.insist(Ellipsis not in index and None not in index and len(index) <= len(p.fact.shape), f"the index {index}")
+    known = "translated are positions, by numbers and slices, of all inputs and all channels"
+    p.insist(
+        Ellipsis not in index and None not in index and len(index) <= len(p.fact.shape), f"the index {index}: {known}"
+    )
     full = slice(None)
     index = (*index, *[full] * (len(p.fact.shape) - len(index)))
     if p.fact.features_only and index == (full, 0) and p.fact.shape[1] == 1:
@@ -183,15 +186,17 @@ def _getitem(p: Place, args: Arguments, options: Options) -> Made:
     apart = [one for axis, one in enumerate(index) if axis not in p.fact.positions]
     p.insist(
         not p.fact.features_only and all(one == full for one in apart),
-        f"the index {index}: translated are positions, of all inputs and all channels",
+        f"the index {index}: {known}",
     )
-    p.insist(all(isinstance(one, int | slice) for one in chosen), f"the index {index}")
+    p.insist(all(isinstance(one, int | slice) for one in chosen), f"the index {index}: {known}")
     return [(nn.Index(chosen), {})], p.onward(moved=p.fact.moved and len(p.after) > 2)
 
 
 def _pow(p: Place, args: Arguments, options: Options) -> Made:
     exponent = options.get("exponent", args[0] if args else None)
-    p.insist(isinstance(exponent, int) and exponent > 0, f"the power {exponent}")
+    p.insist(
+        isinstance(exponent, int) and exponent > 0, f"the power {exponent}: translated are whole numbers from 1 on"
+    )
     return [(nn.Monomial(exponent), {})], p.onward()
 
 
@@ -226,11 +231,11 @@ FUNCTIONS: dict[str, Callable[[Place, Arguments, Options], Made]] = {
 
 _LOGITS = ", and kernels are usually those of the logits: leave it out of the model"
 HINTS = {
-    "softmax": _LOGITS,
-    "log_softmax": _LOGITS,
+    **dict.fromkeys(("softmax", "log_softmax", "Softmax", "LogSoftmax"), _LOGITS),
     "clamp": "; clamp(min=0) is relu",
+    "Embedding": ", and inputs of kernels are floats: give ModuleKernel a module that converts them, x.long()",
 }
-"""What to write in the place of functions that are not translated."""
+"""What to write in the place of functions and modules that are not translated."""
 
 JOINS: dict[str, type[nn.Sum] | type[nn.Product] | type[nn.Concatenate]] = {
     "add": nn.Sum,

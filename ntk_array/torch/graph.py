@@ -115,7 +115,7 @@ class _Builder:
         name = type(m).__name__
         p.insist(
             type(m).__module__.startswith("torch.nn.modules.") and name in MODULES,
-            f"no layer here does what {name} does",
+            f"no layer here does what {name} does{HINTS.get(name, '')}",
         )
         if name == "MultiheadAttention":
             given = dict(
@@ -185,7 +185,12 @@ class _Builder:
             dim = node.args[1] if len(node.args) > 1 else options.pop("dim", 0)
         else:
             parents, dim = node.args, 1
-        p.insist(not options and all(a in self.steps for a in parents), f"options or constants of {name}")
+        p.insist(not options, f"options of {name}")
+        p.insist(
+            all(a in self.steps for a in parents),
+            "a tensor that does not depend on the inputs, such as a class token, is put beside values: no layer here "
+            "holds one",
+        )
         facts = [self.steps[a].fact for a in parents]
         target = next((fact for fact in facts if fact.moved), facts[0])
         before: list[list[Piece]] = []
@@ -250,9 +255,9 @@ def _name(node: Node) -> str:
         name = str(node.target)
     elif node.op == "call_function":
         module = getattr(node.target, "__module__", None) or "torch"
-        name = (
-            node.target.__name__ if module.partition(".")[0] in ("torch", "_operator", "operator", "builtins") else ""
-        )
+        known = module.partition(".")[0] in ("torch", "_operator", "operator", "builtins")
+        # Of another package with its module, so that a relu of the user is not taken for that of PyTorch.
+        name = node.target.__name__ if known else f"{module}.{getattr(node.target, '__name__', node.target)}"
     else:
         return ""
     name = str(name).removesuffix("_") if not name.startswith("__") else name

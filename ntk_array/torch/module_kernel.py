@@ -68,7 +68,8 @@ class ModuleKernel(Kernel):
         import torch
 
         if not isinstance(self.module, torch.nn.Module):
-            raise TypeError(f"module must be a torch.nn.Module, got {type(self.module).__name__}")
+            kind = type(self.module)
+            raise TypeError(f"module must be a torch.nn.Module, got {kind.__module__}.{kind.__qualname__}")
         one_of("outputs", self.outputs, ("full", "trace", "classwise", "sum_of_logits"))
         self._split()
         evaluated(self.module)

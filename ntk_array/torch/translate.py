@@ -60,9 +60,13 @@ class Translation(tuple[Layer, Params]):
 
 
 def evaluated(module: Any) -> None:
-    """Refuse a module that draws random numbers or looks at batches."""
+    """Refuse a module that draws random numbers or looks at batches, and one that is compiled."""
     import torch
 
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError(
+            "a module of TorchScript can be neither read nor differentiated here: give the module it is made of"
+        )
     nn = torch.nn
     dropping = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
     normalizing = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

@@ -7,6 +7,7 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array.gram import assemble, plan
+from ntk_array.operators import Laplacian, OperatorKernel, Value
 
 
 @pytest.mark.host
@@ -32,3 +33,23 @@ def test_wide_networks(record_property, outputs, width, classes, n, budget, thre
         tracemalloc.stop()
     record_property("R8", f"{peak / budget:.2f} of the budget (wide, {outputs}, {threads} threads)")
     assert peak <= budget
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("widths", "d", "operators"), [((64, 64), 3, (Value(), Laplacian())), ((2,), 1, Laplacian())])
+def test_operators_of_finite_networks(record_property, widths, d, operators):
+    """R8: derivatives along all directions of wide networks, and blocks of narrow ones."""
+    x, budget = np.random.default_rng(0).normal(size=(300, d)), 6_000_000
+    net = ntk.nn.mlp(widths, 1, activation="tanh", bias_std=0.3)
+    kernel = OperatorKernel(ntk.EmpiricalNTK(net, net.init(0, like=x), "trace"), operators)
+    rows = kernel.rows(*[x[: 300 // len(kernel.operators)]] * len(kernel.operators))
+    stated = plan(kernel, rows, memory=budget, threads=1)
+    assemble(kernel, rows[:20], memory=budget, threads=1)
+    tracemalloc.start()
+    try:
+        assemble(kernel, rows, memory=budget, threads=1)
+        peak = tracemalloc.get_traced_memory()[1] - stated.result_bytes
+    finally:
+        tracemalloc.stop()
+    record_property("R8", f"{peak / budget:.2f} of the budget (operators, width {widths[0]})")
+    assert peak <= stated.working_bytes <= budget

@@ -46,6 +46,12 @@ def output(net, phi, theta, x):
     return h
 
 
+def in_many_digits(params):
+    """Parameters by name and place."""
+    found = flatten(params).items()
+    return {(name, *at): mpmath.mpf(float(v)) for name, own in found for at, v in np.ndenumerate(own)}
+
+
 def change(function, point, name):
     """The central difference of a function of a dictionary along one of its names."""
     up, down = (function(point | {name: point[name] + sign * STEP}) for sign in (1, -1))
@@ -73,8 +79,7 @@ def exact(case):
     """All operators at all points: the mean over outputs of products of gradients in the trained parameters."""
     net, phi, trained = CASES[case]
     with mpmath.workdps(50):
-        found = flatten(net.init(0, like=POINTS))
-        theta = {(name, *at): mpmath.mpf(float(v)) for name, own in found.items() for at, v in np.ndenumerate(own)}
+        theta = in_many_digits(net.init(0, like=POINTS))
         names = [key for key in theta if trained is None or any(key[0].startswith(own) for own in trained)]
         points = [[mpmath.mpf(float(v)) for v in row] for row in POINTS]
         rows = []
@@ -112,6 +117,30 @@ def test_every_library(backend):
 def test_against_differences_in_many_digits(case):
     expected = exact(case)
     assert np.max(np.abs(gram(HOST, case) - expected)) < 1e-14 * np.max(np.abs(expected))
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("case", ["two outputs", "two layers"])
+def test_what_operators_make_of_the_network(case):
+    """The f_0 of flows, in any order of rows."""
+    net, phi, _ = CASES[case]
+    params = net.init(0, like=POINTS)
+    K = OperatorKernel(ntk.EmpiricalNTK(net, params, outputs="trace"), OPERATORS)
+    rows = K.rows(*[POINTS] * len(OPERATORS))
+    with mpmath.workdps(50):
+        theta = in_many_digits(params)
+        points = [[mpmath.mpf(float(v)) for v in row] for row in POINTS]
+        expected = np.asarray(
+            [applied(operator, lambda p: output(net, phi, theta, p), x) for operator in OPERATORS for x in points],
+            dtype=float,
+        )
+    np.testing.assert_allclose(K.observed(rows[::-1]), expected[::-1], rtol=1e-13, atol=1e-14)
+    flow = ntk.dynamics.GradientFlow(
+        K, ntk.function_space.SquaredError(ntk.function_space.EmpiricalMeasure(rows), 0.0 * expected), f0=K.observed
+    )
+    np.testing.assert_allclose(flow.predict(t=0.0), expected, rtol=1e-13, atol=1e-14)
+    with pytest.raises(TypeError, match="InfiniteNTK is of no network in particular"):
+        OperatorKernel(ntk.InfiniteNTK(net), OPERATORS).observed(rows)
 
 
 @pytest.mark.host
@@ -184,3 +213,16 @@ def test_what_is_refused(net, outputs, error, message):
     K = OperatorKernel(ntk.EmpiricalNTK(net, net.init(0, like=POINTS), outputs=outputs), Laplacian())
     with pytest.raises(error, match=message):
         K(K.rows(POINTS))
+
+
+@pytest.mark.host
+def test_points_that_the_network_cannot_take():
+    net = nn.mlp((4,), 1, activation="tanh")
+    theta = ntk.EmpiricalNTK(net, net.init(0, like=POINTS), outputs="trace")
+    K = OperatorKernel(theta, Laplacian())
+    with pytest.raises(TypeError, match="x1 has dtype float32, params has float64"):
+        K(K.rows(POINTS.astype(np.float32)))
+    with pytest.raises(ValueError, match=r"has a weight for 2 features and needs inputs \(N, 2\), got \(2, 3\)"):
+        K(K.rows(np.ones((2, 3))))
+    with pytest.raises(TypeError, match="a product with an EmpiricalNTK is not known"):
+        OperatorKernel(theta * ntk.InfiniteNTK(net), Laplacian())(K.rows(POINTS))

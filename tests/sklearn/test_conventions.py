@@ -120,6 +120,7 @@ def test_data_frames():
         ({"ridge": -1.0}, "ridge must be finite and not negative"),
         ({"t": 10.0}, "early stopping takes the place of a ridge"),
         ({"solver": "conjugate_gradient"}, "chosen over the spectrum"),
+        ({"solver": "inverse"}, "solver must be one of .*got 'inverse'"),
         ({"depth": 0}, "depth must be a whole number of at least 1"),
         ({"t": [1.0, 2.0], "ridge": 0.0}, "t must be one time"),
     ],

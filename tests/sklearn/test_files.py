@@ -57,6 +57,11 @@ def test_what_comes_back(model, y, tmp_path):
         np.testing.assert_allclose(
             again.predict(X, return_std=True)[1], model.predict(X, return_std=True)[1], rtol=1e-6
         )
+    if last.activation is OWN:
+        with pytest.raises(
+            ValueError, match=r"^the network has an activation of your own named 'own'; pass activations="
+        ):
+            load(path)
 
 
 def test_options_out_of_an_array(tmp_path):

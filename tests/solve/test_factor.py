@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ntk_array.solve.cholesky import Cholesky
+from ntk_array.solve.conjugate_gradient import ConjugateGradient
 from ntk_array.solve.factor import Factorization
+from ntk_array.solve.lanczos import Lanczos
 from ntk_array.solve.operator import Matrix
 from ntk_array.solve.spectrum import Spectral
 
@@ -170,3 +172,25 @@ def test_the_zero_matrix(backend):
     assert (factor.rank, factor.condition) == (0, math.inf)
     backend.close(factor.solve(backend.array(np.ones((1, 3, 1)))), np.zeros((1, 3, 1)), factor=0)
     assert factor.with_ridge(2.0).condition == 1.0
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(
+    "solver", [Cholesky(), Spectral(), ConjugateGradient(), Lanczos()], ids=lambda own: type(own).__name__
+)
+@pytest.mark.parametrize(("dtype", "large"), [(np.float64, 2.0**600), (np.float32, 2.0**75)])
+def test_numbers_whose_squares_overflow_or_vanish(rng, solver, dtype, large):
+    """Solutions are those in other units, by LAPACK, and so is what is said of them."""
+    root, b = rng.normal(size=(30, 30)), rng.normal(size=(30, 1))
+    gram = root @ root.T / 30
+    s = gram + 0.1 * np.eye(30)
+    expected, eigenvalues = np.linalg.solve(s, b), np.linalg.eigvalsh(s)
+    for of_kernel, of_targets in ((1.0, 1.0 / large), (1.0, large), (large, 1.0), (1.0 / large, 1.0)):
+        factor = solver.factor(Matrix((of_kernel * gram).astype(dtype)[None]), 0.1 * of_kernel)
+        solution = factor.solution((of_targets * b).astype(dtype)[None])
+        found = solution.x[0].astype(np.float64) / of_targets * of_kernel
+        tolerance = np.finfo(dtype).eps ** (2 / 3) * eigenvalues[-1] / eigenvalues[0]
+        assert np.max(np.abs(found - expected)) < tolerance * np.max(np.abs(expected))
+        assert 0.0 < solution.residual < tolerance
+        assert 0.3 < solution.condition / (eigenvalues[-1] / eigenvalues[0]) < 3.0
+        assert not factor.singular

@@ -95,6 +95,8 @@ def test_bundled(name):
         ("a,b\n", "a", "header line and rows"),
         ("a,b\n1,2\n1,4\n", "a", "one class only"),
         ("a,b\n1,2\nnan,4\n", "a", "target, column 'a', is nan in line 3"),
+        ("a,b\n" + 30 * "1,nan\n" + "1,x\n2,y\n", "b", "target 'nan' in line 2, column 'b', which reads as a missing"),
+        ("a,b\n1,x\n2,y\n3,N/A\n", "b", "target 'N/A' in line 4, .* rename it if it is a class"),
         ("a,b\n1,2\n2,inf\n", "a", "NaN or infinity in line 3, column 'b'"),
         ("a,b\n\n1,2\n\n3,x\n", "a", "'x' in line 5, column 'b'"),
         (",a,b\n0,1,2\n1,3,4\n", "b", "column 1 of t.csv has no name"),

@@ -67,6 +67,16 @@ def tied():
     return nn.Sequential(one, nn.Tanh(), two)
 
 
+def token(self, x):
+    return self.fc(torch.cat([self.cls.expand(x.size(0), -1), x], 1))
+
+
+def running(x):
+    return torch.cumsum(x, 1)
+
+
+torch.fx.wrap("running")
+
 REFUSED = {
     "a function": (Model(lambda m, x: torch.roll(m.fc(x), 1, 1), fc=dense()), r"roll, test_refusals.py, line \d+, in "),
     "a module": (
@@ -85,6 +95,11 @@ REFUSED = {
     "weight norm": (nn.Sequential(nn.utils.parametrizations.weight_norm(dense())), "ParametrizedLinear"),
     "branches that cross": (Model(not_nested, fc=dense(), wide=nn.Linear(6, 3)), "several branches"),
     "several tensors": (Model(lambda m, x: m.fc(x).chunk(3, dim=1)[0], fc=dense()), "chunk gives several tensors"),
+    "a class token": (Model(token, cls=nn.Parameter(torch.ones(1, 2)), fc=nn.Linear(5, 1)), "such as a class token"),
+    "a function of the user": (
+        Model(lambda m, x: running(m.fc(x)), fc=dense()),
+        r"does what [\w.]*test_refusals.running",
+    ),
     "softmax": (Model(lambda m, x: torch.softmax(m.fc(x), -1), fc=dense()), "kernels are usually those of the logits"),
     "positions": (Model(lambda m, x: m.fc(x[:, None, :]), fc=dense()), r"from|index"),
 }
@@ -181,6 +196,17 @@ def test_other_arguments():
         from_module(dense(), [[1.0, 2.0, 3.0]])
     with pytest.raises(TypeError, match="takes a second input 'input2'"):
         from_module(nn.Bilinear(3, 3, 2), torch.ones(2, 3))
+    for make in (from_module, lambda module, _: ntk.torch.ModuleKernel(module)):
+        with pytest.warns(DeprecationWarning, match="deprecated"):
+            compiled = torch.jit.trace(dense(), torch.ones(2, 3))
+        with pytest.raises(TypeError, match="give the module it is made of"):
+            make(compiled, torch.ones(2, 3))
+    with pytest.raises(TypeError, match=r"got ntk_array.nn.dense.Dense"):
+        ntk.torch.ModuleKernel(ntk.nn.Dense(1))
+    with pytest.raises(TypeError, match=r"of a model of PyTorch ntk_array.torch.from_module makes one"):
+        ntk.EmpiricalNTK(dense(), None)
+    with pytest.raises(NotImplementedError, match=r"Embedding does, and inputs of kernels are floats"):
+        from_module(nn.Sequential(nn.Embedding(9, 2), nn.Flatten()), torch.ones(2, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match="no parameters"):
         from_module(nn.Sequential(nn.ReLU()), torch.ones(2, 3))
 
