@@ -119,10 +119,6 @@ def raises(found: dict[str, Any]) -> str:
     return text if not own["not raised"] else f"{text}: missed; the others are in `benchmarks/results/raises.json`"
 
 
-def elsewhere(found: dict[str, Any]) -> str:
-    return "" if (ROOT / "tests/sklearn").is_dir() else "not measured yet"
-
-
 DISK, KILLS = "tests/gram/test_store.py::test_", "tests/gram/test_store_reliability.py::test_"
 DASK, VALID = "tests/gram/test_dask.py::test_", "tests/_array/test_validate.py"
 STORE = (
@@ -178,9 +174,9 @@ USERS = (
         ("tests/nn/test_damaged_files.py", f"{DISK}hostile_layouts", f"{DISK}damaged_descriptions")),
     Row(22, "Kernels and solutions sent to processes (spawn, forkserver)", "equal answers",
         ("tests/test_processes.py::test_kernels",)),
-    Row(23, "Several threads", "1.3 times the processor time of one at most",
+    Row(23, "Processor time of several threads", "1.3 times that of one at most",
         ("tests/test_processes.py::test_threads",)),
-    Row(24, "scikit-learn's check_estimator", "0 failed", ("tests/sklearn",), elsewhere),
+    Row(24, "scikit-learn's check_estimator", "0 failed", ("tests/sklearn/test_conventions.py",)),
     Row(25, "Errors", "every `raise` is raised by a test", (), raises),
     Row(26, "Ctrl-C", "goes on afterwards; no stray thread or process",
         ("tests/test_cli.py::test_control_c", "tests/gram/test_assemble.py::test_control_c")),

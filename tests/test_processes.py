@@ -1,6 +1,7 @@
 """Kernels and solutions in other processes, and the processor time that threads take."""
 
 import multiprocessing
+import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -14,8 +15,7 @@ pytestmark = pytest.mark.host
 X = np.random.default_rng(0).normal(size=(12, 3))
 Y = np.sin(X[:, 0])
 NEW = X[:4] + 0.1
-TARGET, LIMIT = 1.3, 1.5
-"""Of the processor time of one thread: what is aimed at, and what a loaded machine may take."""
+TARGET = 1.3  # of the processor time of one thread
 
 
 def fitted():
@@ -79,37 +79,49 @@ def test_kernels_and_solutions_in_other_processes(method, record_property):
     record_property("R22", f"{len(found)} of {len(given)} equal to the last bit")
 
 
-TIMED = """
+IN_A_PROCESS = """
 import sys, time
 import numpy as np, ntk_array as ntk
+from threadpoolctl import threadpool_info
 
 x = np.random.default_rng(0).normal(size=(1500, 200))
-net = ntk.nn.mlp((32, 32), 1)
-kernels = ntk.InfiniteNTK(ntk.nn.mlp((1, 1), 1)), ntk.EmpiricalNTK(net, net.init(0, like=x))
-threads = int(sys.argv[1])
+net, seen = ntk.nn.mlp((32, 32), 1), set()
+kernel = ntk.EmpiricalNTK(net, net.init(0, like=x))
+block = ntk.EmpiricalNTK.prepared_block
+
+def watched(*arguments):
+    seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+    return block(*arguments)
 
 def job():
     start = time.process_time()
-    for kernel in kernels:
-        ntk.gram.assemble(kernel, x, threads=threads)
+    ntk.gram.assemble(kernel, x, threads=int(sys.argv[1]))
     return time.process_time() - start
 
 job()
-print(min(job() for _ in range(2)))
+seconds = min(job() for _ in range(3))
+ntk.EmpiricalNTK.prepared_block = watched
+job()
+print(*seen, seconds)
 """
 
 
-def processor_time(threads):
-    run = subprocess.run([sys.executable, "-c", TIMED, str(threads)], check=True, capture_output=True, text=True)
-    return float(run.stdout)
+def in_a_process(threads):
+    """How many threads products of matrices have, of the four that they are offered, and the processor time."""
+    command = [sys.executable, "-c", IN_A_PROCESS, str(threads)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "4"}
+    run = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    *products, seconds = run.stdout.split()
+    return [int(number) for number in products], float(seconds)
 
 
 def test_threads_do_not_take_each_others_processors(record_property):
     """R23: where each thread's matrix products had threads of their own, most of them would wait for a processor.
 
-    The least of three runs, in turns: what else the machine does adds to processor time, and never takes from it.
+    What it takes is no figure that a busy machine repeats, so that it is stated and the reason is tested.
     """
-    one, many = map(min, zip(*((processor_time(1), processor_time(4)) for _ in range(3)), strict=True))
+    (offered, one), (products, many) = in_a_process(1), in_a_process(4)
     kept = "" if many <= TARGET * one else ": missed"
-    record_property("R23", f"{many / one:.2f} times the processor time of one thread, with 4 threads{kept}")
-    assert many <= LIMIT * one
+    record_property("R23", f"{many / one:.2f} times that of one thread with products on several{kept}")
+    assert products == [1]
+    assert offered != [1]
