@@ -59,19 +59,10 @@ sphinx_gallery_conf = {
 }
 
 
-WRITTEN_BY_SCRIPTS = ("reliability", "scaling")
-"""Pages that scripts in benchmarks/ write. They have their place in index.md, whether or not they are there yet."""
-
-
 def prepared(app: Any, name: str, source: list[str]) -> None:
     # Doctests end in a blank line, which pages need not show.
-    text = source[0].replace("\n\n```\n", "\n```\n")
-    for page in WRITTEN_BY_SCRIPTS:
-        if name == "index" and page not in app.env.found_docs:
-            text = text.replace(f"\n{page}\n", "\n")
-    source[0] = text
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")
 
 
 def setup(app: Any) -> None:
     app.connect("source-read", prepared)
-    app.connect("env-get-outdated", lambda *_: ["index"])
