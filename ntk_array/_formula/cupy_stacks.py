@@ -47,8 +47,8 @@ def stack_of(stack: Stack, dtype: Any) -> StackFunction:
         stacked = map(xp.stack, given)
         for part, numbers_of, (rows, _) in zip(stack.parts, before, sides, strict=True):
             own = numbers_of(*(None if axes == ENTRY else next(stacked) for axes in part.formula.inputs))
-            numbers[ROW] += own[: len(rows)]
-            numbers[COLUMN] += own[len(rows) :]
+            for axes, axis, values in ((ROW, 2, own[: len(rows)]), (COLUMN, 1, own[len(rows) :])):
+                numbers[axes] += [xp.reshape(xp.stack(values, axis=axis), (-1,))] if values else []
         # A kernel that reads none of one side gets some other array.
         joined = (xp.concat(own) if own else arrays[0] for own in numbers.values())
         found = kernel(*arrays, *joined, *arrays[0].shape)
@@ -60,8 +60,8 @@ def stack_of(stack: Stack, dtype: Any) -> StackFunction:
 def source(stack: Stack) -> str:
     """Statements in CUDA C++ that set y0, y1 ... from one entry x0, x1 ... of each array.
 
-    ``rows`` are the numbers of rows, (numbers, height): those of each part in the order of its formula, each as many
-    times as the part has; ``columns`` are (numbers, width).
+    The numbers of rows are in ``rows``: (times, height, numbers) of each part, one after the other. Those of columns,
+    which threads beside each other read, are in ``columns``: (times, numbers, width) of each part.
     """
     entries, code, done = [f"x{i}" for i in range(stack.arrays)], PLACE, {ROW: 0, COLUMN: 0}
     for part in stack.parts:
@@ -87,11 +87,15 @@ def _loop(part: Part, reads: Sequence[str], results: Sequence[str], done: Mappin
         for place, operation in enumerate(formula.operations)
         if operation.name == "input" and operation.axes == ENTRY
     }
-    for axes, number in ((ROW, "rows[({} + l) * height + row]"), (COLUMN, "columns[({} + l) * width + column]")):
-        places = enumerate(kept(formula, axes))
-        values |= {place: number.format(done[axes] + k * part.times) for k, place in places}
-    lines, names = statements(formula, formula.results, {place: f"e{place}" for place in values})
-    lines = [f"const T e{place} = {value};" for place, value in values.items()] + lines
+    rows, columns = kept(formula, ROW), kept(formula, COLUMN)
+    lines = [
+        f"const T* r = &rows[{done[ROW]} * height + (l * height + row) * {len(rows)}];" * bool(rows),
+        f"const T* c = &columns[({done[COLUMN]} + l * {len(columns)}) * width + column];" * bool(columns),
+    ]
+    values |= {place: f"r[{k}]" for k, place in enumerate(rows)}
+    values |= {place: f"c[{k} * width]" for k, place in enumerate(columns)}
+    computed, names = statements(formula, formula.results, {place: f"e{place}" for place in values})
+    lines += [f"const T e{place} = {value};" for place, value in values.items()] + computed
     lines += [f"{name} = {names[place]};" for name, place in zip(results, formula.results, strict=True)]
     return PART.format(
         declared="".join(f"{line}\n" for line in declared),
