@@ -42,11 +42,11 @@ def stack_of(stack: Stack, dtype: Any) -> StackFunction:
     outputs = [f"T y{i}" for i in range(len(stack.results))]
     kernel = cupy.ElementwiseKernel(", ".join(inputs), ", ".join(outputs), source(stack), "ntk_array_stack")
 
-    def call(arrays: Sequence[Array], given: Sequence[Sequence[Array]]) -> list[Array]:
+    def call(arrays: Sequence[Array], given: Sequence[Array]) -> list[Array]:
         xp, numbers = home(arrays[0]).xp, dict[int, list[Array]]({ROW: [], COLUMN: []})
-        stacked = map(xp.stack, given)
+        pending = iter(given)
         for part, numbers_of, (rows, _) in zip(stack.parts, before, sides, strict=True):
-            own = numbers_of(*(None if axes == ENTRY else next(stacked) for axes in part.formula.inputs))
+            own = numbers_of(*(None if axes == ENTRY else next(pending) for axes in part.formula.inputs))
             for axes, axis, values in ((ROW, 2, own[: len(rows)]), (COLUMN, 1, own[len(rows) :])):
                 numbers[axes] += [xp.reshape(xp.stack(values, axis=axis), (-1,))] if values else []
         # A kernel that reads none of one side gets some other array.

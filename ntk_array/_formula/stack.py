@@ -10,9 +10,9 @@ from .formula import Formula
 
 __all__ = ["Part", "Stack", "StackFunction"]
 
-StackFunction = Callable[[Sequence[Array], Sequence[Sequence[Array]]], Sequence[Array]]
-"""From the arrays (N1, N2) that come in, and for each part and each of its inputs of rows or columns the arrays (N1,)
-or (N2,) of all its times, to the results (N1, N2)."""
+StackFunction = Callable[[Sequence[Array], Sequence[Array]], Sequence[Array]]
+"""From the arrays (N1, N2) that come in, and for each part and each of its inputs of rows or columns the numbers of all
+its times, (times, N1) or (times, N2), to the results (N1, N2)."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from .._array.namespace import Array
+from .._array.namespace import Array, home
 from .._formula.compilers import Compiler
 from .._formula.formula import COLUMN, ENTRY, ROW, Formula, NotElementwise, trace
 from .._formula.stack import Part, Stack, StackFunction
@@ -44,11 +44,15 @@ class Side(NamedTuple):
     period: int
     times: int
 
-    def of(self, first: int, one: Sequence[Rows], two: Sequence[Rows]) -> list[Array]:
-        """The arrays (N,), where places are counted from the first one."""
-        batch = one if self.name in ROWS else two
-        rows = [batch[first + self.place + self.period * time] for time in range(self.times)]
-        return [own.mean if self.name.startswith("mean") else own.variance for own in rows]  # type: ignore[misc]
+    @property
+    def last(self) -> int:
+        """The place at the last time."""
+        return self.place + self.period * (self.times - 1)
+
+    def at(self, place: int, one: Sequence[Rows], two: Sequence[Rows]) -> Array:
+        """The array (N,) at some place; where there is no mean another one, which nobody reads."""
+        rows = (one if self.name in ROWS else two)[place]
+        return rows.variance if rows.mean is None or not self.name.startswith("mean") else rows.mean
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Stretch:
         """Put the states that come out at their places, for steps from the place ``first`` on."""
         arrays = [getattr(states[first + place], name) for place, name in self.arrays]
         found: dict[int, dict[str, Array]] = {}
-        sides = [side.of(first, one, two) for side in self.sides]
+        sides = self._sides(first, one, two)
         for (place, name), array in zip(self.results, self.loop(arrays, sides), strict=True):
             found.setdefault(first + place, {})[name] = array
         for (place, name), (source, kept) in self.origins.items():
@@ -88,6 +92,22 @@ class Stretch:
         for place, named in found.items():
             entries = dict.fromkeys(("k12", "k11", "k22")) | named
             states[place] = Covariance(**entries).facing(one[place], two[place])  # type: ignore[arg-type]
+
+    def _sides(self, first: int, one: Sequence[Rows], two: Sequence[Rows]) -> list[Array]:
+        """Those of all times, (times, N): views of one array, because many small copies take long on a GPU."""
+        found, whole = [], dict[str, Array]()
+        repeated = [side for side in self.sides if side.times > 1]
+        low = min((side.place for side in repeated), default=0)
+        for side in self.sides:
+            if side.times == 1:
+                found.append(side.at(first + side.place, one, two)[None, :])
+                continue
+            if side.name not in whole:
+                places = range(low, max(own.last for own in repeated) + 1)
+                arrays = [side.at(first + place, one, two) for place in places]
+                whole[side.name] = home(arrays[0]).xp.stack(arrays)
+            found.append(whole[side.name][side.place - low : side.last - low + 1 : side.period, :])
+        return found
 
 
 class Record(NamedTuple):
@@ -244,7 +264,7 @@ class Stretches:
             states = {place: Covariance(**{n: known[place, n] for n in names[place]}) for place in outer}
             for place in inner:
                 step = self.steps[place - 1]
-                own = {name: known.get((place, name)) for name in (*ROWS, *COLUMNS)}
+                own: dict[str, Any] = {name: known.get((place, name)) for name in (*ROWS, *COLUMNS)}
                 sources = [states[source] for source in step.sources]
                 after = step.layer.limit(sources, step.signals)
                 states[place] = step.with_sine(replace(after, **own), sources)
@@ -339,8 +359,8 @@ def _repeated(numbers: Sequence[int], most: int) -> tuple[int, int]:
 def _beside(run: Callable[..., Sequence[Array]], sides: Sequence[Side]) -> StackFunction:
     """What runs a formula once, for arrays of batches by themselves that lie along rows or columns."""
 
-    def loop(arrays: Sequence[Array], own: Sequence[Sequence[Array]]) -> Sequence[Array]:
+    def loop(arrays: Sequence[Array], own: Sequence[Array]) -> Sequence[Array]:
         pairs = zip(sides, own, strict=True)
-        return run(*arrays, *(PLAIN.row(a) if side.name in ROWS else PLAIN.column(a) for side, (a,) in pairs))
+        return run(*arrays, *(PLAIN.row(a[0, :]) if side.name in ROWS else a for side, a in pairs))
 
     return loop
