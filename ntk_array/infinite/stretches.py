@@ -1,4 +1,4 @@
-"""Consecutive steps of a network in one pass over arrays: which they are, what goes in and out, and what is compiled.
+"""Which steps of a network run in one pass, as formulas, and what is compiled of these.
 
 Where a compiler makes loops (``Compiler.stack``), steps that repeat are one, however many times they do.
 """
@@ -6,23 +6,22 @@ Where a compiler makes loops (``Compiler.stack``), steps that repeat are one, ho
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
-from .._array.namespace import Array, home
+from .._array.namespace import Array
 from .._formula.compilers import Compiler
 from .._formula.formula import COLUMN, ENTRY, ROW, Formula, NotElementwise, trace
 from .._formula.stack import Part, Stack, StackFunction
-from .covariance import COLUMNS, ENTRIES, ROWS, Covariance, Rows
+from .covariance import COLUMNS, ENTRIES, ROWS, Covariance
+from .one_pass import Named, Side, Stretch
 from .positions import PLAIN
 from .steps import Step, contents
 
-__all__ = ["Read", "Stretch", "Stretches"]
+__all__ = ["Read", "Stretches"]
 
 Read = Literal["ntk", "k12"]
 """What is asked of the last place."""
-Named = tuple[int, str]
-"""An array of a state: its place, and what it is there."""
 Names = dict[int, tuple[str, ...]]
 """By place, the arrays that a state has there."""
 AXES = dict.fromkeys(ENTRIES, ENTRY) | dict.fromkeys(ROWS, ROW) | dict.fromkeys(COLUMNS, COLUMN)
@@ -34,80 +33,6 @@ class Group(NamedTuple):
     first: int
     steps: int
     times: int
-
-
-class Side(NamedTuple):
-    """Arrays of one batch by itself, one for each time: at this place, and so many places on from one to the next."""
-
-    place: int
-    name: str
-    period: int
-    times: int
-
-    @property
-    def last(self) -> int:
-        """The place at the last time."""
-        return self.place + self.period * (self.times - 1)
-
-    def at(self, place: int, one: Sequence[Rows], two: Sequence[Rows]) -> Array:
-        """The array (N,) at some place; where there is no mean another one, which nobody reads."""
-        rows = (one if self.name in ROWS else two)[place]
-        return rows.variance if rows.mean is None or not self.name.startswith("mean") else rows.mean
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Consecutive steps in one pass over arrays. Places are counted from that of the first of the ``count`` steps.
-
-    Attributes
-    ----------
-    count : int
-    arrays : list of Named
-        What comes in of states.
-    sides : list of Side
-        What comes in of batches by themselves.
-    results : list of Named
-        What comes out of ``loop``.
-    origins : dict
-        Arrays that are only handed through, by what they become.
-    loop : callable (arrays, sides) -> results
-    """
-
-    count: int
-    arrays: list[Named]
-    sides: list[Side]
-    results: list[Named]
-    origins: dict[Named, Named]
-    loop: StackFunction
-
-    def run(self, first: int, states: list[Any], one: Sequence[Rows], two: Sequence[Rows]) -> None:
-        """Put the states that come out at their places, for steps from the place ``first`` on."""
-        arrays = [getattr(states[first + place], name) for place, name in self.arrays]
-        found: dict[int, dict[str, Array]] = {}
-        sides = self._sides(first, one, two)
-        for (place, name), array in zip(self.results, self.loop(arrays, sides), strict=True):
-            found.setdefault(first + place, {})[name] = array
-        for (place, name), (source, kept) in self.origins.items():
-            found.setdefault(first + place, {})[name] = getattr(states[first + source], kept)
-        for place, named in found.items():
-            entries = dict.fromkeys(("k12", "k11", "k22")) | named
-            states[place] = Covariance(**entries).facing(one[place], two[place])  # type: ignore[arg-type]
-
-    def _sides(self, first: int, one: Sequence[Rows], two: Sequence[Rows]) -> list[Array]:
-        """Those of all times, (times, N): views of one array, because many small copies take long on a GPU."""
-        found, whole = [], dict[str, Array]()
-        repeated = [side for side in self.sides if side.times > 1]
-        low = min((side.place for side in repeated), default=0)
-        for side in self.sides:
-            if side.times == 1:
-                found.append(side.at(first + side.place, one, two)[None, :])
-                continue
-            if side.name not in whole:
-                places = range(low, max(own.last for own in repeated) + 1)
-                arrays = [side.at(first + place, one, two) for place in places]
-                whole[side.name] = home(arrays[0]).xp.stack(arrays)
-            found.append(whole[side.name][side.place - low : side.last - low + 1 : side.period, :])
-        return found
 
 
 class Record(NamedTuple):
