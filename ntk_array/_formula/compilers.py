@@ -10,10 +10,11 @@ from typing import Any
 from .._array.libraries import LIBRARIES
 from .._array.namespace import Array, home
 from .._support.hints import install_hint
-from . import cupy_kernels, numba_loops
+from . import cupy_kernels, cupy_stacks, numba_loops
 from .formula import COLUMN, ROW, Formula, NotElementwise, trace
+from .stack import Stack, StackFunction
 
-__all__ = ["COMPILERS", "Compiler", "apply", "compiled", "compiler_for", "descriptions"]
+__all__ = ["COMPILERS", "Compiler", "apply", "compiler_for", "descriptions"]
 
 INTERPRETED = "operation by operation"
 
@@ -30,17 +31,20 @@ class Compiler:
         How many steps of a network are worth one function. On a GPU each saves a trip of whole arrays through memory,
         but a kernel of many steps runs out of registers: for the 41 steps of 20 hidden layers one kernel took three
         times as long as kernels of six. On the host, tiles stay in the cache between steps, and registers run out at
-        once.
+        once. Where repeated steps are a loop they count once.
     installed : callable
         Whether it can be used.
     description : callable
         A line about it for ``ntk-array info``.
+    stack : callable (stack, dtype) -> function, optional
+        Makes loops of repeated steps; see :func:`.cupy_stacks.stack_of`. None where steps are formulas one by one.
     """
 
     compile: Callable[[Formula, Any], Callable[..., Sequence[Array]]]
     together: int
     installed: Callable[[], bool]
     description: Callable[[], str]
+    stack: Callable[[Stack, Any], StackFunction] | None = None
 
 
 def compiler_for(x: Array) -> Compiler | None:
@@ -49,16 +53,6 @@ def compiler_for(x: Array) -> Compiler | None:
         return None
     compiler = COMPILERS.get(home(x).library.compiler or "")
     return compiler if compiler is not None and compiler.installed() else None
-
-
-def compiled(
-    function: Callable[..., Sequence[Array]], axes: Sequence[int], compiler: Compiler, dtype: Any
-) -> Callable[..., Sequence[Array]] | None:
-    """The function in one pass over arrays with these axes; None if it does more than elementwise arithmetic."""
-    try:
-        return compiler.compile(trace(function, axes, dtype), dtype)
-    except NotElementwise:
-        return None
 
 
 def apply(function: Callable[..., Array], first: Array, *rest: Array) -> Array:
@@ -77,7 +71,10 @@ def apply(function: Callable[..., Array], first: Array, *rest: Array) -> Array:
 def _compiled_function(
     function: Callable[..., Array], axes: tuple[int, ...], compiler: Compiler, dtype: Any
 ) -> Callable[..., Sequence[Array]] | None:
-    return compiled(lambda *symbols: [function(*symbols)], axes, compiler, dtype)
+    try:
+        return compiler.compile(trace(lambda *symbols: [function(*symbols)], axes, dtype), dtype)
+    except NotElementwise:
+        return None
 
 
 def _jax_function(formula: Formula, dtype: Any) -> Callable[..., Sequence[Array]]:
@@ -97,7 +94,13 @@ def _numba_description() -> str:
 COMPILERS = {
     "numba": Compiler(numba_loops.loop_of, 1, lambda: numba_loops.available() is not None, _numba_description),
     "jax.jit": Compiler(_jax_function, 64, lambda: True, lambda: "one function compiled by jax.jit"),
-    "cupy": Compiler(cupy_kernels.kernels_of, 6, lambda: True, lambda: "one kernel compiled by cupy.ElementwiseKernel"),
+    "cupy": Compiler(
+        cupy_kernels.kernels_of,
+        6,
+        lambda: True,
+        lambda: "one kernel compiled by cupy.ElementwiseKernel",
+        cupy_stacks.stack_of,
+    ),
 }
 """Compilers by the word that stands for them in the entries of libraries, ``Library.compiler``."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .formula import ARITHMETIC, NUMBER, Formula, NotElementwise
+from .formula import ARITHMETIC, NUMBER, Formula, NotElementwise, needed
 
 __all__ = ["body", "kernels_of", "statements"]
 
@@ -65,21 +65,10 @@ def statements(formula: Formula, wanted: Sequence[int], given: Mapping[int, str]
 
     Some numbers are there already: ``given`` has their names. Other inputs are x0, x1 ...
     """
-    operations = formula.operations
-    # The operations that the wanted results need, found backwards from these.
-    needed: set[int] = set()
-    pending = list(wanted)
-    while pending:
-        place = pending.pop()
-        if place not in needed and place not in given:
-            needed.add(place)
-            if operations[place].name not in ("input", "constant"):
-                pending += operations[place].arguments
     names = dict(given)
     lines = []
-    # In the order of the formula, each operation after those it needs.
-    for place in sorted(needed):
-        name, arguments, _ = operations[place]
+    for place in needed(formula, wanted, given):
+        name, arguments, _ = formula.operations[place]
         if name == "input":
             names[place] = f"x{arguments[0]}"
         elif name == "constant":

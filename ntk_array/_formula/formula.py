@@ -8,7 +8,7 @@ them once for each row or column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,7 +16,18 @@ import numpy as np
 
 from .._array.special import WithErf
 
-__all__ = ["ARITHMETIC", "COLUMN", "ENTRY", "NUMBER", "ROW", "Formula", "NotElementwise", "Operation", "trace"]
+__all__ = [
+    "ARITHMETIC",
+    "COLUMN",
+    "ENTRY",
+    "NUMBER",
+    "ROW",
+    "Formula",
+    "NotElementwise",
+    "Operation",
+    "needed",
+    "trace",
+]
 
 NUMBER, ROW, COLUMN = 0, 1, 2
 ENTRY = ROW | COLUMN
@@ -96,7 +107,36 @@ def trace(function: Callable[..., Sequence[Any]], axes: Sequence[int], dtype: An
     recorder = _Recorder(dtype)
     symbols = [recorder.record("input", (i,), which) for i, which in enumerate(axes)]
     results = tuple(recorder.place(result) for result in function(*symbols))
-    return Formula(tuple(recorder.operations), tuple(recorder.constants), results)
+    return _pruned(Formula(tuple(recorder.operations), tuple(recorder.constants), results))
+
+
+def needed(formula: Formula, wanted: Sequence[int], given: Collection[int] = ()) -> list[int]:
+    """The places of all numbers that those at the wanted places are computed from, in order; some are given."""
+    found: set[int] = set()
+    pending = list(wanted)
+    while pending:
+        place = pending.pop()
+        if place not in found and place not in given:
+            found.add(place)
+            operation = formula.operations[place]
+            pending += () if operation.name in ("input", "constant") else operation.arguments
+    return sorted(found)
+
+
+def _pruned(formula: Formula) -> Formula:
+    """The same without operations that no result needs; all inputs stay."""
+    operations = formula.operations
+    inputs = {place for place, operation in enumerate(operations) if operation.name == "input"}
+    kept = sorted(inputs.union(needed(formula, formula.results)))
+    new = {place: number for number, place in enumerate(kept)}
+
+    def moved(operation: Operation) -> Operation:
+        if operation.name in ("input", "constant"):
+            return operation
+        return operation._replace(arguments=tuple(new[place] for place in operation.arguments))
+
+    results = tuple(new[place] for place in formula.results)
+    return Formula(tuple(moved(operations[place]) for place in kept), formula.constants, results)
 
 
 class _Recorder:

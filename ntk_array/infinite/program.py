@@ -9,31 +9,26 @@ batches is then what depends on pairs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._array.namespace import Array, home, to_host
-from .._formula.compilers import Compiler, compiled, compiler_for
-from .._formula.formula import COLUMN, ENTRY, ROW
+from .._formula.compilers import compiler_for
 from .._support.progress import progress_asked, progress_bar
-from .covariance import COLUMNS, ENTRIES, ROWS, Covariance, Direction, Rows
+from .covariance import Covariance, Direction, Rows
 from .dual import std_range
 from .inputs import Inputs, between, pairs
-from .positions import PLAIN
 from .signal import Signal
-from .steps import Limit, Step, Steps
+from .steps import Limit, Step, Steps, contents
+from .stretches import Read, Stretches
 
 __all__ = ["Program", "Walk", "refuse_overflow"]
 
-Read = Literal["ntk", "k12"]
-"""What is asked of the last place."""
 CHUNK = 2**22  # pairs of positions of a batch that are walked at once
-AXES = dict.fromkeys(ENTRIES, ENTRY) | dict.fromkeys(ROWS, ROW) | dict.fromkeys(COLUMNS, COLUMN)
-
 OFF_DIAGONAL = 4.0
 """How many times as much as on the diagonal errors may grow between different inputs. There they also move the angle,
 to which kinks respond, and sin and cos of large values depend on it while their variance is a constant. The most that
@@ -77,14 +72,14 @@ class Program:
         The facts at every place, the inputs first.
     every : tuple of bool
         Whether the states at each place need every pair of positions, or each position with itself only.
-    stretches : dict
-        Steps that were compiled. They live as long as the program.
+    planes : dict
+        What takes pairs of images through it plane by plane. It lives as long as the program.
     """
 
     steps: tuple[Step, ...]
     signals: tuple[Signal, ...]
     every: tuple[bool, ...]
-    stretches: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    planes: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, net: Limit, shape: tuple[int, ...]) -> Program:
@@ -329,7 +324,7 @@ class Program:
         states[first] = start.facing(one[first], two[first])
         place = first + 1
         while place <= len(self.steps):
-            stretch = None if compiler is None else self._stretch(place, states, compiler, read)
+            stretch = None if compiler is None else self.compiled.at(place, states, compiler, read)
             if stretch is None:
                 step = self.steps[place - 1]
                 sources = self._sources(place, states)
@@ -370,116 +365,12 @@ class Program:
         return finished
 
     @cached_property
-    def _alive(self) -> list[list[int]]:
-        """Before each place, the earlier ones whose states steps from there on act on."""
+    def compiled(self) -> Stretches:
+        """The steps that run in one pass; they live as long as the program."""
         last = {source: place for place, finished in self.finished.items() for source in finished}
-        return [[s for s in range(place) if last.get(s, 0) >= place] for place in range(len(self.steps) + 1)]
-
-    def _stretch(self, place: int, states: Sequence[Any], compiler: Compiler, read: Read) -> Stretch | None:
-        """The steps from a place on that run in one pass; None where that one is not elementwise."""
-        alive = [source for source in self._alive[place] if states[source] is not None]
-        names = {source: tuple(n for n in AXES if getattr(states[source], n) is not None) for source in alive}
-        dtype = states[alive[0]].k12.dtype
-        ahead = self.steps[place - 1 : place - 1 + compiler.together]
-        given = tuple((source - place, *own) for source, own in names.items())
-        key = (self._likeness(place, compiler.together), given, compiler, dtype, read)
-        if key not in self.stretches:
-            count = next((i for i, step in enumerate(ahead) if step.layer.numerical), len(ahead))
-            self.stretches[key] = self._longest_stretch(place, place + count - 1, names, compiler, dtype, read)
-        stretch: Stretch | None = self.stretches[key]
-        return stretch
-
-    def _likeness(self, place: int, together: int) -> int:
-        """A number that steps share which do the same with the same facts, together with those that follow."""
-        known, numbers = self._likenesses
-        if (place, together) not in known:
-            behind = place + together
-            ends = behind > len(self.steps)
-            needed = () if ends else tuple(source - place for source in self._alive[behind] if source >= place)
-            try:
-                doing = tuple(
-                    (
-                        *_contents(step.layer),
-                        step.signals,
-                        step.before_kink,
-                        *(source - place for source in step.sources),
-                    )
-                    for step in self.steps[place - 1 : behind - 1]
-                )
-                number = numbers.setdefault((doing, needed, ends), len(numbers))
-            except TypeError:  # a user's layer may hold a list or an array, which has no hash: it shares nothing
-                number = numbers.setdefault((place, together), len(numbers))
-            known[place, together] = number
-        return known[place, together]
-
-    @cached_property
-    def _likenesses(self) -> tuple[dict[tuple[int, int], int], dict[Any, int]]:
-        """By place and number of steps, and by what they do; filled when a step is compiled."""
-        return {}, {}
-
-    def _longest_stretch(self, place: int, last: int, *how: Any) -> Stretch | None:
-        """As many of these steps as are elementwise, tried by halves."""
-        while last >= place:
-            stretch = self._compiled(place, last, *how)
-            if stretch is not None:
-                return stretch
-            last = place + (last - place) // 2 if last > place else place - 1
-        return None
-
-    def _compiled(
-        self, first: int, last: int, names: dict[int, tuple[str, ...]], compiler: Compiler, dtype: Any, read: Read
-    ) -> Stretch | None:
-        """The steps from one place to another as one pass over their arrays; None where they are not elementwise.
-
-        What goes in: the states before that these steps act on, and the rows of the places between. What comes out: the
-        states that later steps act on, without arrays that are only handed through.
-        """
-        inner = range(first, last + 1)
-        outer = sorted({source for place in inner for source in self.steps[place - 1].sources if source < first})
-        later = {source for step in self.steps[last:] for source in step.sources}
-        rows = [name for name in AXES if AXES[name] != ENTRY and (self.means or not name.startswith("mean"))]
-        places = [(place, name) for place in outer for name in names[place]]
-        # Those of the last place are those of its batches already, unless its angle is computed from them.
-        known = inner if self.steps[last - 1].before_kink else inner[:-1]
-        places += [(place, name) for place in known for name in rows if self._has_rows(place, name)]
-        computed: list[tuple[int, str]] = []
-
-        def function(*symbols: Any) -> list[Any]:
-            arrays = dict(zip(places, symbols, strict=True))
-            states = {place: Covariance(**{n: arrays[place, n] for n in names[place]}) for place in outer}
-            for place in inner:
-                step = self.steps[place - 1]
-                k11, k22, mean1, mean2 = (arrays.get((place, name)) for name in ("k11", "k22", "mean1", "mean2"))
-                sources = [states[source] for source in step.sources]
-                after = step.layer.limit(sources, step.signals)
-                after = replace(after, k11=k11, k22=k22, mean1=mean1, mean2=mean2)
-                states[place] = step.with_sine(after, sources)
-            # Arrays that a layer hands on unchanged are found by identity. They need no pass over memory.
-            handed = {id(array): key for key, array in arrays.items()}
-            results = []
-            for place in inner:
-                for name in (read,) if place == len(self.steps) else ENTRIES if place in later else ():
-                    array = getattr(states[place], name)
-                    if id(array) in handed:
-                        origins[place, name] = handed[id(array)]
-                    elif array is not None:
-                        computed.append((place, name))
-                        results.append(array)
-            return results
-
-        origins: dict[tuple[int, str], tuple[int, str]] = {}
-        loop = compiled(function, [AXES[name] for _, name in places], compiler, dtype)
-        if loop is None or not computed:
-            return None
-
-        def moved(named: tuple[int, str]) -> tuple[int, str]:
-            return named[0] - first, named[1]
-
-        handed_through = {moved(there): moved(here) for there, here in origins.items()}
-        return Stretch(last - first + 1, list(map(moved, places)), list(map(moved, computed)), handed_through, loop)
-
-    def _has_rows(self, place: int, name: str) -> bool:
-        return not name.startswith("mean") or self._has_mean(place)
+        places = range(len(self.steps) + 1)
+        alive = [[source for source in range(place) if last.get(source, 0) >= place] for place in places]
+        return Stretches(self.steps, alive, [self._has_mean(place) for place in places])
 
 
 def _every_pair(steps: Sequence[Step], signals: Sequence[Signal]) -> tuple[bool, ...]:
@@ -507,61 +398,11 @@ def refuse_overflow(states: Sequence[Covariance]) -> None:
         )
 
 
-def _contents(value: Any) -> Any:
-    """The class of a layer and all that it holds, of the layers in it too; other values as they are.
-
-    Not its own ``==``: that of a dataclass leaves out what a layer holds beside the fields, as one with frozen
-    parameters and a subclass of a user do.
-    """
-    if isinstance(value, tuple):
-        return tuple(map(_contents, value))
-    if not hasattr(value, "unroll"):
-        return value
-    return type(value), *((name, _contents(held)) for name, held in sorted(vars(value).items()))
-
-
 def _table_key(layer: Limit) -> Any:
     """What layers that may share tables have in common, and no others that live."""
-    contents = _contents(layer)
+    held = contents(layer)
     try:
-        hash(contents)
+        hash(held)
     except TypeError:  # a list or an array: the layer shares tables with itself only
         return id(layer)
-    return contents
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Consecutive steps in one pass over arrays, which are named by their place and what they are there.
-
-    Places are counted from that of the first of the ``count`` steps.
-    """
-
-    count: int
-    inputs: list[tuple[int, str]]
-    computed: list[tuple[int, str]]
-    origins: dict[tuple[int, str], tuple[int, str]]
-    loop: Callable[..., Sequence[Array]]
-
-    def run(self, first: int, states: list[Any], one: Sequence[Rows], two: Sequence[Rows]) -> None:
-        """Put the states that come out at their places, for steps from the place ``first`` on."""
-        arrays = []
-        for offset, name in self.inputs:
-            place = first + offset
-            state = states[place]
-            arrays.append(getattr(state, name) if state is not None else _of_rows(name, one[place], two[place]))
-        found: dict[int, dict[str, Array]] = {}
-        for (offset, name), array in zip(self.computed, self.loop(*arrays), strict=True):
-            found.setdefault(first + offset, {})[name] = array
-        for (offset, name), (source, kept) in self.origins.items():
-            found.setdefault(first + offset, {})[name] = getattr(states[first + source], kept)
-        for place, named in found.items():
-            entries = dict.fromkeys(("k12", "k11", "k22")) | named
-            states[place] = Covariance(**entries).facing(one[place], two[place])  # type: ignore[arg-type]
-
-
-def _of_rows(name: str, one: Rows, two: Rows) -> Array:
-    """An array of a state that depends on one batch only."""
-    batch = one if name in ROWS else two
-    values = batch.variance if name in ("k11", "k22") else batch.mean
-    return PLAIN.row(values) if name in ROWS else PLAIN.column(values)
+    return held

@@ -11,7 +11,7 @@ from .._array.window import Window
 from .covariance import Covariance, Direction
 from .signal import Signal
 
-__all__ = ["Limit", "OnGraphs", "Step", "Steps"]
+__all__ = ["Limit", "OnGraphs", "Step", "Steps", "contents"]
 
 
 class Limit(Protocol):
@@ -123,3 +123,16 @@ class Steps:
         self.steps.append(Step(layer, tuple(sources), tuple(self.signals[source] for source in sources)))
         self.signals.append(after)
         return len(self.steps)
+
+
+def contents(value: Any) -> Any:
+    """The class of a layer and all that it holds, of the layers in it too; other values as they are.
+
+    Not its own ``==``: that of a dataclass leaves out what a layer holds beside the fields, as one with frozen
+    parameters and a subclass of a user do.
+    """
+    if isinstance(value, tuple):
+        return tuple(map(contents, value))
+    if not hasattr(value, "unroll"):
+        return value
+    return type(value), *((name, contents(held)) for name, held in sorted(vars(value).items()))

@@ -18,7 +18,8 @@ import numpy as np
 from .._array.namespace import Array, home
 from .covariance import Covariance
 from .inputs import Inputs
-from .program import Program, Read
+from .program import Program
+from .stretches import Read
 
 __all__ = ["Along", "Taylor", "Terms", "derivative", "expansion", "highest", "operated"]
 

@@ -16,8 +16,9 @@ from .._array.validate import inputs
 from ..gram.tiled import Costs
 from ..infinite.covariance import Direction, Rows
 from ..infinite.inputs import Inputs
-from ..infinite.program import Program, Read, Walk
+from ..infinite.program import Program, Walk
 from ..infinite.signal import Signal
+from ..infinite.stretches import Read
 from ..infinite.taylor import Taylor, expansion
 from ..nn.layer import Layer
 from ..nn.parameters import select, selection

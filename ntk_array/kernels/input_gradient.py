@@ -9,7 +9,8 @@ from .._array.namespace import Array, home, to_host
 from ..infinite.angle import ratio_or_zero, side_of
 from ..infinite.covariance import Direction
 from ..infinite.inputs import Inputs
-from ..infinite.program import Program, Read
+from ..infinite.program import Program
+from ..infinite.stretches import Read
 
 __all__ = ["input_gradient"]
 

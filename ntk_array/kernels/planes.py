@@ -108,9 +108,9 @@ def in_planes(kernel: Any, program: Program, x1: Array, x2: Array | None) -> Pla
         return None
     # Kept with the program: tracing and loading compiled loops takes longer than a small block.
     key = ("planes", word, str(here.device), kernel.is_ntk, here.dtype.char)
-    if key not in program.stretches:
-        program.stretches[key] = _planes(KINDS[word], program, kernel.is_ntk, here)
-    planes = program.stretches[key]
+    if key not in program.planes:
+        program.planes[key] = _planes(KINDS[word], program, kernel.is_ntk, here)
+    planes = program.planes[key]
     return None if planes is None else PlanesKernel(kernel, program, planes, here.dtype)
 
 

@@ -319,7 +319,9 @@ class Linear(Layer):
 
     def propagate(self, state: Covariance, before: Signal) -> Covariance:
         """K -> weight_std^2 mean(K) + bias_std^2 over the elements of the kernel; the NTK as the class says."""
-        return self.weighted(Covariance.total(self.terms(state)), before)
+        terms = self.terms(state)
+        # The angle of a sum of one term is known: it need not be computed from that of the term.
+        return self.weighted(terms[0] if len(terms) == 1 else Covariance.total(terms), before)
 
     def weighted(self, total: Covariance, before: Signal) -> Covariance:
         """The limit, from the sum over the elements of the kernel."""

@@ -5,8 +5,10 @@ The reference is the same code run by NumPy in float64, an operation at a time.
 
 import ctypes
 import importlib.util
+import math
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -149,28 +151,55 @@ def _cupy(a: np.ndarray) -> Any:
     return cupy.asarray(a)
 
 
+class Parameter(NamedTuple):
+    """Of cupy.ElementwiseKernel: "T x" is one entry of an array, "raw T s" all of an array, "int64 n" a number."""
+
+    kind: str
+    name: str
+    raw: bool
+
+    @classmethod
+    def listed(cls, text: str) -> "list[Parameter]":
+        words = [own.split() for own in text.split(",") if own.strip()]
+        return [cls(own[-2], own[-1], own[0] == "raw") for own in words]
+
+    def load(self, pointer: str) -> str:
+        """From a pointer to its numbers, in the loop over entries n."""
+        if self.raw:
+            return f"const T* {self.name} = {pointer}; "
+        if self.kind == "int64":
+            return f"const long long {self.name} = *(const long long*){pointer}; "
+        return f"const T {self.name} = {pointer}[n]; "
+
+
 class HostKernel:
     """In place of cupy.ElementwiseKernel: the same body as C++ on the host, for arrays that broadcast."""
 
     def __init__(self, inputs: str, outputs: str, body: str, name: str) -> None:
-        self.inputs, self.outputs = (
-            [word.split()[1] for word in text.split(",") if word] for text in (inputs, outputs)
-        )
+        self.inputs, self.outputs = Parameter.listed(inputs), Parameter.listed(outputs)
         self.body = body
 
-    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
-        dtype = arrays[0].dtype
-        copies = [np.ascontiguousarray(a) for a in np.broadcast_arrays(*arrays)]
-        results = [np.empty(copies[0].shape, dtype) for _ in self.outputs]
-        loads = "".join(f"const T {name} = in[{k}][n]; " for k, name in enumerate(self.inputs))
-        stores = "".join(f"out[{k}][n] = {name}; " for k, name in enumerate(self.outputs))
+    def __call__(self, *given: Any) -> list[np.ndarray]:
+        entries = [a for a, own in zip(given, self.inputs, strict=True) if own.kind == "T" and not own.raw]
+        shape, dtype = np.broadcast_shapes(*(a.shape for a in entries)), entries[0].dtype
+        copies = []
+        for a, own in zip(given, self.inputs, strict=True):
+            if own.kind == "T":
+                assert a.dtype == dtype
+                copies.append(np.ascontiguousarray(a if own.raw else np.broadcast_to(a, shape)))
+            else:
+                copies.append(np.asarray([a], np.int64))
+        results = [np.empty(shape, dtype) for _ in self.outputs]
+        loads = "".join(own.load(f"in[{k}]") for k, own in enumerate(self.inputs))
+        stores = "".join(f"out[{k}][n] = {own.name}; " for k, own in enumerate(self.outputs))
         run = _c_function(
             "#include <cmath>\nusing namespace std;\n"
             f"using T = {'double' if dtype == np.float64 else 'float'};\n"
             'extern "C" void run(long size, T** in, T** out) { for (long n = 0; n < size; n++) {\n'
-            f"{loads} T {', '.join(self.outputs)};\n{self.body}\n{stores} }} }}\n"
+            f"const long i = n; {loads} T {', '.join(own.name for own in self.outputs)};\n"
+            f"{self.body}\n{stores} }} }}\n"
         )
-        run(ctypes.c_long(copies[0].size), _pointers(copies), _pointers(results))
+        run(ctypes.c_long(math.prod(shape)), _pointers(copies), _pointers(results))
         return results
 
 
@@ -188,18 +217,24 @@ def _c_function(code: str) -> Any:
 
 
 class CudaSource:
-    """In place of cupy.ElementwiseKernel: the body goes through NVIDIA's run-time compiler, which needs no GPU."""
+    """In place of cupy.ElementwiseKernel: the body goes through NVIDIA's run-time compiler, which needs no GPU.
+
+    ``codes`` are the whole sources, by the type of numbers.
+    """
 
     def __init__(self, inputs: str, outputs: str, body: str, name: str) -> None:
-        parameters = ", ".join(word.strip().replace("T ", "const T* in_") for word in inputs.split(",") if word)
-        names = [word.split()[1] for word in outputs.split(",")]
-        loads = "".join(f"const T {word.split()[1]} = in_{word.split()[1]}[n]; " for word in inputs.split(",") if word)
-        for kind in ("float", "double"):
-            compile_cuda(
-                f'typedef {kind} T; extern "C" __global__ void {name}({parameters}{", " * bool(parameters)}T* out) {{\n'
-                f"int n = blockIdx.x * blockDim.x + threadIdx.x; {loads} T {', '.join(names)};\n"
-                f"{body}\nout[n] = {' + '.join(names)}; }}"
-            )
+        own, results = Parameter.listed(inputs), Parameter.listed(outputs)
+        pointers = ", ".join([f"const T* in_{p.name}" for p in own] + [f"T* out_{p.name}" for p in results])
+        loads = "".join(p.load(f"in_{p.name}") for p in own)
+        stores = " ".join(f"out_{p.name}[n] = {p.name};" for p in results)
+        code = (
+            f'extern "C" __global__ void {name}({pointers}) {{\n'
+            f"const int n = blockIdx.x * blockDim.x + threadIdx.x; const long long i = n; {loads}"
+            f"T {', '.join(p.name for p in results)};\n{body}\n{stores} }}"
+        )
+        self.codes = {kind: f"typedef {kind} T; {code}" for kind in ("float", "double")}
+        for whole in self.codes.values():
+            compile_cuda(whole)
 
 
 @cache
@@ -208,16 +243,45 @@ def _nvrtc() -> Any:
     return ctypes.CDLL(str(next(folder.glob("libnvrtc.so*"))))
 
 
-def compile_cuda(code: str) -> None:
+def compile_cuda(code: str, *options: str) -> ctypes.c_void_p:
     """By NVIDIA's run-time compiler, which needs no GPU."""
     library, program = _nvrtc(), ctypes.c_void_p()
     assert library.nvrtcCreateProgram(ctypes.byref(program), code.encode(), b"formula.cu", 0, None, None) == 0
-    status = library.nvrtcCompileProgram(program, 0, None)
+    given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    status = library.nvrtcCompileProgram(program, len(options), given)
     size = ctypes.c_size_t()
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     library.nvrtcGetProgramLog(program, log)
     assert status == 0, log.value.decode() + code
+    return program
+
+
+def machine_code(code: str) -> tuple[int, int]:
+    """The registers of a thread and the bytes of instructions of a CUDA kernel for an H100 or H200."""
+    library, program, size = _nvrtc(), compile_cuda(code, "--gpu-architecture=sm_90"), ctypes.c_size_t()
+    library.nvrtcGetCUBINSize(program, ctypes.byref(size))
+    elf = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetCUBIN(program, elf)
+    return _text(elf.raw)
+
+
+def _text(elf: bytes) -> tuple[int, int]:
+    """Of a kernel in an ELF file of CUDA: the registers are in a note, after a tag and the number of a symbol."""
+    (start,) = struct.unpack_from("<Q", elf, 0x28)
+    each, count, names = struct.unpack_from("<HHH", elf, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQII", elf, start + each * k) for k in range(count)]
+    ((size,), (registers,)) = (
+        [
+            own[5]
+            if name == b".text."
+            else struct.unpack_from("<I", elf, elf.index(b"\x04\x2f\x08\x00", own[4]) + 8)[0]
+            for own in sections
+            if elf[sections[names][4] + own[0] :].startswith(name)
+        ]
+        for name in (b".text.", b".nv.info\x00")
+    )
+    return registers, size
 
 
 def _for_cupy(kernel: type) -> Callable[[Formula, np.dtype], Callable[..., list[Any]]]:

@@ -14,6 +14,7 @@ import ntk_array as ntk
 from ntk_array import nn
 from ntk_array._array.namespace import home
 from ntk_array._formula import compilers
+from ntk_array.infinite import stretches
 from ntk_array.infinite.covariance import Covariance
 from ntk_array.infinite.dual import Dual
 from ntk_array.infinite.program import Program
@@ -40,8 +41,8 @@ def test_unrolled_once_nested_or_not():
 def test_three_hundred_layers_are_traced_once(monkeypatch):
     """Equal layers with equal facts share what is compiled; a second call traces nothing."""
     traced = []
-    trace = compilers.trace
-    monkeypatch.setattr(compilers, "trace", lambda *arguments: traced.append(1) or trace(*arguments))
+    trace = stretches.trace
+    monkeypatch.setattr(stretches, "trace", lambda *arguments: traced.append(1) or trace(*arguments))
     x = np.random.default_rng(0).normal(size=(200, 3))
     kernel = ntk.InfiniteNTK(nn.mlp((1,) * 150, 1, weight_std=2**0.5, bias_std=0.05))
     first = kernel(x)

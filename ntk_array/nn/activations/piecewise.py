@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._array.namespace import Array, home
 from ..._array.validate import number
-from ...infinite.angle import over_root, ratio_or_zero, versine
+from ...infinite.angle import over_root, ratio_or_zero, side_of, versine
 from ...infinite.arc import versines_of_abs
 from ...infinite.covariance import Covariance, Direction
 from ...infinite.dual import Dual
@@ -104,13 +104,13 @@ class _PiecewiseLinear(ClosedForm):
         if state.paired:
             return Dual((m2 + d2) * state.k12, xp.full_like(state.k12, m2 + d2), state.sine)
         cosine, sine = state.cosine_and_sine()
-        t = xp.atan2(sine, cosine)
+        near = xp.atan2(sine, xp.abs(cosine))  # the smaller of t and pi - t
         scale = xp.sqrt(state.k11) * xp.sqrt(state.k22)
-        toward = math.pi / 2 - t  # asin of the correlation
+        toward = side_of(cosine) * (math.pi / 2 - near)  # asin of the correlation
         return Dual(
             m2 * state.k12 + (2 / math.pi) * d2 * scale * (sine + toward * cosine),
             m2 + (2 / math.pi) * d2 * toward,
-            None if state.sine is None else self._sine(xp, m2 / (m2 + d2), d2 / (m2 + d2), cosine, sine),
+            None if state.sine is None else self._sine(xp, m2 / (m2 + d2), d2 / (m2 + d2), cosine, sine, near),
         )
 
     def versines(self, h: Array, g: Array, itemsize: int) -> tuple[Array, Array, Array]:
@@ -129,15 +129,15 @@ class _PiecewiseLinear(ClosedForm):
         return factor * xp.sqrt(k), 0.5 * factor * over_root(k)
 
     @staticmethod
-    def _sine(xp: Any, m2: float, d2: float, cosine: Array, sine: Array) -> Array:
+    def _sine(xp: Any, m2: float, d2: float, cosine: Array, sine: Array, near: Array) -> Array:
         """The sine of the angle of the outputs, from 1 minus its cosine, which is small near coincidence.
 
         Of that, |x| has the share h = 1 - (2 / pi) (sin t + (pi / 2 - t) cos t). It is even about pi / 2 and taken at
-        the smaller of t and pi - t: h = 1 - cos t - (2 / pi) (sin t - t cos t).
+        the smaller of t and pi - t, which is ``near``: h = 1 - cos t - (2 / pi) (sin t - t cos t).
         """
         small, size = versine(cosine, sine)
         less = small + (size - cosine)
-        h = small - (2 / math.pi) * (sine - xp.atan2(sine, size) * size)
+        h = small - (2 / math.pi) * (sine - near * size)
         less = m2 * less + d2 * xp.clip(h, min=0.0)
         return xp.sqrt(less * (2.0 - less))
 
