@@ -28,8 +28,7 @@ ASKS_FOR_LIBRARY = re.compile(
     rf"(start|end)swith\({NAMED}|{NAMED} (not )?in |[!=]= {NAMED}|isinstance\(\w+, np\.ndarray\)|hasattr\(\w+, .detach"
     rf"|\bis_(numpy|torch|jax|cupy)_array|sys\.modules\[{NAMED}|core\.Tracer"
 )
-IMPORT_SECONDS = 0.1  # where NumPy takes NUMPY_SECONDS: a loaded or slow machine takes longer for both
-NUMPY_SECONDS = 0.075
+IMPORT_TIME = 1.5  # times that of NumPy in the same process: a loaded or slow machine takes longer for both
 
 PUBLIC = {
     "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
@@ -311,6 +310,5 @@ def test_import_is_quick(tmp_path):
         "print(b - a, time.thread_time() - b)"
     )
     runs = [fresh_process(code, **bytecode).split() for _ in range(7)]
-    of_numpy, added = np.min(np.asarray(runs, dtype=float), axis=0)
-    limit = IMPORT_SECONDS * max(1.0, of_numpy / NUMPY_SECONDS)
-    assert added <= limit, f"import ntk_array adds {added:.3f} s to import numpy, which takes {of_numpy:.3f} s"
+    ratios = [float(added) / float(of_numpy) for of_numpy, added in runs]
+    assert min(ratios) <= IMPORT_TIME, f"import ntk_array takes {min(ratios):.2f} times as long as import numpy"
