@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import ntk_array
@@ -28,7 +27,7 @@ ASKS_FOR_LIBRARY = re.compile(
     rf"(start|end)swith\({NAMED}|{NAMED} (not )?in |[!=]= {NAMED}|isinstance\(\w+, np\.ndarray\)|hasattr\(\w+, .detach"
     rf"|\bis_(numpy|torch|jax|cupy)_array|sys\.modules\[{NAMED}|core\.Tracer"
 )
-IMPORT_TIME = 1.5  # times that of NumPy in the same process: a loaded or slow machine takes longer for both
+IMPORT_TIME = 1.7  # times that of NumPy in the same process: a loaded or slow machine takes longer for both
 
 PUBLIC = {
     "ntk_array": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel MonteCarloNNGP
@@ -310,5 +309,5 @@ def test_import_is_quick(tmp_path):
         "print(b - a, time.thread_time() - b)"
     )
     runs = [fresh_process(code, **bytecode).split() for _ in range(7)]
-    ratios = [float(added) / float(of_numpy) for of_numpy, added in runs]
+    ratios = [float(added) / float(of_numpy) for of_numpy, added in runs[1:]]
     assert min(ratios) <= IMPORT_TIME, f"import ntk_array takes {min(ratios):.2f} times as long as import numpy"
