@@ -1,6 +1,7 @@
 """ntk-array gram: kernel matrices from the command line."""
 
 import errno
+import io
 import os
 import re
 import signal
@@ -117,6 +118,16 @@ def test_output_that_goes_nowhere():
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no space is left on the disk" in done.stderr
+
+
+def test_output_that_is_no_file(monkeypatch, capsys):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert main(["info"]) == 2
+    assert "no space is left on the disk" in capsys.readouterr().err
 
 
 def test_a_table_of_text_has_a_matrix(tmp_path, capsys):

@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ntk_array.cli import main
-from ntk_array.sklearn import NTKClassifier, NTKRegressor, load
+from ntk_array.sklearn import NTKClassifier, NTKRegressor, load, save
 
 pytestmark = pytest.mark.host
 
@@ -110,6 +110,12 @@ def test_an_interrupted_fit_starts_anew(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "ntk-array: interrupted; the same command starts anew\n"
 
 
+def test_a_ridge_that_is_no_number(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "wine", "--out", "m.npz", "--ridge", "much"])
+    assert "'much' is neither a number nor one of leave_one_out, marginal_likelihood" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -124,6 +130,7 @@ def test_an_interrupted_fit_starts_anew(tmp_path, capsys, monkeypatch):
         ("predict nothing.npz data.csv", "there is no file 'nothing.npz'"),
         ("predict arrays.npz data.csv", "arrays.npz is not an estimator saved by ntk_array.sklearn.save"),
         ("predict good.npz less.csv", "less.csv has no column b; its columns are a, c"),
+        ("predict several.npz wide.npy", "the model predicts several labels for each row; use it from Python"),
         ("predict good.npz wide.npy", "X has 5 features, but StandardScaler is expecting 2"),
     ],
 )
@@ -134,6 +141,7 @@ def test_bad_input_is_one_line(words, message, tmp_path, capsys, monkeypatch):
     table("tiny.csv", ["a", "kind"], *([i * 1e-170, "xy"[i % 2]] for i in range(8)))
     np.savez("arrays.npz", x=X)
     np.save("wide.npy", np.ones((3, 5)))
+    save("several.npz", NTKClassifier(ridge=0.1).fit(np.eye(5), np.eye(5, 2, dtype=int)))
     assert main(["fit", "data.csv", "--target", "kind", "--out", "good.npz"]) == 0
     capsys.readouterr()
     assert main(words.split()) == 2

@@ -1,5 +1,7 @@
 """Pictures show the numbers that they are given, where and under the names that they say."""
 
+import sys
+
 import array_api_strict
 import numpy as np
 import pytest
@@ -157,6 +159,17 @@ def test_spectra_draw_themselves():
 def test_what_cannot_be_drawn(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+def test_text_cannot_be_drawn():
+    with pytest.raises(TypeError, match="eigenvalues must be an array of real numbers, got list"):
+        plotting.spectrum(["many"])
+
+
+def test_pictures_say_what_they_need(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="pictures need matplotlib: pip install matplotlib"):
+        plotting.spectrum(np.ones(2))
 
 
 def test_tables_in_notebooks():

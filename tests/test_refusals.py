@@ -1,5 +1,6 @@
 """Errors that nothing else runs into: each says what is wrong."""
 
+import importlib
 import re
 import sys
 
@@ -10,6 +11,7 @@ import ntk_array as ntk
 from ntk_array import cli, nn
 from ntk_array.infinite.signal import Signal
 from ntk_array.kernels.base import Kernel
+from ntk_array.nn.activations.third import third_derivative
 from ntk_array.nn.layer import Layer
 from ntk_array.study import load_dataset
 from ntk_array.study.comparison import home_of
@@ -51,11 +53,24 @@ def test_a_layer_says_what_it_does_not_give():
         Layer.propagate(layer, None, None)
     with pytest.raises(TypeError, match="derivative of its mean"):
         layer.limit_mean_change([], [], [])
+    with pytest.raises(TypeError, match="arranges inputs, and has no state"):
+        nn.ChannelsLast().of_state(None)
+    with pytest.raises(TypeError, match=r"the third derivative of .* is not known here"):
+        third_derivative(nn.Mish(), np, X)
 
 
-def test_widths_are_a_sequence():
+def test_values_of_the_wrong_type():
     with pytest.raises(TypeError, match="hidden must be a sequence of widths"):
         nn.mlp(5, 1)
+    with pytest.raises(TypeError, match="coefficients must be a sequence of numbers, got 3"):
+        nn.Polynomial(3)
+
+
+def test_an_affine_layer_has_parameters_of_its_inputs():
+    with pytest.raises(ValueError, match="Affine has neither factors nor shifts"):
+        nn.Affine(0.0)
+    with pytest.raises(ValueError, match=r"needs parameters of the shape \(2,\) for inputs \(2, 2\), got .*\(3,\)"):
+        nn.Affine()({"weight": np.ones(3)}, X)
 
 
 def test_parameters_are_arrays():
@@ -92,6 +107,9 @@ def test_a_study_asks_for_the_pictures_before_it_trains(capsys, monkeypatch):
 def test_what_a_study_needs_is_installed_or_named(monkeypatch):
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "sklearn", None)
+        without.delitem(sys.modules, "ntk_array.sklearn", raising=False)
+        with pytest.raises(ImportError, match=r"ntk_array\.sklearn needs scikit-learn: pip install"):
+            importlib.import_module("ntk_array.sklearn")
         with pytest.raises(ImportError, match=r"pip install .*(\[study\]|scikit-learn)"):
             load_dataset("wine")
         without.setitem(sys.modules, "torch", None)

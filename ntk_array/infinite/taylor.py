@@ -93,7 +93,7 @@ class Taylor:
 def expansion(
     program: Program, one: Inputs, two: Inputs, orders: tuple[int, int], read: Read, paired: bool = False
 ) -> Taylor:
-    """The kernel between two batches, around each pair (x_i, x'_j), or each pair (x_i, x'_i) of ``paired`` batches.
+    """The kernel between two batches (N, d), around each pair (x_i, x'_j), or each pair (x_i, x'_i) if ``paired``.
 
     Raises
     ------
@@ -104,10 +104,6 @@ def expansion(
         raise ValueError(
             "the network adds up branches that end in activations, and the means of these are not differentiated in "
             "the inputs here: end each branch with a Dense layer"
-        )
-    if one.axes:
-        raise ValueError(
-            f"inputs of shape {tuple(one.x.shape[1:])} have positions; operators take inputs (N, features) only"
         )
     rows = [_variances(program, batch, order) for batch, order in zip((one, two), orders, strict=True)]
     layouts = [(lambda r: r), (lambda r: r)] if paired else [(lambda r: r[:, None]), (lambda r: r[None, :])]

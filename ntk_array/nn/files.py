@@ -101,12 +101,12 @@ def load(
         raise ValueError(f"{os.fspath(path)} is damaged: its arrays are not those of its structure")
     params = unflatten(structure, {name: placed(array) for name, array in arrays.items()})
     if arrays:
-        # The first matrix says how many features come in; with that the shapes of all parameters follow.
-        first = next((array for array in arrays.values() if array.ndim >= 2), None)
-        if first is None:
-            raise ValueError(f"{os.fspath(path)} is damaged: it has no matrix of weights")
+        # The first matrix says how many features come in; with that the shapes of all parameters follow. Networks
+        # without a matrix have factors and shifts only, one for each feature.
+        sizes = [array.shape[1] for array in arrays.values() if array.ndim >= 2]
+        sizes += [array.size for array in arrays.values() if array.ndim < 2]
         try:
-            expected = net.parameters(Signal((first.shape[1],)))
+            expected = net.parameters(Signal((sizes[0],)))
         except Exception as error:
             # Inputs with positions: their number is not in the file, so that each layer is looked at by itself.
             if not _fits(net, params):

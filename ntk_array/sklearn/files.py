@@ -26,6 +26,8 @@ __all__ = ["load", "save"]
 
 SCHEMA = "ntk_array estimator 1"
 ESTIMATORS: dict[str, type[KernelEstimator]] = {"NTKRegressor": NTKRegressor, "NTKClassifier": NTKClassifier}
+LABELS = "iufbU"
+"""The kinds of dtypes that labels may have in a file: numbers and text."""
 FITTED = {"X_fit": "X_fit_", "dual_coef": "dual_coef_", "offset": "offset_"}
 
 
@@ -76,10 +78,13 @@ def save(path: str | os.PathLike[str], model: Any) -> None:
     arrays = {name: to_host(getattr(estimator, attribute)) for name, attribute in FITTED.items()}
     if isinstance(estimator, NTKClassifier):
         labels = to_host(estimator.classes_)
-        if labels.dtype == object:
-            if not all(isinstance(label, str) for label in labels):
-                raise TypeError("labels that are neither numbers nor text cannot be saved; name the classes by text")
+        if labels.dtype == object and all(isinstance(label, str) for label in labels):
             labels, description["labels"] = labels.astype(str), "object"
+        if labels.dtype.kind not in LABELS:
+            raise TypeError(
+                f"labels of dtype {labels.dtype} are neither numbers nor text and cannot be saved; name the classes by "
+                "text"
+            )
         arrays["classes"] = labels
         description["inverse_temperature"] = estimator.inverse_temperature_
         description["multilabel"] = estimator.is_multilabel_
@@ -213,7 +218,7 @@ def _classes(estimator: Any, description: dict[str, Any], classes: np.ndarray) -
     columns = int(estimator.dual_coef_.shape[1])
     estimator.is_multilabel_ = bool(description["multilabel"])
     expected = columns if estimator.is_multilabel_ or columns > 1 else 2
-    if classes.dtype.kind not in "iufbU" or classes.shape != (expected,):
+    if classes.dtype.kind not in LABELS or classes.shape != (expected,):
         raise ValueError(f"its classes are {classes.shape} for {columns} columns of coefficients")
     estimator.classes_ = placed(classes, estimator.X_fit_)
     if description.get("labels") == "object":

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntk_array._array.linalg import eigh, inner, mirror, with_diagonal
+from ntk_array._array.linalg import eigenvalues, eigh, inner, mirror, singular_values, with_diagonal
 
 
 def test_eigh_reconstructs(backend, rng):
@@ -44,11 +44,20 @@ def test_eigh_of_a_stack_of_one_matrix_calls_the_library_with_the_matrix(monkeyp
 
 
 @pytest.mark.host
-def test_eigh_that_does_not_converge_raises(monkeypatch):
+def test_what_does_not_converge_raises(monkeypatch):
     """On libraries that return NaN then, as JAX and CuPy do."""
     monkeypatch.setattr(np.linalg, "eigh", lambda a: (np.full(2, np.nan), a))
     with pytest.raises(np.linalg.LinAlgError, match="did not converge"):
         eigh(np.eye(2))
+    monkeypatch.setattr(np.linalg, "svd", lambda a, **options: (a, np.full(2, np.nan), a))
+    with pytest.raises(np.linalg.LinAlgError, match="the singular value decomposition did not converge"):
+        singular_values(np.eye(2))
+
+
+@pytest.mark.host
+def test_no_eigenvalues_of_nan():
+    with pytest.raises(np.linalg.LinAlgError, match="the matrix has NaN or infinity, and no eigenvalues"):
+        eigenvalues(np.diag([1.0, np.nan]))
 
 
 def test_mirror_is_exactly_symmetric(backend, rng):

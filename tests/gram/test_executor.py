@@ -118,3 +118,7 @@ def test_what_an_executor_needs(tmp_path):
             assemble(KERNEL, strict.asarray(X), store=tmp_path / "theta", executor=pool)
     with pytest.raises(TypeError, match=r"executor must be an executor of .* or a dask.distributed.Client, got a str"):
         assemble(KERNEL, X, store=tmp_path / "theta", executor="dask")
+    # As dask.distributed has it: a real one starts a cluster.
+    waits = {"__module__": "distributed.client", "asynchronous": True, "get_executor": None}
+    with pytest.raises(TypeError, match="executor is an asynchronous client, for which nothing here can wait"):
+        assemble(KERNEL, X, store=tmp_path / "theta", executor=type("Client", (), waits)())

@@ -494,6 +494,34 @@ def test_a_disk_that_gives_back_other_numbers(tmp_path, monkeypatch):
 
 
 @pytest.mark.host
+def test_a_finished_block_has_no_nan(finished):
+    """Written by Zarr itself, with the right size and checksum."""
+    import zarr
+
+    zarr.open_array(finished.path / "matrix", mode="r+")[20, 40] = np.nan
+    with pytest.raises(ValueError, match=r"the block of rows 20:40 and columns 40:60 in .* is damaged"):
+        finished[20:40, 40:60]
+    assert len(finished.audit().damaged) == 1
+
+
+@pytest.mark.host
+def test_a_block_that_may_not_be_read_is_not_damaged(finished, monkeypatch):
+    def refused(self, tile):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("ntk_array.gram.blocks.Blocks.read", refused)
+    with pytest.raises(PermissionError):
+        finished.audit()
+
+
+@pytest.mark.host
+def test_no_solution_of_a_matrix_between_two_batches(tmp_path):
+    store = assemble(KERNEL, X, X[:50], store=tmp_path / "theta")
+    with pytest.raises(ValueError, match="is between two batches; a Gram matrix is that of a batch with itself"):
+        ntk.solve.solve(store, np.ones(N), ridge=1.0)
+
+
+@pytest.mark.host
 def test_what_is_missing_on_this_system(tmp_path, monkeypatch):
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "zarr", None)

@@ -116,60 +116,6 @@ def test_dropout_takes_the_probability_of_keeping(rng):
     np.testing.assert_array_equal(still((), np.ones((2, 2)), rng=0), np.ones((2, 2)))
 
 
-DENSE = stax.Dense(1)
-X = np.ones((2, 4, 3))
-REFUSED = {
-    "axes": (lambda: stax.Dense(1, channel_axis=1), "ChannelsLast"),
-    "s": (lambda: stax.Dense(1, s=(1, 2)), "widths of the network"),
-    "a bias of 0": (lambda: stax.Dense(1, b_std=0.0, parameterization="standard"), "b_std=None"),
-    "axes of convolutions": (lambda: stax.Conv(1, (3, 3), dimension_numbers=("NCHW", "HWIO", "NCHW")), "NHWC"),
-    "tanh for GELU": (lambda: stax.Gelu(approximate=True), "GELU"),
-    "decay": (lambda: stax.GlobalSelfAttention(1, 1, 1, 1, pos_emb_decay_fn=abs), "position_length"),
-    "smoothing": (
-        lambda: stax.serial(DENSE, stax.ImageResize((-1, 2, -1), "linear"), stax.Flatten(), DENSE)[2](X),
-        "antialias=False",
-    ),
-    "several inputs": (lambda: stax.serial(stax.parallel(DENSE, DENSE), stax.FanInSum())[2](X), "FanOut"),
-    "a list of inputs": (lambda: DENSE[2]([X, X], None, "ntk"), "2 inputs were given"),
-    "several outputs": (lambda: stax.serial(DENSE, stax.FanOut(2))[2](X), "2 outputs"),
-    "positions of outputs": (lambda: DENSE[2](X), "GlobalAvgPool"),
-    "masks": (lambda: DENSE[2](X[:, 0, :], None, "ntk", mask_constant=0.0), "nn.graphs"),
-    "kernels of kernels": (lambda: DENSE[2](DENSE[2](X[:, 0, :])), "one stax.serial"),
-    "functions of others": (lambda: nt.empirical_ntk_fn(lambda params, x: x), "automatic differentiation"),
-    "degree 2": (lambda: nt.taylor_expand(DENSE[1], [], 2), "degree 0 or 1"),
-    "traced inputs": (lambda: nt.empirical_ntk_fn(DENSE[1], trace_axes=(0,)), "outputs are"),
-    "no derivative": (lambda: stax.ElementwiseNumerical(abs, 25), "df"),
-    "no loss gradient": (
-        lambda: nt.predict.gradient_descent(lambda f, y: 0.0, np.eye(2), np.ones((2, 1))),
-        "loss_gradient",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_carried_over_says_so(name):
-    call, advice = REFUSED[name]
-    with pytest.raises(NotImplementedError, match=advice):
-        call()
-
-
-def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match=r"\(W, b\)"):
-        DENSE[1]((np.ones((3, 1)),), X[:, 0, :])
-    with pytest.raises(ValueError, match="get must be one of"):
-        DENSE[2](X[:, 0, :], None, "kernel")
-    with pytest.raises(TypeError, match="no layer of ntk_array"):
-        stax.serial(DENSE, ntk.nn.ReLU())
-    with pytest.raises(ValueError, match=r"pairs of axes"):
-        nt.predict.gradient_descent_mse(np.ones((2, 2)), np.ones((2, 3)), trace_axes=())
-    with pytest.raises(ValueError, match=r"y_train\[:, None\]"):
-        nt.predict.gp_inference(np.eye(2), np.ones(2))
-    with pytest.raises(ValueError, match="both kernels"):
-        nt.predict.gp_inference(np.eye(2), np.ones((2, 1)))("ntk", np.ones((1, 2)), np.eye(1))
-    with pytest.raises(ValueError, match="no layer of the network is an Aggregate"):
-        DENSE[1]((np.ones((3, 1)), None), X, pattern=np.ones((2, 4, 4)))
-
-
 def test_a_given_loss_gradient_follows_the_closed_form(rng):
     """For the squared error of neural-tangents, 1/(2 N C) sum ||f - y||^2."""
     root = rng.normal(size=(4, 4))

@@ -86,6 +86,26 @@ def test_the_limit_with_padding_in_numbers_is_that_of_the_same_zeros(backend, rn
     backend.close(kernels[0], backend.host(kernels[1]), factor=100)
 
 
+@pytest.mark.host
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.Conv(1, (3, 3), stride=(1, 1, 1)), "stride has 3 numbers; there are 2 axes of positions"),
+        (lambda: nn.Conv(1, ()), "kernel_size is empty; without positions use Dense"),
+        (lambda: nn.Conv(3, (3,), groups=2), "width 3 is no multiple of groups 2"),
+        (lambda: nn.Conv(2, (3,), groups=2).init(0, input_shape=(5, 3)), "3 channels are no multiple of groups 2"),
+        (lambda: nn.Conv(1, (3,), padding="valid").init(0, input_shape=(2, 1)), r"^Conv\(1, \(3,\)\): .*2"),
+        (
+            lambda: nn.ConvTranspose(1, (2,), padding=((1, 1),)).init(0, input_shape=(3, 1)),
+            'padding of a transposed convolution must be "same", "valid" or "circular"',
+        ),
+    ],
+)
+def test_what_no_convolution_takes(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
 @pytest.mark.parametrize("padding", [((1, 1),), ((1, -1), (0, 0)), (1, 1), "full", ((1, 1), (1,))])
 def test_paddings_that_are_none(padding):
     with pytest.raises(ValueError, match="padding must be"):

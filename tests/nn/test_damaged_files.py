@@ -130,6 +130,7 @@ HOSTILE = [
     (npy(np.full((2, 3), np.nan)), "is not an array of finite real numbers"),
     (npy(np.zeros((2, 3), dtype=np.longdouble)), "is not an array of finite real numbers"),
     (npy(np.zeros(6)), "does not match"),
+    (b"\x93NUMPY\x03\x00" + npy(np.zeros(3))[8:], "its arrays have version (3, 0)"),
     (b"\x93NUMPY\x01\x00\xff\xff{'descr': " + b"(" * 5000, "is damaged"),
     (b"", "is damaged"),
 ]

@@ -31,6 +31,7 @@ NETWORKS = {
     "standard": nn.mlp((5,), 2, bias_std=0.3, parameterization="standard"),
     "nested": nn.Sequential(nn.Sequential(nn.Dense(4), nn.Tanh()), nn.Dense(2, 0.1 + 0.2)),
     "dense": nn.Dense(2, bias_std=1 / 3),
+    "no matrix": nn.Sequential(nn.LayerNorm(), nn.Affine(bias_std=0.1)),
     "custom": nn.mlp((5,), 2, activation=BUMP),
 }
 
@@ -168,6 +169,13 @@ def test_lost_arrays_are_noticed(saved):
     np.savez(saved, x=np.ones(3))
     with pytest.raises(ValueError, match="is not a network saved by"):
         nn.load(saved)
+
+
+@pytest.mark.host
+def test_factors_and_shifts_of_different_lengths(tmp_path):
+    nn.save(tmp_path / "net", nn.Affine(bias_std=0.1), {"weight": np.ones(3), "bias": np.ones(4)})
+    with pytest.raises(ValueError, match="does not match the network's parameters"):
+        nn.load(tmp_path / "net")
 
 
 def test_parameters_that_could_not_be_loaded_are_not_saved(tmp_path):

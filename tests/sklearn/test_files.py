@@ -80,6 +80,8 @@ def test_on_another_library(tmp_path):
     model = load(tmp_path / "model.npz", xp=xp, device=device)
     assert model.X_fit_.device == model.classes_.device == device
     assert to_host(model.classes_).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"NTKClassifier\.predict\(\) must use the same namespace and the same device"):
+        model.predict(X)
 
 
 def test_what_cannot_be_saved(tmp_path):
@@ -87,6 +89,10 @@ def test_what_cannot_be_saved(tmp_path):
         save(tmp_path / "model.npz", NTKClassifier())
     with pytest.raises(TypeError, match="save their last step"):
         save(tmp_path / "model.npz", make_pipeline(MinMaxScaler(), NTKClassifier()).fit(X, Y))
+    with pytest.raises(TypeError, match="leave its options alone"):
+        save(tmp_path / "model.npz", make_pipeline(StandardScaler(with_mean=False), NTKClassifier()).fit(X, Y))
+    with pytest.raises(TypeError, match=r"labels of dtype datetime64\[D\] are neither numbers nor text"):
+        save(tmp_path / "model.npz", NTKClassifier().fit(X, np.datetime64("2026-01-01") + Y))
     assert not list(tmp_path.iterdir())
 
 
@@ -113,6 +119,8 @@ def damaged(path, change):
         (lambda d, a: a.update(X_fit=a["X_fit"][:-1]), "its arrays have the shapes"),
         (lambda d, a: a.update(dual_coef=a["dual_coef"] * np.nan), "dual_coef does not hold finite real numbers"),
         (lambda d, a: a.update(classes=a["classes"][:-1]), r"its classes are \(2,\) for 3 columns"),
+        (lambda d, a: d.update(features=["length"]), "it has 1 names of 4 features"),
+        (lambda d, a: a.update(mean=np.ones(3), spread=np.ones(4)), "are not those of 4 features"),
         (lambda d, a: a.pop("offset"), "is damaged: 'offset'"),
         (lambda d, a: d.pop("ridge"), "is damaged: 'ridge'"),
     ],

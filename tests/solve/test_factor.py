@@ -130,6 +130,14 @@ def test_another_ridge_takes_no_other_decomposition(backend, method, problem, mo
     backend.close(other.prepared_solve(factor.prepare(backend.array(b))), expected)
 
 
+@pytest.mark.host
+def test_a_cholesky_factor_of_rounding_errors():
+    """Of a matrix of rank 1 to rounding: the last pivot is one rounding error."""
+    factor = FACTORIZATIONS["cholesky"](np.asarray([[[1.0, 1.0 - 1e-16], [1.0 - 1e-16, 1.0]]]), 1e-18)
+    with pytest.raises(np.linalg.LinAlgError, match=r"cannot tell from a singular one: no density; drop repeated"):
+        factor.refuse_singular("noise", "no density")
+
+
 def test_singular_matrices(backend, rng):
     """Solutions of minimum norm, and a refusal of what does not exist."""
     root, b = rng.normal(size=(1, N, 4)), rng.normal(size=(1, N, K))

@@ -105,6 +105,8 @@ def test_bundled(name):
         ("a,b\n1,2\n1e305,4\n2,2\n", "b", "a number above 1e\\+150 in line 3, column 'a'; its square overflows"),
         ("1,2\n3,4\n", "1", "line 1 of t.csv holds numbers"),
         ("", "a", "t.csv is empty: the file has no bytes"),
+        ("\n\n", "a", "t.csv is empty; it needs a header line and rows of data"),
+        ("a,b\n1,2\n" + "1" * 200_000 + ",2\n", "a", "t.csv is not a table of text after line 2: field larger"),
         ("a,b\n1,red\n1,red\n", "b", "one class only, 'red'"),
         ("a,b\n1,2.5\n2,2.5\n", "b", "the target is 2.5 in every row: there is nothing to predict"),
         ("a,b\n1_000,1\n2,2\n", "b", "'1_000' in line 2, column 'a'"),
@@ -146,6 +148,9 @@ def test_wrong_sources(tmp_path, table):
     np.save(tmp_path / "flat.npy", table[1])
     with pytest.raises(ValueError, match="expected a table"):
         load_dataset(str(tmp_path / "flat.npy"), "0")
+    np.save(tmp_path / "one.npy", table[1][:, None])
+    with pytest.raises(ValueError, match=r"one.npy has shape \(30, 1\); .* with two columns or more"):
+        load_dataset(str(tmp_path / "one.npy"), "0")
     np.save(tmp_path / "t.npy", table[0])
     with pytest.raises(ValueError, match="column number from 0 to 2"):
         load_dataset(str(tmp_path / "t.npy"), "3")

@@ -1,5 +1,6 @@
 """What cannot be translated is named, with the line of the model; nothing is translated wrongly."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -100,6 +101,7 @@ REFUSED = {
         Model(lambda m, x: running(m.fc(x)), fc=dense()),
         r"does what [\w.]*test_refusals.running",
     ),
+    "two outputs": (Model(lambda m, x: (m.fc(x), x), fc=dense()), "Model: its output is not one tensor that depends"),
     "softmax": (Model(lambda m, x: torch.softmax(m.fc(x), -1), fc=dense()), "kernels are usually those of the logits"),
     "positions": (Model(lambda m, x: m.fc(x[:, None, :]), fc=dense()), r"from|index"),
 }
@@ -192,6 +194,10 @@ def test_batch_norm_without_statistics():
 def test_other_arguments():
     with pytest.raises(TypeError, match=r"must be a torch.nn.Module"):
         from_module(torch.relu, torch.ones(2, 3))
+    with pytest.raises(TypeError, match=r"module must be a torch.nn.Module, got"):
+        ntk.torch.ModuleKernel(torch.relu)
+    with pytest.raises(TypeError, match="inputs of a module of PyTorch are its tensors, got ndarray"):
+        ntk.torch.ModuleKernel(dense())(np.ones((2, 3)))
     with pytest.raises(TypeError, match="a tensor"):
         from_module(dense(), [[1.0, 2.0, 3.0]])
     with pytest.raises(TypeError, match="takes a second input 'input2'"):
