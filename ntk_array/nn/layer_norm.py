@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .._array.namespace import Array, home
-from .._array.validate import nonnegative
+from .._array.validate import count, nonnegative
 from ..infinite.angle import over_root, sine_about_means
 from ..infinite.covariance import Covariance, Direction
 from ..infinite.signal import Signal
@@ -18,7 +18,7 @@ __all__ = ["LayerNorm"]
 
 
 class Normalized(NamedTuple):
-    """The output (N, *P, channels), and what the inputs less their mean were multiplied by."""
+    """The output (N, *P, groups, channels / groups), and what the inputs less their mean were multiplied by."""
 
     output: Array
     inverse: Array
@@ -75,11 +75,16 @@ class LayerNorm(Layer):
     axes : tuple of int
         Axes of the values (N, *positions, channels), the last one among them: (-1,) are the channels at each position
         by itself, (-3, -2, -1) all of an image.
+    groups : int
+        So many groups of channels that follow one another have means and variances of their own: with all positions
+        among the axes that is group normalization (Wu and He 2018). Each group has infinitely many channels in the
+        limit, which is that of one group. The channels of the inputs themselves are few, and have no such limit.
 
     Raises
     ------
     ValueError
-        For axes without the channels or with the inputs, and for inputs that do not have these axes.
+        For axes without the channels or with the inputs, for inputs that do not have these axes, and for channels that
+        are no multiple of the groups.
 
     Examples
     --------
@@ -91,9 +96,11 @@ class LayerNorm(Layer):
 
     eps: float = 1e-5
     axes: tuple[int, ...] = (-1,)
+    groups: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "eps", nonnegative("eps", self.eps))
+        object.__setattr__(self, "groups", count("groups", self.groups))
         axes = (self.axes,) if isinstance(self.axes, int) else tuple(self.axes)
         if not axes or not all(isinstance(axis, int) for axis in axes):
             raise TypeError(f"axes must be whole numbers such as (-1,), got {self.axes!r}")
@@ -118,14 +125,37 @@ class LayerNorm(Layer):
     def signal(self, before: Signal) -> Signal:
         """Factors are the same for all features, so that Gaussian ones stay so. The result has degree 0 without eps."""
         axes = self._axes_of(len(before.shape) + 1)
+        if before.width % self.groups:
+            raise ValueError(f"{self!r}: {before.width} channels are no multiple of {self.groups} groups")
+        obstacle = before.obstacle
+        if obstacle is None and self.groups > 1 and not before.wide:
+            obstacle = (
+                f"{self!r} normalizes groups of the few channels of the inputs, which has no infinite-width limit in "
+                "closed form: put a layer with weights before it; finite networks and Monte Carlo kernels do not need "
+                "that"
+            )
         same_along_rays = before.degree == 0 or (before.degree is not None and not self.eps)
-        return before.to(centred=before.centred or len(axes) == 1, degree=0 if same_along_rays else None)
+        degree = 0 if same_along_rays else None
+        return before.to(centred=before.centred or len(axes) == 1, degree=degree, obstacle=obstacle)
 
     # ---- the finite network -------------------------------------------------------------------------------------
 
+    def _grouped(self, a: Array) -> Array:
+        """With an axis of groups before that of the channels of each."""
+        return home(a).xp.reshape(a, (*a.shape[:-1], self.groups, -1))
+
+    def _joined(self, a: Array) -> Array:
+        """The reverse."""
+        return home(a).xp.reshape(a, (*a.shape[:-2], -1))
+
+    def _within(self, ndim: int) -> tuple[int, ...]:
+        """The axes that are averaged over, of grouped values of inputs with so many axes."""
+        *positions, channels = self._axes_of(ndim)
+        return (*positions, channels + 1)
+
     def forward(self, params: Params, x: Array) -> tuple[Array, Normalized]:
         """The tape is the output, and 1 / sqrt(variance + eps)."""
-        axes = self._axes_of(x.ndim)
+        axes, x = self._within(x.ndim), self._grouped(x)
         centred = x - _averaged(x, axes)
         variance = _averaged(centred * centred, axes)
         if not self.eps:
@@ -134,18 +164,19 @@ class LayerNorm(Layer):
             variance = home(x).xp.where(variance > rounding * rounding * _averaged(x * x, axes), variance, 0.0)
         inverse = over_root(variance + self.eps)
         tape = Normalized(centred * inverse, inverse)
-        return tape.output, tape
+        return self._joined(tape.output), tape
 
     def backward(self, params: Params, tape: Normalized, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
         """The derivative is symmetric."""
         if not to_inputs:
             return None, []
         # Cotangents have the axis of the outputs behind that of the inputs.
-        axes = tuple(axis + 1 for axis in self._axes_of(tape.output.ndim))
-        return _derivative(tape.output[:, None, ...], tape.inverse[:, None, ...], delta, axes), []
+        axes = tuple(axis + 1 for axis in self._within(tape.output.ndim - 1))
+        output, inverse = tape.output[:, None, ...], tape.inverse[:, None, ...]
+        return self._joined(_derivative(output, inverse, self._grouped(delta), axes)), []
 
     def tangent(self, params: Params, tape: Normalized, dx: Array, dparams: Params) -> Array:
-        return _derivative(tape.output, tape.inverse, dx, self._axes_of(dx.ndim))
+        return self._joined(_derivative(tape.output, tape.inverse, self._grouped(dx), self._within(dx.ndim)))
 
     # ---- infinite width -----------------------------------------------------------------------------------------
 

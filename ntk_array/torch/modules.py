@@ -192,6 +192,12 @@ def _layer_norm(m: Module, p: Place) -> Made:
     return [(layer, {}), *p.affine(weight, bias, view)], p.onward()
 
 
+def _group_norm(m: Module, p: Place) -> Made:
+    axes = tuple(range(1 - len(p.fact.shape), 0))
+    pieces: list[Piece] = [*p.moved(), (nn.LayerNorm(m.eps, axes, m.num_groups), {})]
+    return [*pieces, *p.affine(m.weight, m.bias, lambda t: t)], p.onward(moved=len(p.after) > 2)
+
+
 def attention(m: Module, p: Place) -> Piece:
     """Self-attention."""
     p.insist(
@@ -282,6 +288,7 @@ MODULES: dict[str, Callable[[Module, Place], Made]] = {
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"), _batch_norm),
     "Linear": _linear,
     "Flatten": _flatten,
+    "GroupNorm": _group_norm,
     "LayerNorm": _layer_norm,
     "MultiheadAttention": _attention,
     "TransformerEncoderLayer": _encoder_layer,
@@ -289,7 +296,7 @@ MODULES: dict[str, Callable[[Module, Place], Made]] = {
 }
 """By the name of the class in torch.nn."""
 
-CHANNELS_FIRST: tuple[str, ...] = ("Conv", "MaxPool", "AvgPool", "Adaptive", "BatchNorm")
+CHANNELS_FIRST: tuple[str, ...] = ("Conv", "MaxPool", "AvgPool", "Adaptive", "BatchNorm", "GroupNorm")
 """How the names of modules start that have channels first."""
 CHANNELS_LAST: tuple[str, ...] = (
     "Linear",

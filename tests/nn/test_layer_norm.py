@@ -21,6 +21,17 @@ def test_as_in_torch(backend, rng):
     x = backend.array(rng.normal(size=(4, 3, 5)))
     y = nn.LayerNorm(0.1, (-2, -1))({}, x)
     backend.close(y, backend.host(backend.xp.nn.functional.layer_norm(x, (3, 5), eps=0.1)), factor=20)
+    images = backend.array(rng.normal(size=(4, 3, 2, 6)))  # channels last
+    first = backend.xp.moveaxis(images, -1, 1)
+    expected = backend.xp.moveaxis(backend.xp.nn.functional.group_norm(first, 3, eps=0.1), 1, -1)
+    backend.close(nn.LayerNorm(0.1, (-3, -2, -1), 3)({}, images), backend.host(expected), factor=20)
+
+
+def test_groups_are_layers_of_their_own(backend, rng):
+    x = 1.0 + rng.normal(size=(3, 4, 6))
+    parts = [nn.LayerNorm(0.2, (-2, -1))({}, backend.array(x[..., i : i + 2])) for i in (0, 2, 4)]
+    together = nn.LayerNorm(0.2, (-2, -1), 3)({}, backend.array(x))
+    backend.close(together, np.concatenate([backend.host(part) for part in parts], axis=-1), factor=20)
 
 
 def test_equal_features_without_eps_are_zero_at_any_width(rng):
@@ -72,6 +83,8 @@ def test_small_angles_of_normalized_inputs_are_exact(rng, distance):
     ("make", "error", "message"),
     [
         (lambda: nn.LayerNorm(-1.0), ValueError, "eps must be finite and not negative"),
+        (lambda: nn.LayerNorm(groups=2).init(0, input_shape=3), ValueError, "3 channels are no multiple of 2 groups"),
+        (lambda: InfiniteNTK(nn.LayerNorm(groups=2))(np.ones((2, 4))), ValueError, "groups of the few channels of the"),
         (lambda: nn.LayerNorm(axes=()), TypeError, "axes must be whole numbers"),
         (lambda: nn.LayerNorm(axes=(0, 1)).init(0, input_shape=3), ValueError, "not over the inputs, the first"),
         (lambda: nn.LayerNorm(axes=(-2,)).init(0, input_shape=(4, 3)), ValueError, "must normalize over the channels"),

@@ -160,12 +160,19 @@ def volume():
     return nn.Sequential(conv, nn.LayerNorm([3, 4, 2, 4]), nn.Tanh(), pool, nn.Flatten(), nn.Linear(36, 2))
 
 
+def groups():
+    """Normalization in groups of channels, of images and of features."""
+    conv, norm = nn.Conv2d(2, 6, 3), nn.GroupNorm(3, 6)
+    return nn.Sequential(conv, norm, nn.GELU(), nn.Flatten(), nn.Linear(24, 4), nn.GroupNorm(2, 4), nn.Linear(4, 2))
+
+
 MODELS = {
     "mlp": (mlp, (4,)),
     "flattened images": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.Mish(), nn.Linear(6, 2)), (3, 2, 2)),
     "cnn": (CNN, (1, 8, 8)),
     "1d": (signal_1d, (2, 9)),
     "3d": (volume, (1, 3, 4, 4)),
+    "groups": (groups, (2, 4, 4)),
     "residual block": (lambda: nn.Sequential(Block(3, 4, 2), nn.Flatten(), nn.Linear(36, 2)), (3, 5, 5)),
     "resnet": (ResNet, (3, 16, 16)),
     "layer norm mlp": (NormedMLP, (4,)),

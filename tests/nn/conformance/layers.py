@@ -46,6 +46,20 @@ NORMALIZED = (
         smooth=False,
         width=256,
     ),
+    Case(
+        "layer norm, groups",
+        images(
+            lambda width: nn.Conv(2 * width, (3, 2), bias_std=0.3),
+            just(nn.ReLU()),
+            just(nn.LayerNorm(axes=(-3, -2, -1), groups=2)),
+            conv(2, 2),
+            just(nn.Erf()),
+            just(nn.GlobalAvgPool()),
+        ),
+        shape=(3, 3, 2),
+        smooth=False,
+        width=256,
+    ),
 )
 """Values that are normalized."""
 
