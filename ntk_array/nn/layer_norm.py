@@ -78,7 +78,8 @@ class LayerNorm(Layer):
     groups : int
         So many groups of channels that follow one another have means and variances of their own: with all positions
         among the axes that is group normalization (Wu and He 2018). Each group has infinitely many channels in the
-        limit, which is that of one group. The channels of the inputs themselves are few, and have no such limit.
+        limit, which is that of one group. The channels of the inputs themselves are few, and have no such limit; nor
+        have groups of one channel each, instance normalization.
 
     Raises
     ------
@@ -128,11 +129,11 @@ class LayerNorm(Layer):
         if before.width % self.groups:
             raise ValueError(f"{self!r}: {before.width} channels are no multiple of {self.groups} groups")
         obstacle = before.obstacle
-        if obstacle is None and self.groups > 1 and not before.wide:
+        if obstacle is None and self.groups > 1 and (not before.wide or self.groups == before.width):
+            few = "single channels" if before.wide else "the few channels of the inputs"
             obstacle = (
-                f"{self!r} normalizes groups of the few channels of the inputs, which has no infinite-width limit in "
-                "closed form: put a layer with weights before it; finite networks and Monte Carlo kernels do not need "
-                "that"
+                f"{self!r} normalizes groups of {few}, which has no infinite-width limit in closed form: groups are to "
+                "be large, and behind a layer with weights; finite networks and Monte Carlo kernels do not need that"
             )
         same_along_rays = before.degree == 0 or (before.degree is not None and not self.eps)
         degree = 0 if same_along_rays else None

@@ -193,8 +193,9 @@ def _layer_norm(m: Module, p: Place) -> Made:
 
 
 def _group_norm(m: Module, p: Place) -> Made:
-    axes = tuple(range(1 - len(p.fact.shape), 0))
-    pieces: list[Piece] = [*p.moved(), (nn.LayerNorm(m.eps, axes, m.num_groups), {})]
+    p.insist(not getattr(m, "track_running_stats", False), "it keeps running statistics, which no layer here reads")
+    axes, groups = tuple(range(1 - len(p.fact.shape), 0)), getattr(m, "num_groups", p.fact.shape[1])
+    pieces: list[Piece] = [*p.moved(), (nn.LayerNorm(m.eps, axes, groups), {})]
     return [*pieces, *p.affine(m.weight, m.bias, lambda t: t)], p.onward(moved=len(p.after) > 2)
 
 
@@ -287,8 +288,8 @@ MODULES: dict[str, Callable[[Module, Place], Made]] = {
     **dict.fromkeys((f"Adaptive{kind}Pool{n}d" for kind in ("Max", "Avg") for n in (1, 2, 3)), _adaptive),
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"), _batch_norm),
     "Linear": _linear,
+    **dict.fromkeys(("GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"), _group_norm),
     "Flatten": _flatten,
-    "GroupNorm": _group_norm,
     "LayerNorm": _layer_norm,
     "MultiheadAttention": _attention,
     "TransformerEncoderLayer": _encoder_layer,
@@ -296,7 +297,7 @@ MODULES: dict[str, Callable[[Module, Place], Made]] = {
 }
 """By the name of the class in torch.nn."""
 
-CHANNELS_FIRST: tuple[str, ...] = ("Conv", "MaxPool", "AvgPool", "Adaptive", "BatchNorm", "GroupNorm")
+CHANNELS_FIRST: tuple[str, ...] = ("Conv", "MaxPool", "AvgPool", "Adaptive", "BatchNorm", "GroupNorm", "InstanceNorm")
 """How the names of modules start that have channels first."""
 CHANNELS_LAST: tuple[str, ...] = (
     "Linear",

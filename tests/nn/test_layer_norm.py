@@ -6,6 +6,8 @@ import pytest
 
 from ntk_array import InfiniteNNGP, InfiniteNTK, nn
 
+ALONE = nn.Sequential(nn.Dense(3), nn.LayerNorm(groups=3), nn.Dense(1))
+
 
 @pytest.mark.parametrize(("axes", "numpy_axes"), [((-1,), (3,)), ((-1, -2), (2, 3)), ((1, 2, 3), (1, 2, 3))])
 def test_the_formula(backend, rng, axes, numpy_axes):
@@ -85,6 +87,7 @@ def test_small_angles_of_normalized_inputs_are_exact(rng, distance):
         (lambda: nn.LayerNorm(-1.0), ValueError, "eps must be finite and not negative"),
         (lambda: nn.LayerNorm(groups=2).init(0, input_shape=3), ValueError, "3 channels are no multiple of 2 groups"),
         (lambda: InfiniteNTK(nn.LayerNorm(groups=2))(np.ones((2, 4))), ValueError, "groups of the few channels of the"),
+        (lambda: InfiniteNTK(ALONE)(np.ones((2, 4))), ValueError, "groups of single channels"),
         (lambda: nn.LayerNorm(axes=()), TypeError, "axes must be whole numbers"),
         (lambda: nn.LayerNorm(axes=(0, 1)).init(0, input_shape=3), ValueError, "not over the inputs, the first"),
         (lambda: nn.LayerNorm(axes=(-2,)).init(0, input_shape=(4, 3)), ValueError, "must normalize over the channels"),

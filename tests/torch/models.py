@@ -161,9 +161,9 @@ def volume():
 
 
 def groups():
-    """Normalization in groups of channels, of images and of features."""
-    conv, norm = nn.Conv2d(2, 6, 3), nn.GroupNorm(3, 6)
-    return nn.Sequential(conv, norm, nn.GELU(), nn.Flatten(), nn.Linear(24, 4), nn.GroupNorm(2, 4), nn.Linear(4, 2))
+    """Normalization in groups of channels, of images and of features, and of each channel."""
+    layers = (nn.Conv2d(2, 6, 3), nn.GroupNorm(3, 6), nn.GELU(), nn.Conv2d(6, 4, 1), nn.InstanceNorm2d(4), nn.Tanh())
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16, 4), nn.GroupNorm(2, 4), nn.Linear(4, 2))
 
 
 MODELS = {

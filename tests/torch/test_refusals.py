@@ -118,7 +118,7 @@ IMAGES = {
     "ceil_mode": (nn.MaxPool2d(2, ceil_mode=True), "ceil_mode"),
     "padding_mode": (nn.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "padding_mode='reflect'"),
     "circle": (nn.Conv2d(2, 2, 3, stride=2, padding=1, padding_mode="circular"), "circular padding is known where"),
-    "instance norm": (nn.InstanceNorm2d(2), "InstanceNorm2d"),
+    "running": (nn.InstanceNorm2d(2, track_running_stats=True), "keeps running statistics"),
     "adaptive": (nn.AdaptiveAvgPool2d(2), "where all windows have one size"),
     "last axis": (nn.Sequential(nn.Conv2d(2, 2, 1), nn.Linear(5, 2)), "not that of the channels"),
     "images as outputs": (nn.Conv2d(2, 2, 1), r"kernels need \(N, C\)"),
