@@ -235,7 +235,7 @@ class Layer(ABC):
         return self.propagate_tangent(states[0], changes[0], signals[0], direction)
 
     def limit_taylor(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Covariance:
-        """:meth:`limit` of covariances that are polynomials, see :mod:`ntk_array.infinite.taylor`.
+        """:meth:`limit` of covariances that are polynomials, see ``infinite/taylor.py``.
 
         Layers whose limit consists of sums and products of covariances take it as it is.
         """
