@@ -3,9 +3,9 @@
 from typing import Any
 
 from .._array.linalg import plus_diagonal
-from .._array.namespace import Array, Home, home, index_dtype, is_array, to_host
+from .._array.namespace import Array, home, index_dtype, is_array, to_host
 from .._array.validate import nonnegative, same_home, targets
-from ..solve.operator import GramOperator
+from ..solve.operator import ChangedOperator, GramOperator
 
 __all__ = ["Noise", "NoisyMatrix"]
 
@@ -49,19 +49,12 @@ class Noise:
         return operator if self.above is None else NoisyMatrix(operator, self.above)
 
 
-class NoisyMatrix(GramOperator):
+class NoisyMatrix(ChangedOperator):
     """K + diag(d), for d (N,)."""
 
     def __init__(self, operator: GramOperator, diagonal: Array) -> None:
-        self._operator, self._diagonal = operator, diagonal
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self._operator.shape
-
-    @property
-    def home(self) -> Home:
-        return self._operator.home
+        super().__init__(operator)
+        self._diagonal = diagonal
 
     def product(self, v: Array) -> Array:
         return self._operator.product(v) + self._diagonal[:, None] * v

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from .._array.namespace import Array, Home, home, index_dtype
 
-__all__ = ["GramOperator", "Matrix", "ScaledMatrix"]
+__all__ = ["ChangedOperator", "GramOperator", "Matrix", "ScaledMatrix"]
 
 
 class GramOperator(ABC):
@@ -77,11 +77,11 @@ class Matrix(GramOperator):
         return self._array
 
 
-class ScaledMatrix(GramOperator):
-    """The matrices of an operator times a positive factor."""
+class ChangedOperator(GramOperator):
+    """Made of another operator, with its shape and where it lives."""
 
-    def __init__(self, operator: GramOperator, factor: float) -> None:
-        self._operator, self._factor = operator, factor
+    def __init__(self, operator: GramOperator) -> None:
+        self._operator = operator
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,6 +90,14 @@ class ScaledMatrix(GramOperator):
     @property
     def home(self) -> Home:
         return self._operator.home
+
+
+class ScaledMatrix(ChangedOperator):
+    """The matrices of an operator times a positive factor."""
+
+    def __init__(self, operator: GramOperator, factor: float) -> None:
+        super().__init__(operator)
+        self._factor = factor
 
     def product(self, v: Array) -> Array:
         return self._factor * self._operator.product(v)
