@@ -126,8 +126,7 @@ class LayerNorm(Layer):
     def signal(self, before: Signal) -> Signal:
         """Factors are the same for all features, so that Gaussian ones stay so. The result has degree 0 without eps."""
         axes = self._axes_of(len(before.shape) + 1)
-        if before.width % self.groups:
-            raise ValueError(f"{self!r}: {before.width} channels are no multiple of {self.groups} groups")
+        self._refuse_unequal_groups(before.width)
         obstacle = before.obstacle
         if obstacle is None and self.groups > 1 and (not before.wide or self.groups == before.width):
             few = "single channels" if before.wide else "the few channels of the inputs"
@@ -140,6 +139,10 @@ class LayerNorm(Layer):
         return before.to(centred=before.centred or len(axes) == 1, degree=degree, obstacle=obstacle)
 
     # ---- the finite network -------------------------------------------------------------------------------------
+
+    def _refuse_unequal_groups(self, channels: int) -> None:
+        if channels % self.groups:
+            raise ValueError(f"{self!r}: {channels} channels are no multiple of {self.groups} groups")
 
     def _grouped(self, a: Array) -> Array:
         """With an axis of groups before that of the channels of each."""
@@ -156,6 +159,7 @@ class LayerNorm(Layer):
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Normalized]:
         """The tape is the output, and 1 / sqrt(variance + eps)."""
+        self._refuse_unequal_groups(x.shape[-1])
         axes, x = self._within(x.ndim), self._grouped(x)
         centred = x - _averaged(x, axes)
         variance = _averaged(centred * centred, axes)

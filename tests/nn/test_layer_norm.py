@@ -87,6 +87,7 @@ def test_small_angles_of_normalized_inputs_are_exact(rng, distance):
         (lambda: nn.LayerNorm(-1.0), ValueError, "eps must be finite and not negative"),
         (lambda: nn.LayerNorm(groups=2).init(0, input_shape=3), ValueError, "3 channels are no multiple of 2 groups"),
         (lambda: InfiniteNTK(nn.LayerNorm(groups=2))(np.ones((2, 4))), ValueError, "groups of the few channels of the"),
+        (lambda: nn.LayerNorm(groups=2)({}, np.ones((2, 3))), ValueError, "3 channels are no multiple of 2 groups"),
         (lambda: InfiniteNTK(ALONE)(np.ones((2, 4))), ValueError, "groups of single channels"),
         (lambda: nn.LayerNorm(axes=()), TypeError, "axes must be whole numbers"),
         (lambda: nn.LayerNorm(axes=(0, 1)).init(0, input_shape=3), ValueError, "not over the inputs, the first"),
