@@ -11,7 +11,8 @@ from .._array.linalg import inner
 from .._array.namespace import Array, home, is_array, itemsize
 from .._array.short import short
 from .._array.validate import finite, one_of, real_array, same_home, unrecorded
-from ..gram.tiled import Costs, joined
+from ..gram.threads import thread_count, workers
+from ..gram.tiled import Costs, cuts, joined
 from ..infinite.signal import Signal
 from ..infinite.steps import Steps
 from ..infinite.taylor import Taylor, Terms
@@ -130,9 +131,18 @@ class EmpiricalNTK(_Empirical):
         outputs = 1 if self.outputs == "sum_of_logits" else steps.signals[-1].width
         inside = sum(step.layer.inner_size(step.signals[0]) for step in steps.steps)
         numbers_each = (2 + outputs) * (sum(math.prod(signal.shape) for signal in steps.signals) + inside)
-        n, size = x.shape[0], max(CHUNK // numbers_each, 1)
-        parts = [self._factors(x[i : min(i + size, n), ...]) for i in range(0, n, size)]
-        factors: Factors = joined(parts, size)
+        size = max(CHUNK // numbers_each, 1)
+        chunks, parts = list(cuts(0, x.shape[0], size)), {}
+
+        def run(chunk: slice) -> None:
+            parts[chunk.start] = self._factors(x[chunk, ...])
+
+        # Elementwise steps have one thread each, whatever matrix products have: so chunks share the processors. Where
+        # tiles do so already, each product has one thread, and chunks have no more.
+        with workers(min(thread_count(x, None), len(chunks))) as each:
+            for _ in each(run, chunks):
+                pass
+        factors: Factors = joined([parts[chunk.start] for chunk in chunks], size)
         return factors
 
     def _factors(self, x: Array) -> Factors:

@@ -264,7 +264,8 @@ class Linear(Layer):
                 rows = xp.reshape(xp.permute_dims(own, (0, 2, 1, 3)), (own.shape[0], own.shape[2], -1))
                 product = xp.matrix_transpose(rows) @ h
             parts.append(xp.reshape(product, (x.shape[0], delta.shape[1], -1)))
-        bias = xp.sum(delta, axis=tuple(range(2, delta.ndim - 1))) if delta.ndim > 3 else delta
+        bias = delta if self.bias_std else delta[..., :0]
+        bias = xp.sum(bias, axis=tuple(range(2, delta.ndim - 1))) if delta.ndim > 3 else bias
         bias = xp.broadcast_to(bias, (x.shape[0], *bias.shape[1:]))
         return (parts[0] if len(parts) == 1 else xp.concat(parts, axis=-1)), bias
 
