@@ -23,10 +23,10 @@ __all__ = ["PlanesKernel", "in_planes"]
 
 
 class Prepared(NamedTuple):
-    """Images, their variances at every place before the mean over positions, and what the places from there on have."""
+    """Images with their variances at every place before the mean over positions, and what the places from there on
+    have."""
 
-    pixels: Array
-    before: list[Array]
+    batch: Batch
     rows: list[Rows]
     diagonal: Any
 
@@ -55,7 +55,8 @@ class PlanesKernel(Kernel):
         size = self.planes.dtype.itemsize
         least = self.planes.least
         entry = 10 * size + self.planes.room_bytes // least
-        return Costs(here, 1, entry, size * (2 * math.prod(x1.shape[1:]) + 3 * kept), least)
+        each = size * (2 * math.prod(x1.shape[1:]) + 3 * kept + self.planes.laid_size)
+        return Costs(here, 1, entry, each, least)
 
     def prepare(self, x: Array) -> Prepared:
         xp = home(x).xp
@@ -67,7 +68,7 @@ class PlanesKernel(Kernel):
         states = self.program.paired(Covariance.of_pairs(start.k12, start.ntk, zeros), first=end)
         last = states[-1]
         diagonal = xp.astype(last.ntk if is_ntk else last.k12, self.dtype, copy=False)
-        return Prepared(batch.pixels, batch.rows, [s.rows() for s in states], diagonal)
+        return Prepared(batch, [s.rows() for s in states], diagonal)
 
     def _averaged(self, means: dict[str, Array]) -> Covariance:
         """The state behind the mean, from the means."""
@@ -80,8 +81,7 @@ class PlanesKernel(Kernel):
 
     def prepared_block(self, prepared1: Prepared, prepared2: Prepared | None) -> Array:
         one, two = prepared1, prepared1 if prepared2 is None else prepared2
-        first, second = (Batch(p.pixels, p.before) for p in (one, two))
-        means = self.planes.of_block(first, second, symmetric=prepared2 is None)
+        means = self.planes.of_block(one.batch, two.batch, symmetric=prepared2 is None)
         # Rows are numbered from the first place of the network on.
         ahead: list[Any] = [None] * self.planes.layout.end
         rows = (ahead + one.rows, ahead + two.rows)

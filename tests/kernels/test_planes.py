@@ -6,6 +6,7 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array._formula import numba_loops
+from ntk_array.infinite.planes import Planes
 from ntk_array.kernels.planes import PlanesKernel
 
 pytestmark = [
@@ -143,3 +144,23 @@ def test_many_images_in_tiles():
     x = np.random.default_rng(1).normal(size=(21, 3, 4, 2))
     whole = ntk.gram.assemble(kernel, x, memory="20 KB")
     np.testing.assert_allclose(whole, kernel.block(x, None), rtol=0, atol=1e-14 * np.max(whole))
+
+
+def test_half_of_a_symmetric_block_is_computed(monkeypatch):
+    """Where only equal positions meet, too."""
+    kernel = ntk.InfiniteNTK(nn.Sequential(conv(3, 3), nn.ReLU(), nn.Flatten(), nn.Dense(1)))
+    x = np.random.default_rng(1).normal(size=(40, 3, 4, 2))
+    planes = kernel.specialized(x, None)
+    batch, passes = planes.prepare(x), []
+    run = Planes._pass
+
+    def counted(self, way, rooms, rows, *others, **options):
+        passes.append(len(rows[0]))
+        return run(self, way, rooms, rows, *others, **options)
+
+    monkeypatch.setattr(Planes, "_pass", counted)
+    whole = planes.prepared_block(batch, batch)
+    squares = sum(passes)
+    passes.clear()
+    np.testing.assert_allclose(planes.prepared_block(batch, None), whole, rtol=1e-14)
+    assert sum(passes) < 0.65 * squares  # a half, and what the last lanes of a run lie below the diagonal

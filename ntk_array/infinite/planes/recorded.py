@@ -88,6 +88,11 @@ class Recorded(ABC):
         refuse_overflow([states[0], *(states[place] for place in order)])
         return Batch(pixels, [state.k11 for state in states])
 
+    @property
+    def laid_size(self) -> int:
+        """How many numbers of each image :meth:`batch` lays out for all blocks."""
+        return 0
+
     def pooled_variances(self, batch: Batch, number: int) -> dict[int, Array]:
         """The variances (N, height, width) at the places that are pooled from the grid before that of this number."""
         layout, here, found = self.layout, home(batch.pixels), dict[int, Array]()

@@ -12,7 +12,9 @@ import numpy as np
 
 from ..._formula.formula import COLUMN, ROW, Formula
 from ..._formula.numba_planes import LANES, Course, compiled_course, without_constants
-from ..._formula.plane_stages import sides_kept
+from ..._formula.plane_stages import Stage, sides_kept
+from ..inputs import Inputs
+from ..program import Program
 from .crossings import Route, route
 from .recorded import Recorded
 from .sides import Batch, sides
@@ -39,6 +41,10 @@ class Room(NamedTuple):
     target: np.ndarray
     across: int
 
+    def of(self, inputs: int) -> Room:
+        """The room of so many inputs of the first batch at once, which are no more than it is for."""
+        return self._replace(sums=self.sums[:inputs])
+
     @property
     def nbytes(self) -> int:
         """All of them."""
@@ -61,6 +67,27 @@ class Planes(Recorded):
         """Whether all stages have code. NotElementwise where a layer has none."""
         del device
         return bool(self.codes)
+
+    def batch(self, inputs: Inputs, program: Program) -> Batch:
+        """With what images have by themselves, where to lay it out for each block would take as long as the block."""
+        batch = super().batch(inputs, program)
+        if self._many:
+            return batch
+        formulas = [code.formulas for code in self.codes]
+        rows, columns = (sides(self.layout, formulas, batch, axes) for axes in (ROW, COLUMN))
+        return batch._replace(laid=(rows, columns))
+
+    @cached_property
+    def laid_size(self) -> int:
+        if self._many:
+            return 0
+        size = math.prod(self.layout.grid(0)) * (1 + self.layout.signals[0].width)
+        for segment, code in zip(self.layout.segments, self.codes, strict=True):
+            size += math.prod(segment.grid) * sum(map(_own, code.course.stages))
+            for place in (place for plan in segment.stages for place in plan.windows):
+                margins = map(sum, self.layout.window(place).margins(segment.grid))
+                size += math.prod(n + margin for n, margin in zip(segment.grid, margins, strict=True))
+        return 2 * size
 
     @property
     def lanes(self) -> int:
@@ -108,17 +135,20 @@ class Planes(Recorded):
     def _fill(self, result: np.ndarray, one: Batch, two: Batch, symmetric: bool) -> None:
         """Sums over positions where there are few planes: to lay out the images of each pair would take as long."""
         n1, n2, count = len(one.pixels), len(two.pixels), len(self.codes)
-        formulas, together = [code.formulas for code in self.codes], n1 if count == 1 else 1
-        rows = sides(self.layout, formulas, one, ROW)
+        together = n1 if count == 1 else 1
+        assert one.laid is not None
+        assert two.laid is not None
+        rows, others = one.laid[0], two.laid[1]
         rooms = [self._room(k, self._whole_route, together) for k in range(count)]
         for start in range(0, n2, self.lanes):
             chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
-            columns = [_beside(a) for a in sides(self.layout, formulas, two.taken(chosen), COLUMN)]
-            for i in range(0, min(n1, stop) if symmetric else n1, together):
-                own = [a[i : i + together] for a in rows]
-                sums, _ = self._pass(self._whole_route, rooms, own, columns, laned=False)
+            columns = [_beside(a[chosen]) for a in others]
+            end = min(n1, stop) if symmetric else n1
+            for part in (slice(i, min(i + together, end)) for i in range(0, end, together)):
+                own, fewer = [a[part] for a in rows], [room.of(part.stop - part.start) for room in rooms]
+                sums, _ = self._pass(self._whole_route, fewer, own, columns, laned=False)
                 found = np.moveaxis(self._over_positions(sums), 0, 1)
-                result[:, i : i + together, start:stop] = found[..., : stop - start]
+                result[:, part, start:stop] = found[..., : stop - start]
 
     def _over_positions(self, sums: np.ndarray) -> np.ndarray:
         """(inputs, outputs, lanes) of (inputs, outputs, width lanes)."""
@@ -131,7 +161,11 @@ class Planes(Recorded):
         formulas = [code.formulas for code in self.codes[: len(rooms)]]
         for first in range(0, count, CHUNK * self.lanes):
             part, both = slice(first, min(first + CHUNK * self.lanes, count)), []
-            for batch, numbers, axes in ((one, pairs[0][part], ROW), (two, pairs[1][part], COLUMN)):
+            for side, (batch, axes) in enumerate(((one, ROW), (two, COLUMN))):
+                numbers = pairs[side][part]
+                if batch.laid is not None:
+                    both.append((batch.laid[side], numbers))
+                    continue
                 images, where = np.unique(numbers, return_inverse=True)
                 both.append((sides(self.layout, formulas, batch.taken(images), axes), where))
             for start in range(part.start, part.stop, self.lanes):
@@ -178,7 +212,7 @@ class Planes(Recorded):
         arrays = 1 + max(slots, default=0)
         summed = max([1, *(sum(map(len, stage.windows)) for stage in course.stages)])
         apart = max([1, *(len(stage.windows) + len(stage.distant) for stage in course.stages)])
-        own = [sides_kept(s.formula) + len(s.windows) + sum(s.distant) for s in course.stages]
+        own = [*map(_own, course.stages)]
         own.append(0 if k else 1 + self.layout.signals[0].width)
         windows = [self.layout.window(place) for plan in segment.stages for place in plan.windows]
         y, x = (max([0, *(sum(w.margins(segment.grid)[axis]) for w in windows)]) for axis in (0, 1))
@@ -209,6 +243,11 @@ class Planes(Recorded):
         stages = tuple(map(without_constants, self.stages(k)))
         course = Course(stages, not k, self.outputs(k), self.leaving(k), self.lanes)
         return Code(course, self.formulas[k], compiled_course(course, self.dtype))
+
+
+def _own(stage: Stage) -> int:
+    """How many arrays of :func:`sides` go with the positions of a stage."""
+    return sides_kept(stage.formula) + len(stage.windows) + sum(stage.distant)
 
 
 def _aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

@@ -19,10 +19,12 @@ __all__ = ["Batch", "factor", "sides"]
 
 class Batch(NamedTuple):
     """What planes need of images: normalized pixels, and variances at every place up to the mean over positions, as far
-    as they are known."""
+    as they are known; and, where that takes as long as a pair of images, what :func:`sides` makes of them, as the first
+    of a pair and as the second."""
 
     pixels: Array
     rows: list[Any]
+    laid: tuple[list[Array], list[Array]] | None = None
 
     def taken(self, images: np.ndarray) -> Batch:
         """Some of the images."""
