@@ -4,6 +4,7 @@ A test that takes the ``backend`` fixture runs once a backend; all others run on
 """
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -131,7 +132,11 @@ def _later_cases_on_jax(items: Iterable[pytest.Item]) -> set[pytest.Item]:
 def backend(request: pytest.FixtureRequest) -> Backend:
     # Properties travel with the report of a test, from another process too.
     request.node.user_properties.append(("backend", request.param))
-    return backend_named(request.param)
+    found = backend_named(request.param)
+    if found.dtype_name == "float32":
+        # What is lost without float64 is within the tolerances of tests on such a device.
+        warnings.filterwarnings("ignore", "there is no float64", RuntimeWarning)  # pytest resets filters after a test
+    return found
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
