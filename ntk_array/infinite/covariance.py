@@ -38,7 +38,7 @@ class Rows(NamedTuple):
     """What one batch has at one place: variances (N, *P), and more where a later layer asks for it.
 
     That is means over features (N, *P), for sums, and covariances within each input (N, *P, *P), for attention. Of the
-    inputs it is the inputs themselves, for graphs.
+    inputs it is the inputs themselves, where they are packed.
     """
 
     variance: Array
