@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .namespace import Array, home, index_dtype
 
@@ -41,7 +40,8 @@ class Window:
         """The numbers of output positions. ValueError where the window is larger than the input."""
         found = []
         for axis, (n, _) in enumerate(zip(positions, self.size, strict=True)):
-            outputs = self.count_of(n, axis)
+            added, divided = self.counted(axis)
+            outputs = (n + added) // divided
             if outputs < 1:
                 around = sum(self._given(axis))
                 padded = f" with {around} of padding" if around else ""
@@ -52,19 +52,13 @@ class Window:
             found.append(outputs)
         return tuple(found)
 
-    def count_of(self, n: Any, axis: int) -> Any:
-        """The number of output positions along an axis with n positions, or an array of numbers of such axes. Below 1
-        where the window is larger."""
+    def counted(self, axis: int) -> tuple[int, int]:
+        """Numbers a and b for which n positions along an axis have floor((n + a) / b) outputs; below 1 where the window
+        is larger."""
+        stride = self.stride[axis]
         if self.padding in ("same", "circular"):
-            return -(-n // self.stride[axis])
-        return (n + sum(self._given(axis)) - self._reach(axis)) // self.stride[axis] + 1
-
-    def least(self, axis: int, outputs: int = 1) -> int:
-        """The smallest number of positions along an axis that has so many outputs."""
-        between = (outputs - 1) * self.stride[axis]
-        if self.padding in ("same", "circular"):
-            return between + 1
-        return max(between + self._reach(axis) - sum(self._given(axis)), 1)
+            return stride - 1, stride
+        return sum(self._given(axis)) - self._reach(axis) + stride, stride
 
     def _reach(self, axis: int) -> int:
         """Over how many positions the window reaches along an axis."""
