@@ -31,9 +31,7 @@ def seen_scores(mechanism: str, scores: Array, keys: Array | None) -> Array:
     return home(scores).xp.where(keys, scores, -math.inf if mechanism == "softmax" else 0.0)
 
 
-def weights_change(
-    mechanism: str, scores: Array, weights: Array, change: Array, keys: Array | None = None
-) -> Array:
+def weights_change(mechanism: str, scores: Array, weights: Array, change: Array, keys: Array | None = None) -> Array:
     """How the weights change with the scores. The derivative is symmetric, so that it pulls cotangents back as well."""
     xp = home(scores).xp
     change = change if keys is None else xp.where(keys, change, 0.0)

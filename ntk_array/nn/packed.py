@@ -290,4 +290,3 @@ def refuse_nested(layer: Layer, outside: str) -> None:
         name = type(layer).__name__
         inside = "another one" if name == outside else f"a {name}"
         raise TypeError(f"{outside} has {inside} inside; put the layers of that one in its place")
-

@@ -175,7 +175,7 @@ def _marked(inputs: Sequence[Any]) -> list[Array]:
         if parts:
             same_home(**{"inputs[0]": parts[0], f"inputs[{i}]": x})
             if x.ndim != parts[0].ndim - 1 or x.shape[-1] != parts[0].shape[-1] - 1:
-                first = tuple(parts[0].shape[1:-1]) + (parts[0].shape[-1] - 1,)
+                first = (*parts[0].shape[1:-1], parts[0].shape[-1] - 1)
                 raise ValueError(
                     f"inputs[{i}] has shape {tuple(x.shape)} and inputs[0] {first}: all have the same channels, and as "
                     "many axes"
@@ -191,7 +191,9 @@ def _masked(inputs: Any, mask: Any) -> Array:
     x = real_array("inputs", inputs)
     if x.ndim < 3 or 0 in x.shape:
         hint = "; one sequence is a list of one: padded([inputs])" if x.ndim == 2 else ""
-        raise ValueError(f"inputs has shape {tuple(x.shape)}; sequences in one array are (N, positions, channels){hint}")
+        raise ValueError(
+            f"inputs has shape {tuple(x.shape)}; sequences in one array are (N, positions, channels){hint}"
+        )
     here, shape = home(x), tuple(x.shape[:-1])
     finite("inputs", x)
     present = here.asarray(np.ones(shape) if mask is None else _prefix(mask, shape))[..., None]

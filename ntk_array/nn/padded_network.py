@@ -106,8 +106,8 @@ def _placed(layer: Layer, extent: Extent | None, extents: list[Extent]) -> tuple
         return Windowed(layer, extent), extents[-1]
     if isinstance(layer, Composite) or not (layer.entrywise or layer.noisy or isinstance(layer, Affine)):
         raise TypeError(
-            f"{layer!r} mixes positions in a way that is not known for padded inputs; these have Conv, SumPool, AvgPool, "
-            "SelfAttention, GlobalAvgPool and GlobalSumPool"
+            f"{layer!r} mixes positions in a way that is not known for padded inputs; for these there are Conv, "
+            "SumPool, AvgPool, SelfAttention, GlobalAvgPool and GlobalSumPool"
         )
     return layer, extent
 
