@@ -55,9 +55,6 @@ class PackedValues(Layer):
 
     # ---- infinite width -----------------------------------------------------------------------------------------
 
-    def needs_every_pair(self, after: bool) -> bool:
-        return True
-
     def propagate(self, state: Covariance, before: Signal) -> Covariance:
         """The state between the values; the angle is theirs."""
         ntk, gap, frame = state.ntk is not None, state.gap is not None, state.frame
@@ -240,7 +237,10 @@ class PackedNetwork(Sequential):
         return self.layers
 
     def signals(self, before: Signal) -> list[Signal]:
-        return super().signals(self.values.signal(before))
+        return Sequential(*self.run).signals(self.values.signal(before))
+
+    def signal(self, before: Signal) -> Signal:
+        return self.run[-1].signal(self.signals(before)[-1])
 
     def bound(self, x: Array) -> tuple[Array, Any, Sequential]:
         """The values in a batch, the batch taken apart, and the layers bound to it."""

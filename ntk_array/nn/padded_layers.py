@@ -19,7 +19,7 @@ from .padded_batch import Extent, Padded
 from .parameters import Params
 from .pooling import GlobalAvgPool, GlobalSumPool
 
-__all__ = ["Existing", "PaddedAttention", "PaddedPool", "PaddedValues", "Windowed"]
+__all__ = ["Existing", "First", "PaddedAttention", "PaddedPool", "PaddedValues", "Windowed"]
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,27 @@ class PaddedPool(PackedPool):
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         self.layer.signal(Signal(tuple(x.shape[1:])))  # refuses inputs without positions
         return super().forward(params, x)
+
+
+class First(_Around):
+    """The value at the first position, which every input has."""
+
+    def acting(self) -> Layer:
+        return self.layer
+
+    def signal(self, before: Signal) -> Signal:
+        after = super().signal(before)
+        if len(after.shape) > 1:
+            raise ValueError(f"{self!r} leaves axes of positions of padded inputs: give an index for each of them")
+        return after
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, tuple[Layer, Any]]:
+        self.signal(Signal(tuple(x.shape[1:])))
+        return super().forward(params, x)
+
+    def unroll(self, steps: Steps, place: int) -> int:
+        self.signal(steps.signals[place])
+        return self.layer.unroll(steps, place)
 
 
 class PaddedAttention(_Around):

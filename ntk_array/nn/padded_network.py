@@ -9,11 +9,12 @@ from .attention import SelfAttention
 from .branches import Branches
 from .composite import Composite
 from .convolution import Conv
+from .index import Index
 from .layer import Layer
 from .max_pool import MaxPool
 from .packed import PackedNetwork, refuse_nested
 from .padded_batch import Extent
-from .padded_layers import PaddedAttention, PaddedPool, PaddedValues, Windowed
+from .padded_layers import First, PaddedAttention, PaddedPool, PaddedValues, Windowed
 from .pooling import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from .sequential import Sequential
 
@@ -26,9 +27,10 @@ class PaddedNetwork(PackedNetwork):
     Inputs are sequences or images that :func:`padded` packed, (N, *positions, channels + 1). The first layer acts on
     values, (N, *positions, channels). Each input is treated as it would be alone, without padding: positions that do
     not exist are zeros to :class:`Conv`, :class:`SumPool` and :class:`AvgPool` at every layer, :class:`SelfAttention`
-    gives them no weight, and :class:`GlobalAvgPool` and :class:`GlobalSumPool` do not count them. Dense layers,
-    activations and branches act on each position by itself. Behind a stride or a window without padding each input has
-    as many positions as it would have alone. Embeddings of positions are those of the longest input.
+    gives them no weight, and :class:`GlobalAvgPool` and :class:`GlobalSumPool` do not count them. ``Index(0)`` reads
+    the first position. Dense layers, activations and branches act on each position by itself. Behind a stride or a
+    window without padding each input has as many positions as it would have alone. Embeddings of positions are those
+    of the longest input.
 
     Raises
     ------
@@ -58,7 +60,7 @@ class PaddedNetwork(PackedNetwork):
         if _in_order(self.layers, Extent(), [])[1] is not None:  # refuses layers, too
             raise ValueError(
                 "PaddedNetwork leaves positions, and what reads them does not know which of them exist: end it with "
-                "GlobalAvgPool or GlobalSumPool, and put the layers behind it into it"
+                "GlobalAvgPool, GlobalSumPool or Index(0), and put the layers behind it into it"
             )
 
     @property
@@ -98,6 +100,8 @@ def _placed(layer: Layer, extent: Extent | None, extents: list[Extent]) -> tuple
         return _branches(layer, extent, extents)
     if isinstance(layer, GlobalAvgPool | GlobalSumPool):
         return PaddedPool(layer, extent), None
+    if isinstance(layer, Index) and set(layer.index) == {0}:
+        return First(layer, extent), None
     if isinstance(layer, SelfAttention):
         return PaddedAttention(layer, extent), extent
     if isinstance(layer, Conv | SumPool | AvgPool | MaxPool) and type(layer) in (Conv, SumPool, AvgPool, MaxPool):
@@ -107,7 +111,7 @@ def _placed(layer: Layer, extent: Extent | None, extents: list[Extent]) -> tuple
     if isinstance(layer, Composite) or not (layer.entrywise or layer.noisy or isinstance(layer, Affine)):
         raise TypeError(
             f"{layer!r} mixes positions in a way that is not known for padded inputs; for these there are Conv, "
-            "SumPool, AvgPool, SelfAttention, GlobalAvgPool and GlobalSumPool"
+            "SumPool, AvgPool, SelfAttention, GlobalAvgPool, GlobalSumPool and Index(0)"
         )
     return layer, extent
 

@@ -127,11 +127,19 @@ NETWORKS = {
         nn.ReLU(),
         nn.GlobalAvgPool(),
     ),
+    "first position": (
+        nn.Conv(5, (3,), bias_std=0.3),
+        nn.ReLU(),
+        nn.Conv(5, (3,), stride=2, padding=((1, 1),), bias_std=0.3),
+        nn.Residual(nn.Sequential(nn.Erf(), nn.Conv(5, (3,), bias_std=0.2))),
+        nn.Index(0),
+    ),
     "embedded": (
         WIDE,
         nn.SelfAttention(6, position_embedding="concat", position_in_values=True, bias_std=0.2),
+        nn.Conv(5, (2,), bias_std=0.2),
         nn.ReLU(),
-        nn.GlobalAvgPool(),
+        nn.Index(0),
     ),
 }
 FINITE = {
@@ -201,6 +209,12 @@ def test_each_input_is_as_it_would_be_alone(name, rng):
         np.testing.assert_allclose(np.diag(k), alone, rtol=1e-12)
         pair = nn.padded([sequences[1], sequences[3]])
         np.testing.assert_allclose(kernel(net)(pair), k[1::2, 1::2], rtol=1e-12)
+        for wrt, slope in kernel(net).gradient(x).items():
+            alone = [kernel(plain).gradient(one[None])[wrt][0, 0] for one in sequences]
+            np.testing.assert_allclose(np.diag(slope), alone, rtol=1e-12, err_msg=wrt)
+    # Of the first layer with parameters: only these are trained.
+    some, alone = (ntk.InfiniteNTK(own, trainable="0") for own in (net, plain))
+    np.testing.assert_allclose(some.diag(x), [alone.diag(one[None])[0] for one in sequences], rtol=1e-12)
 
 
 def test_images_of_several_sizes(rng):
@@ -281,7 +295,8 @@ def test_compiled_blocks(backend, rng):
     "layer",
     [
         nn.Flatten(),
-        nn.Index(0),
+        nn.Index(1),
+        nn.Index((0, slice(2))),
         nn.Resize((4,)),
         nn.ConvTranspose(2, (3,)),
         nn.ConvLocal(2, (3,)),
@@ -328,6 +343,10 @@ def test_windows_that_an_input_alone_would_not_see(layer, message):
 def test_networks_that_leave_positions():
     with pytest.raises(ValueError, match="PaddedNetwork leaves positions"):
         nn.PaddedNetwork(nn.Conv(2, (3,)), nn.ReLU())
+    net, x = nn.PaddedNetwork(nn.Index(0), nn.Dense(1)), nn.padded(np.ones((2, 3, 3, 1)))
+    for call in (lambda: net.init(0, like=x), lambda: ntk.InfiniteNTK(net)(x)):
+        with pytest.raises(ValueError, match="leaves axes of positions of padded inputs: give an index for each"):
+            call()
 
 
 @pytest.mark.host
