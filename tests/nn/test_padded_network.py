@@ -127,6 +127,12 @@ NETWORKS = {
         nn.ReLU(),
         nn.GlobalAvgPool(),
     ),
+    "means": (
+        nn.Sum(nn.Sequential(nn.Conv(5, (3,), bias_std=0.3), nn.ReLU()), nn.Sequential(nn.Dense(5), nn.ReLU())),
+        nn.Sum(nn.AvgPool((2,), 1, "same"), nn.Sequential(nn.Conv(5, (2,), bias_std=0.2), nn.ReLU())),
+        nn.LayerNorm(),
+        nn.Sum(nn.GlobalAvgPool(), nn.Sequential(nn.Conv(5, (3,)), nn.ReLU(), nn.GlobalSumPool())),
+    ),
     "first position": (
         nn.Conv(5, (3,), bias_std=0.3),
         nn.ReLU(),
