@@ -288,5 +288,6 @@ def refuse_nested(layer: Layer, outside: str) -> None:
     """TypeError for a network on packed inputs inside of another."""
     if isinstance(layer, PackedNetwork):
         name = type(layer).__name__
-        inside = "another one" if name == outside else f"a {name}"
-        raise TypeError(f"{outside} has {inside} inside; put the layers of that one in its place")
+        if name != outside:
+            raise TypeError(f"{outside} has a {name} inside, and their inputs are packed in different ways: take one")
+        raise TypeError(f"{outside} has another one inside; put the layers of that one in its place")
