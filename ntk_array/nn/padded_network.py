@@ -28,9 +28,9 @@ class PaddedNetwork(PackedNetwork):
     values, (N, *positions, channels). Each input is treated as it would be alone, without padding: positions that do
     not exist are zeros to :class:`Conv`, :class:`SumPool` and :class:`AvgPool` at every layer, :class:`SelfAttention`
     gives them no weight, and :class:`GlobalAvgPool` and :class:`GlobalSumPool` do not count them. ``Index(0)`` reads
-    the first position, and :class:`MaxPool` without padding takes windows that lie in an input. Dense layers, activations and branches act on each position by itself. Behind a stride or a
-    window without padding each input has as many positions as it would have alone. Embeddings of positions are those
-    of the longest input.
+    the first position, and :class:`MaxPool` without padding has the windows that lie in an input. Dense layers,
+    activations and branches act on each position by itself. Behind a stride or a window without padding each input has
+    as many positions as it would have alone. Embeddings of positions are those of the longest input.
 
     Raises
     ------
