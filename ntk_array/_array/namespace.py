@@ -58,6 +58,12 @@ class Home(NamedTuple):
         return library_of(self.xp)
 
     @property
+    def widest(self) -> "Home":
+        """The same place in float64, where its device has that."""
+        known = self.xp.__array_namespace_info__().dtypes(device=self.device, kind="real floating")
+        return self._replace(dtype=known.get("float64", self.dtype))
+
+    @property
     def eps(self) -> float:
         """The spacing of this dtype at 1."""
         return float(self.xp.finfo(self.dtype).eps)

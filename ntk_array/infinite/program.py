@@ -103,6 +103,18 @@ class Program:
         """Whether a step needs tables."""
         return any(step.layer.numerical for step in self.steps)
 
+    @property
+    def loses_angles(self) -> bool:
+        """Whether a kink reads angles behind a layer that mixes positions, as pooling and attention do.
+
+        What such a layer adds up depends on one another, so that only the cosine of its result is known, which has half
+        of the digits of a small angle.
+        """
+        return any(
+            step.before_kink and len(step.signals[0].shape) > 1 and step.layer.needs_every_pair(False)
+            for step in self.steps
+        )
+
     def quadrature_error(self, inputs: Inputs, ntk: bool) -> float:
         """A bound for the error that tables bring to the kernel between these inputs, relative to its diagonal.
 

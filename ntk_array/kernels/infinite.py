@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -11,7 +12,7 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from .._array.linalg import mirror, with_diagonal
-from .._array.namespace import Array, home, itemsize
+from .._array.namespace import Array, Home, home, itemsize
 from .._array.validate import inputs
 from ..gram.tiled import Costs
 from ..infinite.covariance import Direction, Rows
@@ -28,6 +29,8 @@ from .zonal import Zonal, ZonalSeries, zonal_series
 
 __all__ = ["INFINITE_KERNELS", "InfiniteNNGP", "InfiniteNTK"]
 
+ENOUGH = 1e-10
+"""The rounding of numbers half of whose digits are enough for float32."""
 MARGIN = 0.05  # series differentiate badly at the ends of their range
 
 
@@ -69,8 +72,24 @@ class _Infinite(Kernel):
     def inputs_of(self, *batches: Array | None) -> list[Inputs]:
         """Batches as the network takes them; None is no batch."""
         first = self.net.arrangement()[0]
-        arranged = [x if first is None or x is None else first.forward({}, x)[0] for x in batches]
-        return [Inputs.of(x) for x in arranged if x is not None]
+        computed = [self._computed(x) for x in batches if x is not None]
+        return [Inputs.of(x if first is None else first.forward({}, x)[0]) for x in computed]
+
+    def _computed(self, x: Array) -> Array:
+        """Inputs in the dtype that is computed in: float64 where float32 would lose half of its digits."""
+        here = self._home_for(x)
+        if here.eps > ENOUGH and self.program_for(x).loses_angles:
+            warnings.warn(
+                f"there is no float64 on {here.device} of {here.xp.__name__}, so that this network, which has kinks "
+                "behind layers that mix positions, is computed in float32: inputs that nearly coincide, or that are "
+                "nearly opposite, may be off by 1e-4 and more. In JAX, jax.config.update('jax_enable_x64', True) helps",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return here.xp.astype(x, here.dtype, copy=False)
+
+    def _home_for(self, x: Array) -> Home:
+        return home(x).widest if self.program_for(x).loses_angles else home(x)
 
     def program_for(self, x: Array) -> Program:
         """The network as steps, for inputs like x."""
@@ -141,7 +160,7 @@ class _Infinite(Kernel):
         """The batch walked through all layers."""
         (one,) = self.inputs_of(x)
         walk = self.fitted(one).walk(one, self.is_ntk)
-        return Prepared(one, walk.rows, walk.diagonal)
+        return Prepared(one, walk.rows, home(x).xp.astype(walk.diagonal, x.dtype, copy=False))
 
     def prepared_block(self, prepared1: Prepared, prepared2: Prepared | None) -> Array:
         """Layer by layer, for what depends on pairs of inputs."""
@@ -149,12 +168,13 @@ class _Infinite(Kernel):
         program = self.fitted(one.inputs, two.inputs)
         start = program.between(one.inputs, None if prepared2 is None else two.inputs, self.is_ntk)
         block = program.run(start, one.rows, two.rows, self.read)
+        block = home(block).xp.astype(block, one.diagonal.dtype, copy=False)
         # Compiled loops round differently from what computed the diagonal: it is set to be that of K.diag.
         return with_diagonal(mirror(block), one.diagonal) if prepared2 is None else block
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The inputs, and a few numbers for each at every layer."""
-        here, program = home(x1), self.program_for(x1)
+        here, program = self._home_for(x1), self.program_for(x1)
         # A prepared batch keeps a variance for each position at every place, and a mean where sums ask for one.
         kept = sum(math.prod(signal.shape[:-1]) for signal in program.signals) * (2 if program.means else 1)
         # Attention keeps the covariances between all positions of each input.
@@ -194,7 +214,8 @@ class _Infinite(Kernel):
         if planes is not None:
             return planes.block_diagonal(x)
         (one,) = self.inputs_of(x)
-        return self.fitted(one).walk(one, self.is_ntk).diagonal
+        diagonal = self.fitted(one).walk(one, self.is_ntk).diagonal
+        return home(x).xp.astype(diagonal, x.dtype, copy=False)
 
     @property
     @abstractmethod
@@ -303,13 +324,15 @@ class InfiniteDerivative(Kernel):
 
     def prepare(self, x: Array) -> tuple[Inputs, Walk]:
         (one,) = self.kernel.inputs_of(x)
-        return one, self._program(one).walk(one, self.kernel.is_ntk, self._direction)
+        walk = self._program(one).walk(one, self.kernel.is_ntk, self._direction)
+        return one, walk._replace(diagonal=home(x).xp.astype(walk.diagonal, x.dtype, copy=False))
 
     def prepared_block(self, prepared1: tuple[Inputs, Walk], prepared2: tuple[Inputs, Walk] | None) -> Array:
         (one, walk1), (two, walk2) = prepared1, prepared1 if prepared2 is None else prepared2
         program = self._program(one, two)
         start = program.between(one, None if prepared2 is None else two, self.kernel.is_ntk)
         block = program.run_change(start, walk1, walk2, self._direction, self.kernel.read)
+        block = home(block).xp.astype(block, walk1.diagonal.dtype, copy=False)
         return with_diagonal(mirror(block), walk1.diagonal) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:

@@ -37,8 +37,8 @@ class PlanesKernel(Kernel):
 
     On NumPy arrays compiled loops run the planes, on CuPy arrays a CUDA kernel.
 
-    Its values are of the ``dtype`` of the inputs. Behind pooling angles come from their cosines, which have half of the
-    digits of a small angle: the planes of such networks are in float64, so that float32 loses none.
+    Its values are of the ``dtype`` of the inputs. Planes of networks that pool, or whose program ``loses_angles``, are
+    in float64.
     """
 
     kernel: Any
@@ -118,7 +118,8 @@ def _planes(kind: type[Planes] | type[CudaPlanes], program: Program, ntk: bool, 
     layout = layout_of(program.steps, program.signals, ntk)
     if layout is None:
         return None
-    planes = kind(layout, np.dtype(np.float64) if layout.pooled else here.dtype)
+    wide = layout.pooled or program.loses_angles
+    planes = kind(layout, np.dtype(np.float64) if wide else here.dtype)
     try:
         return planes if planes.runs_on(here.device) else None
     except NotElementwise:
