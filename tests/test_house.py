@@ -36,9 +36,9 @@ PUBLIC = {
     "ntk_array.nn": """CELU ELU GELU SELU ABReLU Abs Activation Affine Aggregate AvgPool BatchNorm ChannelsLast
         Concatenate Conv ConvLocal ConvTranspose Cos Dense Dropout Elementwise Erf Exp Flatten Gabor Gaussian
         GlobalAvgPool GlobalSumPool GraphNetwork GraphPool HardTanh Hardsigmoid Hardswish Hermite Identity Index Layer
-        LayerNorm LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial Polynomial Product Rbf ReLU ReLU6
+        LayerNorm LeakyReLU Linearized LogSigmoid MaxPool Mish Monomial PaddedNetwork Polynomial Product Rbf ReLU ReLU6
         RectifiedMonomial Residual Resize SelfAttention Sequential SiLU Sigmoid SigmoidLike Sign Sin Softplus Softshrink
-        Softsign Sum SumPool Tanh Training cnn gnn graphs load mlp myrtle resnet save train transformer""",
+        Softsign Sum SumPool Tanh Training cnn gnn graphs load mlp myrtle padded resnet save train transformer""",
     "ntk_array.kernels": """EmpiricalFeatures EmpiricalNNGP EmpiricalNTK Estimate InfiniteNNGP InfiniteNTK Kernel
         MonteCarloNNGP MonteCarloNTK Nystroem Precomputed RandomFeatures ZonalSpectrum zonal_spectrum""",
     "ntk_array.function_space": """Cost CrossEntropy EmpiricalMeasure ExpectedLoss Functional Huber KernelGradient

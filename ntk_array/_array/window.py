@@ -39,21 +39,41 @@ class Window:
     def outputs(self, positions: Sequence[int]) -> tuple[int, ...]:
         """The numbers of output positions. ValueError where the window is larger than the input."""
         found = []
-        for axis, (n, size, stride, dilation) in enumerate(
-            zip(positions, self.size, self.stride, self.dilation, strict=True)
-        ):
-            if self.padding in ("same", "circular"):
-                found.append(-(-n // stride))
-                continue
-            reach, around = (size - 1) * dilation + 1, sum(self._given(axis))
-            if reach > n + around:
+        for axis, (n, _) in enumerate(zip(positions, self.size, strict=True)):
+            added, divided = self.counted(axis)
+            outputs = (n + added) // divided
+            if outputs < 1:
+                around = sum(self._given(axis))
                 padded = f" with {around} of padding" if around else ""
                 raise ValueError(
-                    f"a window that reaches over {reach} positions is larger than the input, which has {n} along axis "
-                    f'{axis} of its positions{padded}; use a smaller window or padding="same"'
+                    f"a window that reaches over {self._reach(axis)} positions is larger than the input, which has {n} "
+                    f'along axis {axis} of its positions{padded}; use a smaller window or padding="same"'
                 )
-            found.append((n + around - reach) // stride + 1)
+            found.append(outputs)
         return tuple(found)
+
+    def counted(self, axis: int) -> tuple[int, int]:
+        """Numbers a and b for which n positions along an axis have floor((n + a) / b) outputs; below 1 where the window
+        is larger."""
+        stride = self.stride[axis]
+        if self.padding in ("same", "circular"):
+            return stride - 1, stride
+        return sum(self._given(axis)) - self._reach(axis) + stride, stride
+
+    def _reach(self, axis: int) -> int:
+        """Over how many positions the window reaches along an axis."""
+        return (self.size[axis] - 1) * self.dilation[axis] + 1
+
+    @property
+    def aligned(self) -> bool:
+        """Whether each output position sees the same positions in an input of any length, zeros outside of it."""
+        if self.padding == "circular":
+            return False
+        if self.padding != "same":
+            return True
+        # How many zeros come in front depends on the length modulo the stride.
+        sides = [self.along(axis) for axis in range(len(self.size))]
+        return all(len({side.margins((n,))[0][0] for n in range(1, side.stride[0] + 1)}) == 1 for side in sides)
 
     def _given(self, axis: int) -> tuple[int, int]:
         """The padding in numbers along an axis; none for "valid"."""

@@ -38,7 +38,7 @@ class Rows(NamedTuple):
     """What one batch has at one place: variances (N, *P), and more where a later layer asks for it.
 
     That is means over features (N, *P), for sums, and covariances within each input (N, *P, *P), for attention. Of the
-    inputs it is the inputs themselves, for graphs.
+    inputs it is the inputs themselves, where they are packed.
     """
 
     variance: Array
@@ -218,12 +218,13 @@ class Covariance:
         if not self.frame.every:
             return self
         frame = replace(self.frame, every=False)
+        inputs: dict[str, Any] = {"inputs1": self.inputs1, "inputs2": self.inputs2}
         if not frame.blocks:
             ntk, sine, mean = (None if a is None else self.frame.same(a) for a in (self.ntk, self.sine, self.mean1))
-            return Covariance.of_pairs(self.frame.same(self.k12), ntk, sine, mean, frame)
+            return replace(Covariance.of_pairs(self.frame.same(self.k12), ntk, sine, mean, frame), **inputs)
         arrays = {name: getattr(self, name) for name in (*ENTRIES, *ROWS, *COLUMNS)}
         arrays = {name: None if a is None else self.frame.same(a) for name, a in arrays.items()}
-        return Covariance(**arrays, frame=frame)
+        return Covariance(**arrays, frame=frame, **inputs)
 
     def alone(self) -> Covariance:
         """Of a state of each position with itself, the one for every pair of independent positions."""

@@ -10,7 +10,7 @@ from .._array.window import Window
 from .covariance import COLUMNS, ENTRIES, ROWS, Covariance, sum_of
 from .positions import Frame
 
-__all__ = ["averaged", "each_position", "flattened", "gathered", "pooled", "scattered"]
+__all__ = ["averaged", "cut", "each_position", "flattened", "gathered", "pooled", "scattered"]
 
 
 def gathered(state: Covariance, window: Window) -> list[Covariance]:
@@ -138,3 +138,23 @@ def each_position(state: Covariance) -> list[Covariance]:
         Covariance(**{name: None if a is None else a[p, ...] for name, a in zip(names, stacks, strict=True)})  # type: ignore[arg-type]
         for p in range(stacks[0].shape[0])
     ]
+
+
+def cut(state: Covariance, one: Array, two: Array) -> Covariance:
+    """The state, or the change of one, with zeros at positions that do not exist: those where ``one`` (N1, *P) and
+    ``two`` (N2, *P) are not true."""
+    frame, where = state.frame, home(state.k12).xp.where
+    first, second = frame.row(one), frame.column(two)
+    both = first & second
+
+    def kept(array: Array | None, there: Array, otherwise: float = 0.0) -> Array | None:
+        return None if array is None else where(there, array, otherwise)
+
+    k12, ntk = kept(state.k12, both), kept(state.ntk, both)
+    if state.paired:
+        return Covariance.of_pairs(k12, ntk, state.sine, frame=frame)
+    k11, k22 = kept(state.k11, first), kept(state.k22, second)
+    # A zero row is orthogonal to everything.
+    sine, turn = kept(state.sine, both, 1.0), kept(state.turn, both)
+    after = Covariance(k12, k11, k22, ntk, sine, state.gap, turn, frame=frame)
+    return after if state.gap is None else _with_gap_to_zeros(after)

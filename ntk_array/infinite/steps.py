@@ -11,7 +11,7 @@ from .._array.window import Window
 from .covariance import Covariance, Direction
 from .signal import Signal
 
-__all__ = ["Limit", "OnGraphs", "Step", "Steps", "contents"]
+__all__ = ["Limit", "Packed", "Step", "Steps", "contents"]
 
 
 class Limit(Protocol):
@@ -89,21 +89,21 @@ class Step(NamedTuple):
         return replace(change, turn=self.layer.limit_turn(states, changes, after, change))
 
 
-class OnGraphs(NamedTuple):
-    """The place of inputs that are graphs, the place where the features of their nodes are, and the facts of these."""
+class Packed(NamedTuple):
+    """The place of inputs that are packed, as graphs are, the place where the values in them are, and their facts."""
 
     inputs: int
-    features: int
-    nodes: Signal
+    values: int
+    facts: Signal
 
 
 class Steps:
     """Steps in the making, and the facts at every place so far.
 
-    ``graphs`` is there while the layers of a network on graphs are unrolled.
+    ``packed`` is there while the layers of a network on packed inputs are unrolled.
     """
 
-    graphs: OnGraphs | None = None
+    packed: Packed | None = None
 
     def __init__(self, inputs: Signal) -> None:
         self.steps: list[Step] = []
@@ -114,7 +114,7 @@ class Steps:
         if not place:
             return True
         step = self.steps[place - 1]
-        # Of the inputs such a step reads graphs. Its values are those at the first place.
+        # Of the inputs such a step reads how they are packed. Its values are those at the first place.
         sources = step.sources[:1] if step.layer.reads_inputs else step.sources
         return not step.layer.factor_count and any(self.without_weights(source) for source in sources)
 

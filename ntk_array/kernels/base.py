@@ -304,7 +304,11 @@ def same_inputs(one: Kernel, two: Kernel) -> None:
 
 
 def _hint(one: tuple[int, ...], two: tuple[int, ...]) -> str:
-    """What to do where inputs (N, P, width) may be graphs, whose width is that of P, a mark and channels."""
+    """What to do where inputs (N, P, width) may be graphs, whose width is that of P, a mark and channels, or where they
+    may be padded."""
+    if len(one) == len(two) > 2 and one[-1] == two[-1]:
+        most = tuple(max(sizes) for sizes in zip(one[1:-1], two[1:-1], strict=True))
+        return f"; for inputs of several lengths, give both as many positions: nn.padded(..., positions={most})"
     if not len(one) == len(two) == 3 or one[2] - one[1] != two[2] - two[1] or one[2] - one[1] < 2:
         return ""
     return f"; for graphs, give both as many nodes: graphs(..., nodes={max(one[1], two[1])})"

@@ -93,17 +93,24 @@ def empirical_kernel_fn(
     """
     del vmap_axes, implementation, rules
     function: ApplyFn = ApplyFn(network_of(f))
-    network = function.network
     outputs, paired = _outputs(trace_axes, diagonal_axes)
 
     def kernel_fn(
-        x1: Array, x2: Array | None, get: Any, params: Any, *, rng: Any = None, pattern: Any = None, **kwargs: Any
+        x1: Array,
+        x2: Array | None,
+        get: Any,
+        params: Any,
+        *,
+        rng: Any = None,
+        pattern: Any = None,
+        mask_constant: Any = None,
+        **kwargs: Any,
     ) -> Any:
         names = chosen(get, ("nngp", "ntk"), ("nngp", "ntk"))
-        net, own = function.with_noise(rng, **kwargs), network.params(params)
-        patterns = pattern if isinstance(pattern, list | tuple) else (pattern, pattern)
-        one = network.packed(x1, patterns[0])
-        two = None if x2 is None or x2 is x1 else network.packed(x2, patterns[1])
+        masked = function.masked(mask_constant)
+        network = masked.network
+        net, own = masked.with_noise(rng, **kwargs), network.params(params)
+        one, two = network.pair(x1, x2, pattern)
         if paired and two is not None:
             raise NotImplementedError("diagonal_axes with 0 in it, each input with itself, needs x2=None")
 
@@ -153,19 +160,23 @@ def empirical_ntk_vp_fn(
     f: Any, x1: Array, x2: Array | None, params: Any, **apply_fn_kwargs: Any
 ) -> Callable[[Array], Array]:
     """The function v (N2, C) -> Theta(x1, x2) v (N1, C), without Theta: ``ntk_array.EmpiricalNTK.matvec``."""
-    function = ApplyFn(network_of(f))
+    pattern = apply_fn_kwargs.pop("pattern", None)
+    function = ApplyFn(network_of(f)).masked(apply_fn_kwargs.pop("mask_constant", None))
     kernel = EmpiricalNTK(function.with_noise(**apply_fn_kwargs), function.network.params(params))
-    return lambda v: kernel.matvec(x1, x2, v)
+    one, two = function.network.pair(x1, x2, pattern)
+    return lambda v: kernel.matvec(one, two, v)
 
 
 def linearize(f: Any, params: Any) -> Callable[..., Array]:
     """``f_lin(new_params, x)``: ``ntk_array.nn.Linearized``."""
-    network = network_of(f)
-    ours = network.params(params)
+    function = ApplyFn(network_of(f))
 
-    def f_lin(new_params: Any, x: Array, *, rng: Any = None, pattern: Any = None, **kwargs: Any) -> Array:
-        lin = Linearized(ApplyFn(network).with_noise(rng, **kwargs), ours)
-        return lin(network.params(new_params), network.packed(x, pattern))
+    def f_lin(
+        new_params: Any, x: Array, *, rng: Any = None, pattern: Any = None, mask_constant: Any = None, **kwargs: Any
+    ) -> Array:
+        own = function.masked(mask_constant)
+        lin = Linearized(own.with_noise(rng, **kwargs), own.network.params(params))
+        return lin(own.network.params(new_params), own.network.packed(x, pattern))
 
     return f_lin
 

@@ -10,7 +10,7 @@ from ..kernels import InfiniteNNGP, InfiniteNTK
 from .asked import answered, chosen
 from .kernel import FIELDS, Kernel
 from .keys import key_of
-from .network import MASKED, Network
+from .network import Network
 from .parts import Part
 
 __all__ = ["ApplyFn", "InitFn", "KernelFn", "Layer", "layer_of"]
@@ -57,7 +57,16 @@ class ApplyFn:
         """The network, of ``ntk_array.nn``."""
         return self.network.net
 
-    def __call__(self, params: Any, x: Array, *, rng: Any = None, pattern: Any = None, **kwargs: Any) -> Array:
+    def __call__(
+        self,
+        params: Any,
+        x: Array,
+        *,
+        rng: Any = None,
+        pattern: Any = None,
+        mask_constant: Any = None,
+        **kwargs: Any,
+    ) -> Array:
         """Outputs (N, ...).
 
         Parameters
@@ -69,14 +78,20 @@ class ApplyFn:
             For Dropout in the mode "train", which needs one.
         pattern : array, optional
             The edges of graphs, for Aggregate.
+        mask_constant : float, optional
+            The value of positions that do not exist, behind those that do. Outputs are an array, as those of
+            ``stax.unmask_fn(apply_fn)``.
         """
-        net = self.with_noise(rng, **kwargs)
-        return net(self.network.params(params), self.network.packed(x, pattern))
+        own = self.masked(mask_constant)
+        net = own.with_noise(rng, **kwargs)
+        return net(own.network.params(params), own.network.packed(x, pattern))
 
-    def with_noise(self, rng: Any = None, mask_constant: Any = None, **kwargs: Any) -> Any:
+    def masked(self, mask_constant: Any) -> ApplyFn:
+        """The function for inputs with this constant."""
+        return self if mask_constant is None else ApplyFn(self.network.masked(mask_constant))
+
+    def with_noise(self, rng: Any = None, **kwargs: Any) -> Any:
         """The network of ours, with random numbers where it takes some."""
-        if mask_constant is not None:
-            raise NotImplementedError(MASKED)
         if kwargs:
             raise TypeError(f"apply_fn got the argument {next(iter(kwargs))}, which no layer of it takes")
         if not self.net.noisy:
@@ -92,6 +107,7 @@ class KernelFn:
     def __init__(self, network: Network) -> None:
         self.network = network
         self._kernels: dict[str, Any] = {}
+        self._masked: dict[str, KernelFn] = {}
 
     @property
     def net(self) -> Any:
@@ -121,6 +137,8 @@ class KernelFn:
             :class:`Kernel`.
         pattern : tuple of two arrays, optional
             The edges of the graphs of both batches, for Aggregate.
+        mask_constant : float, optional
+            The value of positions that do not exist, behind those that do.
         diagonal_batch : bool, optional
             Whether cov1 and cov2 are diagonals (N,), which they are unless this is False, or matrices (N, N).
         diagonal_spatial : bool, optional
@@ -133,7 +151,8 @@ class KernelFn:
         """
         del diagonal_spatial
         if mask_constant is not None:
-            raise NotImplementedError(MASKED)
+            masked = self._for_masked(mask_constant)
+            return masked(x1, x2, get, pattern=pattern, diagonal_batch=diagonal_batch, **kwargs)
         if kwargs:
             raise NotImplementedError(
                 f"{next(iter(kwargs))} is no argument here: inputs are along the first axis, channels along the last"
@@ -163,6 +182,14 @@ class KernelFn:
         if get is None:
             return Kernel(**{name: value(name) for name in names})
         return answered("AnalyticKernel", get, names, value)
+
+    def _for_masked(self, mask_constant: Any) -> KernelFn:
+        """The function for inputs with this constant. It keeps its kernels too."""
+        # By its text, because NaN equals nothing.
+        key = repr(float(mask_constant))
+        if key not in self._masked:
+            self._masked[key] = KernelFn(self.network.masked(mask_constant))
+        return self._masked[key]
 
     def _kernel(self, name: str) -> Any:
         # A kernel keeps the programs, series and tables that it has made.

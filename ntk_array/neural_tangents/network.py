@@ -1,9 +1,9 @@
-"""The network of ours that a layer of stax stands for, and its inputs where they are graphs."""
+"""The network of ours that a layer of stax stands for, and its inputs where they are graphs or have a mask."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,22 +11,29 @@ from .. import nn
 from .._array.namespace import Array, home, is_array
 from .._array.validate import inputs, real_array
 from ..nn.composite import Composite
+from .masks import masked_inputs, masked_network
 from .parts import Aggregation, Fork, Part, Several, joined
 
-__all__ = ["MASKED", "Network", "network_of"]
+__all__ = ["Network", "network_of"]
 
-MASKED = (
-    "mask_constant has no counterpart: ntk_array takes inputs of several lengths as graphs, ntk_array.nn.graphs(..., "
-    "sizes=) with ntk_array.nn.GraphNetwork"
-)
 ON_GRAPHS = {nn.GlobalAvgPool: "mean", nn.GlobalSumPool: "sum"}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A layer of stax as a network of ours."""
+    """A layer of stax as a network of ours, for inputs whose padding is the ``mask_constant``, if one is given."""
 
     part: Part
+    mask_constant: Any = None
+
+    def masked(self, mask_constant: Any) -> Network:
+        """The network for inputs with this constant."""
+        if mask_constant is not None and self._aggregations:
+            raise NotImplementedError(
+                "mask_constant has no counterpart for Aggregate: graphs of several sizes are ntk_array.nn.graphs(..., "
+                "sizes=) with ntk_array.nn.GraphNetwork"
+            )
+        return replace(self, mask_constant=mask_constant)
 
     @cached_property
     def net(self) -> nn.Layer:
@@ -38,13 +45,15 @@ class Network:
         return self._made(params)[1]
 
     def packed(self, x: Any, pattern: Any = None) -> Array:
-        """Inputs for ``net``: x itself, or graphs with this pattern of edges."""
+        """Inputs for ``net``: x itself, graphs with this pattern of edges, or padded inputs."""
         if isinstance(x, list | tuple) and x and all(map(is_array, x)):
             raise NotImplementedError(f"{len(x)} inputs were given, and networks of ntk_array have one")
+        if not self._aggregations and pattern is not None:
+            raise ValueError("pattern is given, and no layer of the network is an Aggregate")
+        if self.mask_constant is not None:
+            return masked_inputs(x, self.mask_constant)
         x = inputs("x", x)
         if not self._aggregations:
-            if pattern is not None:
-                raise ValueError("pattern is given, and no layer of the network is an Aggregate")
             return x
         if x.ndim != 3:
             raise NotImplementedError(
@@ -53,6 +62,11 @@ class Network:
             )
         return nn.graphs(x, self._adjacency(x, pattern))
 
+    def pair(self, x1: Any, x2: Any, pattern: Any = None) -> tuple[Array, Array | None]:
+        """Two batches for ``net``, with a pattern for each or one for both; None where there is one batch."""
+        first, second = pattern if isinstance(pattern, list | tuple) else (pattern, pattern)
+        return self.packed(x1, first), None if x2 is None or x2 is x1 else self.packed(x2, second)
+
     def _made(self, params: Any) -> tuple[nn.Layer, Any]:
         walked = self.part.walk((), params)
         if isinstance(walked, Fork):
@@ -60,9 +74,11 @@ class Network:
                 f"the network has {len(walked.branches)} outputs, and networks of ntk_array have one: join them by "
                 "FanInSum, FanInConcat or FanInProd, or take each by itself"
             )
+        layers, own = [layer for layer, _ in walked], tuple(parameters for _, parameters in walked)
+        if self.mask_constant is not None:
+            return masked_network(layers), own
         if not self._aggregations:
             return joined(walked)
-        layers, own = [layer for layer, _ in walked], tuple(parameters for _, parameters in walked)
         return nn.GraphNetwork(*map(_of_graphs, layers)), own
 
     @cached_property

@@ -58,6 +58,8 @@ from .layer import Layer
 from .layer_norm import LayerNorm
 from .linearized import Linearized
 from .max_pool import MaxPool
+from .padded_batch import padded
+from .padded_network import PaddedNetwork
 from .pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
 from .resize import Resize
 from .sequential import Sequential
@@ -107,6 +109,7 @@ __all__ = [
     "MaxPool",
     "Mish",
     "Monomial",
+    "PaddedNetwork",
     "Polynomial",
     "Product",
     "Rbf",
@@ -135,6 +138,7 @@ __all__ = [
     "load",
     "mlp",
     "myrtle",
+    "padded",
     "resnet",
     "save",
     "train",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from .._array.namespace import Array, home
 from .._array.validate import count, nonnegative, one_of, positive
@@ -131,6 +132,10 @@ class SelfAttention(AttentionLimit):
     bias_std: float = 0.0
     parameterization: str = "ntk"
     input_bias_std: float = 0.0
+
+    seen: ClassVar[Array | None] = None
+    """Which positions of a batch, (N, 1, 1, P), are looked at, in a layer that was made for a batch: see
+    :meth:`looking_at`."""
 
     def __post_init__(self) -> None:
         each = max(count("width", self.width) // count("heads", self.heads), 1)
@@ -308,11 +313,17 @@ class SelfAttention(AttentionLimit):
         key = split(parts["key"].forward(params["key"], seen)[0], self.heads)
         query = key if self.tied else split(parts["query"].forward(params["query"], seen)[0], self.heads)
         value = split(parts["value"].forward(params["value"], valued)[0], self.heads)
-        heads = Heads.of(query, key, value, self.mechanism, self._score_scale)
+        heads = Heads.of(query, key, value, self.mechanism, self._score_scale, self.seen)
         mixed = merged(heads.outputs())
         output = parts["output"].forward(params["output"], mixed)[0]
         tape = Tape(tuple(x.shape[1:]), seen, valued, heads, mixed)
         return xp.reshape(output, (*x.shape[:-1], self.width)), tape
+
+    def looking_at(self, present: Array) -> SelfAttention:
+        """The layer that gives no weight to other positions than these of a batch, (N, *positions)."""
+        other = copy(self)
+        object.__setattr__(other, "seen", home(present).xp.reshape(present, (present.shape[0], 1, 1, -1)))
+        return other
 
     def _joined(self, params: Params, x: Array) -> tuple[Array, Array]:
         """What queries and keys see of the inputs, and what values see, (N, P, n); or how both change."""

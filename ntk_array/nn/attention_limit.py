@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from .._array.namespace import Array
+from .._array.namespace import Array, home
 from ..infinite.attention import mixed, mixed_change, product, product_change
 from ..infinite.covariance import Covariance, Direction
+from ..infinite.position_maps import cut
 from ..infinite.signal import Signal
 from .dense import Dense
 from .embedding import PositionEmbedding
-from .heads import weights_change, weights_of
+from .heads import seen_scores, weights_change, weights_of
 from .layer import Layer
 
 __all__ = ["AttentionLimit"]
 
 Self = TypeVar("Self", bound="AttentionLimit")
+Seen = tuple[Array, Array]
+"""Which positions are looked at in two batches, (N1, *P) and (N2, *P)."""
 
 
 class AttentionLimit(Layer):
@@ -60,19 +63,26 @@ class AttentionLimit(Layer):
     def needs_every_pair(self, after: bool) -> bool:
         return True
 
-    def propagate(self, state: Covariance, before: Signal) -> Covariance:
+    def propagate(self, state: Covariance, before: Signal, seen: Seen | None = None) -> Covariance:
         """Queries, keys and values as behind Dense layers, what attention makes of them, and another Dense layer."""
-        states, facts = self._limits(state, before), self.facts(before)
+        states, facts = self._limits(state, before, seen), self.facts(before)
         if self.scaling == "linear":
-            mixed_states = mixed(states["value"], *self._weights(state, before))
+            mixed_states = mixed(states["value"], *self._weights(state, before, seen))
         else:
             mixed_states = product(states["query"], states["key"], states["value"])
         return self.parts["output"].propagate(mixed_states, facts["output"])
 
-    def _limits(self, state: Covariance, before: Signal) -> dict[str, Covariance]:
+    def _limits(self, state: Covariance, before: Signal, seen: Seen | None) -> dict[str, Covariance]:
         """The states of queries, keys and values, as far as they are read."""
         sources, facts = self._sources(state, before), self.facts(before)
-        return {name: self.parts[name].propagate(source, facts[name]) for name, source in sources.items()}
+        found = {name: self.parts[name].propagate(source, facts[name]) for name, source in sources.items()}
+        return self._of_seen(found, seen)
+
+    def _of_seen(self, states: dict[str, Covariance], seen: Seen | None) -> dict[str, Covariance]:
+        """With no values where nothing is looked at. Of linear scaling there are no weights for these."""
+        if seen is None or self.scaling == "linear":
+            return states
+        return states | {"value": cut(states["value"], *seen)}
 
     def _sources(self, state: Covariance, before: Signal, change: bool = False) -> dict[str, Covariance]:
         """The states, or the changes, of what queries, keys and values see."""
@@ -98,26 +108,41 @@ class AttentionLimit(Layer):
         found = [self.query_std * self.key_std * k for k in found]
         return found[0], found[-1]
 
-    def _weights(self, state: Covariance, before: Signal) -> tuple[Array, Array]:
+    def _weights(self, state: Covariance, before: Signal, seen: Seen | None) -> tuple[Array, Array]:
         """The weights within each input, from the scores."""
         one, two = self._scores(state, before)
-        first = weights_of(self.mechanism, one)
-        return first, first if two is one else weights_of(self.mechanism, two)
+        keys = self._keys(seen)
+        first = weights_of(self.mechanism, seen_scores(self.mechanism, one, keys[0]))
+        return first, first if two is one else weights_of(self.mechanism, seen_scores(self.mechanism, two, keys[1]))
+
+    @staticmethod
+    def _keys(seen: Seen | None) -> tuple[Array | None, Array | None]:
+        """Which keys are seen, (N1, 1, P) and (N2, 1, P)."""
+        if seen is None:
+            return None, None
+        one, two = (home(own).xp.reshape(own, (own.shape[0], 1, -1)) for own in seen)
+        return one, two
 
     def propagate_tangent(
-        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
+        self,
+        state: Covariance,
+        change: Covariance,
+        before: Signal,
+        direction: Direction,
+        seen: Seen | None = None,
     ) -> Covariance:
         """The derivative of each map, by the product rule."""
-        states, facts, parts = self._limits(state, before), self.facts(before), self.parts
-        sources, moved = self._sources(state, before), self._sources(change, before, change=True)
+        states, facts, parts = self._limits(state, before, seen), self.facts(before), self.parts
+        moved = self._sources(change, before, change=True)
         changes = {
             name: parts[name].propagate_tangent(source, moved[name], facts[name], direction)
-            for name, source in sources.items()
+            for name, source in self._sources(state, before).items()
         }
+        changes = self._of_seen(changes, seen)
         if self.scaling == "linear":
-            weights = self._weights(state, before)
+            weights = self._weights(state, before, seen)
             after = mixed(states["value"], *weights)
-            of_weights = self._weights_changes(state, change, before, direction)
+            of_weights = self._weights_changes(state, change, before, direction, seen)
             moved_after = mixed_change(states["value"], changes["value"], weights, of_weights)
         else:
             after = product(states["query"], states["key"], states["value"])
@@ -125,14 +150,16 @@ class AttentionLimit(Layer):
         return parts["output"].propagate_tangent(after, moved_after, facts["output"], direction)
 
     def _weights_changes(
-        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
+        self, state: Covariance, change: Covariance, before: Signal, direction: Direction, seen: Seen | None
     ) -> tuple[Array, Array]:
         """How the weights change with the covariances within each input, and with query_std key_std."""
         scores, changes = self._scores(state, before), self._scores(change, before, change=True)
         found = []
-        for own, moved, weights in zip(scores, changes, self._weights(state, before), strict=True):
+        sides = zip(scores, changes, self._weights(state, before, seen), self._keys(seen), strict=True)
+        for own, moved, weights, keys in sides:
             total = moved + 2.0 * direction.log_weight_std * own
-            found.append(weights_change(self.mechanism, own, weights, total))
+            own = seen_scores(self.mechanism, own, keys)
+            found.append(weights_change(self.mechanism, own, weights, total, keys))
         return found[0], found[1]
 
     @property

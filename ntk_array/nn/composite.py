@@ -79,9 +79,9 @@ class Composite(Layer):
         seeds = seed_sequence(rng).spawn(len(self.layers))
         return self.with_layers([layer.sampled(own) for layer, own in zip(self.layers, seeds, strict=True)])
 
-    def on(self: Self, graphs: Any) -> Self:
-        """Every part on the same graphs."""
-        return self.with_layers([layer.on(graphs) for layer in self.layers])
+    def on(self: Self, batch: Any) -> Self:
+        """Every part on the same batch."""
+        return self.with_layers([layer.on(batch) for layer in self.layers])
 
     @property
     def noisy(self) -> bool:  # type: ignore[override]

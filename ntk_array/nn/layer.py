@@ -121,9 +121,9 @@ class Layer(ABC):
         object.__setattr__(changed, "frozen", names)
         return changed
 
-    def on(self, graphs: Any) -> Layer:
-        """The layer for the nodes of these graphs, where it reads them as :class:`Aggregate` does."""
-        del graphs
+    def on(self, batch: Any) -> Layer:
+        """The layer for this batch of packed inputs, where it reads them as :class:`Aggregate` reads graphs."""
+        del batch
         return self
 
     @property
@@ -170,7 +170,7 @@ class Layer(ABC):
     reads_within: bool = False
     """Whether the limit needs the covariances between all positions of each input by itself, as attention does."""
     reads_inputs: bool = False
-    """Whether the limit reads the inputs themselves, as the graphs that they are."""
+    """Whether the limit reads the inputs themselves, such as the edges of graphs."""
     entrywise: bool = True
     """Whether the limit acts on each pair of positions by itself."""
     window: Window | None = None

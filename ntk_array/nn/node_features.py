@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .._array.namespace import Array, home, to_host
-from ..infinite.covariance import Covariance, Direction
-from ..infinite.inputs import Inputs, between, pairs
 from ..infinite.signal import Signal
 from .graph_batch import Graphs
-from .layer import Factors, Layer
+from .layer import Factors
+from .packed import PackedValues
 from .parameters import Params
 
 __all__ = ["AggregatedFeatures", "NodeFeatures"]
@@ -17,14 +14,8 @@ __all__ = ["AggregatedFeatures", "NodeFeatures"]
 NO_DERIVATIVE = "GraphNetwork has no derivative in its graphs: put the layers before it into it"
 
 
-class NodeFeatures(Layer):
-    """The features of nodes, (N, P, channels), from packed graphs.
-
-    A network on graphs starts with it. At infinite width the state of features is made from the inputs themselves.
-    """
-
-    entrywise = False
-    reads_inputs = True
+class NodeFeatures(PackedValues):
+    """The features of nodes, (N, P, channels), from packed graphs."""
 
     def signal(self, before: Signal) -> Signal:
         shape = before.shape
@@ -37,16 +28,14 @@ class NodeFeatures(Layer):
             raise ValueError("GraphNetwork reads graphs from the inputs: put the layers before it into it")
         return before.to(shape=(shape[0], shape[1] - shape[0] - 1))
 
-    def of(self, graphs: Graphs) -> Array:
-        """Of graphs that were taken apart."""
-        return graphs.features
+    def taken(self, x: Array) -> Graphs:
+        return Graphs.of(x)
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, Graphs]:
-        """The tape is the graphs."""
-        self.signal(Signal(tuple(x.shape[1:])))
-        graphs = Graphs.of(x)
-        graphs.refuse_unmarked()
-        return self.of(graphs), graphs
+    def refuse(self, batch: Graphs) -> None:
+        batch.refuse_unmarked()
+
+    def of(self, batch: Graphs) -> Array:
+        return batch.features
 
     def backward(self, params: Params, tape: Graphs, delta: Array, to_inputs: bool = True) -> tuple[Array, Factors]:
         if to_inputs:
@@ -59,40 +48,9 @@ class NodeFeatures(Layer):
             raise ValueError(NO_DERIVATIVE)
         return xp.zeros_like(tape.features)
 
-    # ---- infinite width -----------------------------------------------------------------------------------------
-
-    def needs_every_pair(self, after: bool) -> bool:
-        return True
-
-    def propagate(self, state: Covariance, before: Signal) -> Covariance:
-        """The state between features; the angle is that of the features."""
-        ntk, gap, frame = state.ntk is not None, state.gap is not None, state.frame
-        one = Inputs.of(self.of(Graphs.of(state.inputs1)))
-        if not frame.blocks:
-            # Each batch is walked once, and its marks are looked at then.
-            Graphs.of(state.inputs1).refuse_unmarked()
-            return pairs(one, ntk=ntk, every=frame.every, gap=gap)
-        two = None if state.inputs2 is state.inputs1 else Inputs.of(self.of(Graphs.of(state.inputs2)))
-        return between(one, two, ntk=ntk, gap=gap, every=frame.every)
-
-    def propagate_tangent(
-        self, state: Covariance, change: Covariance, before: Signal, direction: Direction
-    ) -> Covariance:
-        """Features do not change, as the inputs do not."""
-        return change
-
-    def limit_mean(self, states: Sequence[Covariance], signals: Sequence[Signal]) -> Array:
-        features = self.of(Graphs.of(states[0].inputs1))
-        return home(features).xp.mean(features, axis=-1)
-
-    def limit_mean_change(
-        self, states: Sequence[Covariance], changes: Sequence[Covariance], signals: Sequence[Signal]
-    ) -> Array:
-        return changes[0].rows().variance  # zeros
-
 
 class AggregatedFeatures(NodeFeatures):
     """What :class:`Aggregate` makes of features."""
 
-    def of(self, graphs: Graphs) -> Array:
-        return graphs.adjacency @ graphs.features
+    def of(self, batch: Graphs) -> Array:
+        return batch.adjacency @ batch.features

@@ -16,9 +16,15 @@ X, ROWS = np.ones((2, 4, 3)), np.ones((2, 3))
 Y, ONE = np.ones((2, 1)), np.ones((1, 2))
 TANH = stax.serial(DENSE, stax.Elementwise(np.tanh), DENSE)
 GIVEN = stax.serial(DENSE, stax.ExpNormalized(), DENSE)
+POOLED = stax.serial(stax.GlobalAvgPool(), DENSE)
 SPARSE = stax.Aggregate(implementation="SPARSE")
 MIXED = stax.serial(stax.Aggregate(), SPARSE, stax.GlobalAvgPool())
 NNGP = namedtuple("Kernels", "nngp")(np.eye(2))
+
+
+def masked(layers, gone=(3,)):
+    """A kernel of inputs without these positions."""
+    return layers[2](np.where(np.isin(np.arange(4), gone)[:, None], np.nan, X), None, "ntk", mask_constant=np.nan)
 
 
 def descent(*arguments, **options):
@@ -54,8 +60,21 @@ REFUSED = {
     "a list of inputs": (lambda: DENSE[2]([X, X], None, "ntk"), "2 inputs were given"),
     "several outputs": (lambda: stax.serial(DENSE, FAN_OUT)[2](X), "2 outputs"),
     "positions of outputs": (lambda: DENSE[2](X), "GlobalAvgPool"),
-    "masks": (lambda: DENSE[2](ROWS, None, "ntk", mask_constant=0.0), "nn.graphs"),
-    "masks of functions": (lambda: DENSE[1](PARAMS, ROWS, mask_constant=0.0), "nn.graphs"),
+    "masked inputs": (lambda: POOLED[2](ROWS, None, "ntk", mask_constant=0.0), "leave masked inputs out"),
+    "masked channels": (
+        lambda: POOLED[2](np.asarray([[[1.0, 0.0, 2.0]]]), None, "ntk", mask_constant=0.0),
+        "a number that is no value",
+    ),
+    "masks with gaps": (lambda: masked(POOLED, (0,)), "put padding behind what exists"),
+    "inputs that are masked": (lambda: masked(POOLED, (0, 1, 2, 3)), "no position of input 0"),
+    "masks and flattening": (lambda: masked(stax.serial(stax.Flatten(), DENSE)), "use GlobalAvgPool"),
+    "masks and windows": (lambda: masked(stax.serial(stax.Conv(1, (3,)), POOLED)), 'padding="SAME"'),
+    "masks and strides": (
+        lambda: masked(stax.serial(stax.Conv(1, (3,), (2,), "SAME"), POOLED)),
+        "depends on its length",
+    ),
+    "masks and positions": (lambda: masked(DENSE), "end it with GlobalAvgPool"),
+    "masks and graphs": (lambda: masked(stax.serial(stax.Aggregate(), POOLED)), r"nn\.graphs"),
     "axes of kernels": (lambda: DENSE[2](ROWS, None, "ntk", batch_axis=1), "batch_axis is no argument here"),
     "kernels of kernels": (lambda: DENSE[2](DENSE[2](ROWS)), "one stax.serial"),
     "functions of others": (lambda: nt.empirical_ntk_fn(lambda params, x: x), "automatic differentiation"),

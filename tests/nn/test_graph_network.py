@@ -163,11 +163,14 @@ def test_tiles_and_training_take_graphs(rng):
         nn.LayerNorm(axes=(-2, -1)),
         nn.Residual(nn.ConvLocal(2, (3,))),
         nn.GraphNetwork(nn.Aggregate()),
+        nn.PaddedNetwork(nn.GlobalAvgPool()),
     ],
     ids=repr,
 )
 def test_layers_that_know_the_order_of_positions(layer):
-    with pytest.raises(TypeError, match=r"mixes positions by their order|has another one inside"):
+    with pytest.raises(
+        TypeError, match=r"mixes positions by their order|has another one inside|packed in different ways"
+    ):
         nn.GraphNetwork(nn.Dense(2), layer)
 
 

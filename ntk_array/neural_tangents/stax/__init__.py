@@ -1,6 +1,6 @@
 """Layers under the names of ``neural_tangents.stax``: each is a triple (init_fn, apply_fn, kernel_fn)."""
 
-from .combinators import FanInConcat, FanInProd, FanInSum, FanOut, parallel, repeat, serial
+from .combinators import FanInConcat, FanInProd, FanInSum, FanOut, parallel, repeat, serial, unmask_fn
 from .convolutions import Conv, ConvLocal, ConvTranspose
 from .elementwise import Elementwise, ElementwiseNumerical, ExpNormalized
 from .linear import Aggregate, Dense, Dropout, GlobalSelfAttention, Identity, ImageResize, Index, LayerNorm, Slice
@@ -25,7 +25,7 @@ from .nonlinearities import (
     Sin,
 )
 from .pools import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
-from .refused import Bool, Diagonal, DotGeneral, MaskedArray, layer, requires, supports_masking, unmask_fn
+from .refused import Bool, Diagonal, DotGeneral, MaskedArray, layer, requires, supports_masking
 from .words import AggregateImplementation, AttentionMechanism, Padding, PositionalEmbedding
 
 __all__ = [

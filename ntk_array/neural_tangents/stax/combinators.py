@@ -11,7 +11,7 @@ from ..network import network_of
 from ..parts import FanIn, Parallel, Part, Serial
 from ..parts import FanOut as Copies
 
-__all__ = ["FanInConcat", "FanInProd", "FanInSum", "FanOut", "parallel", "repeat", "serial"]
+__all__ = ["FanInConcat", "FanInProd", "FanInSum", "FanOut", "parallel", "repeat", "serial", "unmask_fn"]
 
 
 def serial(*layers: Any) -> Layer:
@@ -60,6 +60,12 @@ def FanInConcat(axis: int = -1) -> Layer:
     if axis != -1:
         raise NotImplementedError(f"FanInConcat joins channels, axis=-1, got axis={axis}")
     return layer_of(FanIn(nn.Concatenate))
+
+
+def unmask_fn(fn: Any) -> Any:
+    """The function itself: outputs for inputs with a ``mask_constant`` are arrays here, and no ``MaskedArray``."""
+    network_of(fn)  # refuses other functions
+    return fn
 
 
 def _parts(layers: Any) -> tuple[Part, ...]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-__all__ = ["Bool", "Diagonal", "DotGeneral", "MaskedArray", "layer", "requires", "supports_masking", "unmask_fn"]
+__all__ = ["Bool", "Diagonal", "DotGeneral", "MaskedArray", "layer", "requires", "supports_masking"]
 
 _LAYERS = (
     "stax.{} is for layers of one's own, which ntk_array has as classes that derive from ntk_array.nn.Layer: see "
     '"How to add a layer" in CONTRIBUTING.md'
 )
 _MASKS = (
-    "stax.{} is for masked inputs, which ntk_array has not: inputs of several lengths are graphs, ntk_array.nn.graphs"
+    "stax.{} has no counterpart: inputs of several lengths are arrays with a mask_constant, or ntk_array.nn.padded"
+    "(inputs) with ntk_array.nn.PaddedNetwork; outputs are arrays"
 )
 
 
@@ -34,17 +35,12 @@ def requires(**static_reqs: Any) -> NoReturn:
 
 
 def supports_masking(remask_kernel: bool) -> NoReturn:
-    """Refused: inputs of several lengths are graphs, ``ntk_array.nn.graphs``."""
-    raise NotImplementedError(_MASKS.format("supports_masking"))
-
-
-def unmask_fn(fn: Any) -> NoReturn:
-    """Refused: inputs of several lengths are graphs, ``ntk_array.nn.graphs``."""
-    raise NotImplementedError(_MASKS.format("unmask_fn"))
+    """Refused: layers of one's own derive from ``ntk_array.nn.Layer``."""
+    raise NotImplementedError(_LAYERS.format("supports_masking"))
 
 
 def MaskedArray(masked_value: Any, mask: Any) -> NoReturn:
-    """Refused: inputs of several lengths are graphs, ``ntk_array.nn.graphs``."""
+    """Refused: outputs for inputs with a ``mask_constant`` are arrays."""
     raise NotImplementedError(_MASKS.format("MaskedArray"))
 
 

@@ -32,11 +32,11 @@ class Case:
     rescaled: bool = True  # False: many kernels, each with other hyper-parameters, would take half a minute
     first: bool = False  # True: its limit is that of the start of a network, not of a branch
     width: int = 2048  # at which its kernels are drawn
-    graphs: bool = False  # True: its inputs are graphs
+    packed: str | None = None  # "graphs" or "padded": what its inputs are
 
     def inputs(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Random inputs."""
-        return some_graphs(rng, n, self.shape) if self.graphs else some_inputs(rng, n, self.shape)
+        return PACKED[self.packed](rng, n, self.shape)
 
     @property
     def everywhere(self) -> bool:
@@ -109,3 +109,16 @@ def some_graphs(rng: np.random.Generator, n: int, shape: tuple[int, ...]) -> np.
     features = some_inputs(rng, n, (nodes, width - nodes - 1))
     sizes = [nodes - i % 2 for i in range(n)]
     return nn.graphs(features, rng.uniform(-0.5, 1.0, size=(n, nodes, nodes)), sizes=sizes)
+
+
+def some_padded(rng: np.random.Generator, n: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Random directions; of four inputs that follow one another only the first has all positions."""
+    *positions, width = shape
+    values, mask = some_inputs(rng, n, (*positions, width - 1)), np.ones((n, *positions))
+    for axis in range(len(positions)):
+        mask[axis + 1 :: 4].swapaxes(1, axis + 1)[:, -1] = 0.0
+    mask[3::4, -2:] = 0.0
+    return nn.padded(values, mask=mask)
+
+
+PACKED = {None: some_inputs, "graphs": some_graphs, "padded": some_padded}

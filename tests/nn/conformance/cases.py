@@ -11,7 +11,7 @@ from ..strangers.shift import Shift
 from ..strangers.square import Square
 from .case import ANALYTIC, KINKED, LIKE_HARDTANH, WEIGHT_STD, Case, activated, around, mlp
 from .images import ATTENTION, IMAGES
-from .layers import GRAPHS, NORMALIZED, OTHERS
+from .layers import GRAPHS, NORMALIZED, OTHERS, PADDED
 
 
 def _nested(width: int, outputs: int) -> nn.Layer:
@@ -108,6 +108,7 @@ CASES = (
     *IMAGES,
     *ATTENTION,
     *GRAPHS,
+    *PADDED,
     *NORMALIZED,
     *OTHERS,
     *(

@@ -232,7 +232,7 @@ GRAPHS = (
         ),
         shape=(3, 6),
         width=128,
-        graphs=True,
+        packed="graphs",
     ),
     Case(
         "graphs, sum of branches, root",
@@ -249,7 +249,44 @@ GRAPHS = (
         shape=(3, 6),
         smooth=False,
         width=256,
-        graphs=True,
+        packed="graphs",
     ),
 )
 """Networks on graphs."""
+
+
+def _padded(*layers: Callable[[int], nn.Layer]) -> Callable[[int, int], nn.Layer]:
+    return lambda width, outputs: nn.PaddedNetwork(*(layer(width) for layer in layers), nn.Dense(outputs, 1.1, 0.2))
+
+
+PADDED = (
+    Case(
+        "padded sequences",
+        _padded(
+            lambda w: nn.Conv(w, (2,), stride=2, padding=((1, 1),), bias_std=0.3),
+            just(nn.ReLU()),
+            lambda w: nn.SelfAttention(
+                w, key_width=w, value_width=w, position_embedding="sum", position_length=1.5, bias_std=0.2
+            ),
+            lambda w: nn.Residual(nn.Sequential(nn.Erf(), nn.Conv(w, (3,), weight_std=1.2, bias_std=0.3))),
+            just(nn.GlobalAvgPool()),
+        ),
+        shape=(4, 2),
+        smooth=False,
+        width=128,
+        packed="padded",
+    ),
+    Case(
+        "padded images",
+        _padded(
+            lambda w: nn.Sum(nn.Conv(w, (2, 2), bias_std=0.3), nn.Sequential(nn.Dense(w, 1.2, 0.4), nn.Cos())),
+            just(nn.AvgPool((2, 1), stride=1)),
+            just(nn.GlobalSumPool()),
+        ),
+        shape=(4, 2, 2),
+        analytic=True,
+        width=128,
+        packed="padded",
+    ),
+)
+"""Networks on inputs of several lengths."""

@@ -10,7 +10,7 @@ import numpy as np
 from ntk_array import nn
 from ntk_array.nn.activations.base import Activation
 from ntk_array.nn.composite import Composite
-from ntk_array.nn.graph_batch import Graphs
+from ntk_array.nn.packed import PackedNetwork
 from ntk_array.nn.parameters import flatten, tree_map
 
 from .case import Case
@@ -65,10 +65,9 @@ def richardson(f: Callable[[float], np.ndarray], levels: int = 5) -> np.ndarray:
 
 def above_kinks(net: nn.Layer, params, x) -> Iterator[np.ndarray]:
     """The signs of what each activation of a network acts on, less each of its breakpoints."""
-    if isinstance(net, nn.GraphNetwork):
-        graphs = Graphs.of(x)
-        bound = nn.Sequential(*(layer.on(graphs) for layer in net.layers))
-        yield from above_kinks(bound, params, graphs.features)
+    if isinstance(net, PackedNetwork):
+        values, _, bound = net.bound(x)
+        yield from above_kinks(bound, params, values)
     elif isinstance(net, Composite):
         for layer, own in zip(net.layers, params, strict=True):
             yield from above_kinks(layer, own, x)
