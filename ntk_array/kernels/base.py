@@ -15,7 +15,7 @@ from ..gram.tiled import Costs
 from ..infinite.inputs import Inputs
 from ..infinite.taylor import Taylor, Terms, highest, operated
 
-__all__ = ["Kernel", "same_inputs"]
+__all__ = ["Kernel", "only_kernels", "only_scalar_kernels", "same_inputs"]
 
 PRODUCT_BYTES = 2**28
 """What the kernel values of a product may take; more come in parts."""
@@ -311,6 +311,22 @@ class Kernel(ABC):
         return Scaled(self, positive("the factor of a kernel", other))
 
     __rmul__ = __mul__
+
+
+def only_kernels(name: str, kernel: Any) -> None:
+    """Refuse what is no kernel."""
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"{name} must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
+
+
+def only_scalar_kernels(name: str, kernel: Any, why: str) -> None:
+    """Refuse kernels with a block for each output; ``why`` says what takes none."""
+    only_kernels(name, kernel)
+    if kernel.kind != "scalar":
+        raise ValueError(
+            f"{name} has blocks for each output ({kernel.kind}), and {why}: use an infinite-width kernel, or "
+            'outputs="trace" for an empirical one'
+        )
 
 
 def same_inputs(one: Kernel, two: Kernel) -> None:

@@ -12,7 +12,7 @@ from .._array.linalg import mirror, with_diagonal
 from .._array.namespace import Array, home, index_dtype, itemsize, to_host
 from .._array.validate import real_array, same_home
 from ..gram.tiled import Costs
-from ..kernels.base import Kernel
+from ..kernels.base import Kernel, only_kernels
 from .differential import Operator
 
 __all__ = ["OperatorKernel"]
@@ -67,8 +67,7 @@ class OperatorKernel(Kernel):
 
     def __init__(self, kernel: Kernel, operators: Operator | Sequence[Operator]) -> None:
         operators = (operators,) if isinstance(operators, Operator) else tuple(operators)
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a kernel such as InfiniteNTK(net), got {kernel!r}")
+        only_kernels("kernel", kernel)
         for operator in operators:
             if not isinstance(operator, Operator):
                 raise TypeError(f"operators must be made of Value(), Derivative(...) and Laplacian(), got {operator!r}")
