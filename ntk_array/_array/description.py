@@ -21,7 +21,7 @@ __all__ = ["canonical", "description_of", "fingerprint"]
 ROWS = 1024
 """So many inputs are taken to the host at a time."""
 GENERATED = {"__init__", "__eq__", "__repr__", "__hash__", "__setattr__", "__delattr__", "__getstate__", "__setstate__"}
-GENERATED |= {"__module__", "__qualname__", "__doc__", "__firstlineno__", "__replace__"}
+GENERATED |= {"__module__", "__qualname__", "__doc__", "__firstlineno__", "__replace__", "__annotate_func__"}
 """What a dataclass has of its own accord, and what says nothing of its values."""
 MOVED = {"ntk_array.kernels.algebra": "ntk_array.kernels.base"}
 """Where classes of these modules stood before: files name them by that place, and stay valid."""
