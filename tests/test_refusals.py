@@ -11,7 +11,7 @@ import ntk_array as ntk
 from ntk_array import cli, nn
 from ntk_array.infinite.signal import Signal
 from ntk_array.kernels.base import Kernel
-from ntk_array.nn.activations.third import third_derivative
+from ntk_array.nn.activations.higher import higher_derivative
 from ntk_array.nn.layer import Layer
 from ntk_array.study import load_dataset
 from ntk_array.study.comparison import home_of
@@ -56,7 +56,7 @@ def test_a_layer_says_what_it_does_not_give():
     with pytest.raises(TypeError, match="arranges inputs, and has no state"):
         nn.ChannelsLast().of_state(None)
     with pytest.raises(TypeError, match=r"the third derivative of .* is not known here"):
-        third_derivative(nn.Mish(), np, X)
+        higher_derivative(nn.Mish(), np, X, 3)
 
 
 def test_values_of_the_wrong_type():

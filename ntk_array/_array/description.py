@@ -21,8 +21,10 @@ __all__ = ["canonical", "description_of", "fingerprint"]
 ROWS = 1024
 """So many inputs are taken to the host at a time."""
 GENERATED = {"__init__", "__eq__", "__repr__", "__hash__", "__setattr__", "__delattr__", "__getstate__", "__setstate__"}
-GENERATED |= {"__module__", "__qualname__", "__doc__", "__firstlineno__", "__replace__"}
+GENERATED |= {"__module__", "__qualname__", "__doc__", "__firstlineno__", "__replace__", "__annotate_func__"}
 """What a dataclass has of its own accord, and what says nothing of its values."""
+MOVED = {"ntk_array.kernels.algebra": "ntk_array.kernels.base"}
+"""Where classes of these modules stood before: files name them by that place, and stay valid."""
 
 
 def fingerprint(x: Array | None) -> str | None:
@@ -120,7 +122,7 @@ class _Description:
         top = _package(value.__module__)
         name = f"{value.__module__}.{value.__qualname__}"
         if top == _package(__package__):
-            return name
+            return f"{MOVED.get(value.__module__, value.__module__)}.{value.__qualname__}"
         # Told apart by identity: two functions of one name are not the same.
         circle = next((i for i, outer in enumerate(self._inside) if outer is value), None)
         if circle is not None:

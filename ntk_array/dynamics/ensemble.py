@@ -104,6 +104,11 @@ class Ensemble:
 
         All layers are trained, or those parameters that ``trainable`` of :class:`InfiniteNTK` names. ValueError if the
         network does not end in a dense layer: its outputs are then not Gaussian.
+
+        The sample of the cost is of points. Rows that :meth:`ntk_array.operators.OperatorKernel.rows` makes are arrays
+        too, and nothing tells them from points with one more feature: for observations of operators make the ensemble
+        of two operator kernels, ``Ensemble(OperatorKernel(InfiniteNTK(net), L), OperatorKernel(InfiniteNNGP(net), L),
+        cost)``.
         """
         return cls(InfiniteNTK(net, trainable), InfiniteNNGP(net), cost, ridge)
 

@@ -11,7 +11,7 @@ from .._array.random import Seed, normal, seed_sequence
 from .._array.short import short_repr
 from .._array.validate import count
 from ..gram.memory import refuse_without_room
-from ..kernels.base import Kernel
+from ..kernels.base import only_scalar_kernels
 
 __all__ = ["Covariance", "Gaussian", "checked", "room_for_covariance", "scalar_kernel"]
 
@@ -108,15 +108,9 @@ class Gaussian:
         return xp.reshape(drawn, (draws, *self.mean.shape))
 
 
-def scalar_kernel(name: str, kernel: Kernel) -> None:
+def scalar_kernel(name: str, kernel: Any) -> None:
     """Refuse kernels with a block for each output: a :class:`Gaussian` has one covariance for all outputs."""
-    if not isinstance(kernel, Kernel):
-        raise TypeError(f"{name} must be a kernel such as ntk_array.InfiniteNNGP(net), got {kernel!r}")
-    if kernel.kind != "scalar":
-        raise ValueError(
-            f"{name} has blocks for each output ({kernel.kind}); the outputs here are independent and share one "
-            'kernel: use an infinite-width kernel, or outputs="trace" for an empirical one'
-        )
+    only_scalar_kernels(name, kernel, "the outputs here are independent and share one kernel")
 
 
 def checked(covariance: Covariance) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal, overload
 
-from .._array.kinds import stack_block, unstack_block, unstack_diagonal
-from .._array.linalg import mirror
-from .._array.namespace import Array, home
+from .._array.kinds import stack_block, unstack_block
+from .._array.namespace import Array
 from .._array.random import Seed
 from .._array.validate import one_of, targets
 from .._support.progress import progress_within
@@ -20,17 +19,15 @@ from ..solve.kernel_matrix import KernelMatrix
 from ..solve.ridge import Ridge, TimesMeanDiagonal, absolute_ridge
 from ..solve.solvers import solver_of
 from ..solve.spectrum import SpectralFactor, Spectrum, decompose
-from .gaussian import Covariance, Gaussian, checked, room_for_covariance, scalar_kernel
+from .gaussian import Covariance, Gaussian, checked, scalar_kernel
 from .leave_one_out import LeaveOneOut, error_derivative, left_out_residual, left_out_variance
+from .likelihood import HYPERPARAMETERS, Likelihood
 from .noise import Noise
+from .posterior import Posterior
 from .problem import KernelProblem
 from .units import Units
 
-__all__ = ["HYPERPARAMETERS", "GaussianProcess"]
-
-HYPERPARAMETERS = ("log_weight_std", "log_bias_std", "log_noise", "log_amplitude")
-"""The hyper-parameters of a likelihood: factors of all weight_std and bias_std, the variance of the noise, and a factor
-of the kernel."""
+__all__ = ["GaussianProcess"]
 
 
 class GaussianProcess:
@@ -128,8 +125,6 @@ class GaussianProcess:
         normalize_y: bool = False,
         progress: bool = False,
     ) -> None:
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNNGP(net), got {kernel!r}")
         p_in = EmpiricalMeasure(x)
         if prior_mean is not None and not callable(prior_mean):
             raise TypeError(f"prior_mean must be a function of x, such as net.bind(params), got {prior_mean!r}")
@@ -138,10 +133,10 @@ class GaussianProcess:
         self._units = Units(targets("y", y, p_in.x), normalize_y)
         # A problem takes its sample and targets from a cost. Only these are used of it here, never its value.
         self._cost = SquaredError(p_in, self._units.fitted)
-        rows = int(p_in.x.shape[0]) * (int(self._cost.y.shape[1]) if kernel.kind == "full" else 1)
-        self._noise = self._noise_of(noise, kernel, p_in.x, rows)
-        self.problem = KernelProblem.of(kernel, self._cost, f0=prior_mean, ridge=self._noise.least)
+        self.problem = KernelProblem.of(kernel, self._cost, f0=prior_mean, ridge=0.0)
         self.kernel, self.x, self.y = kernel, p_in.x, self._cost.y
+        self._noise = self._noise_of(noise)
+        self.problem = self.problem.with_ridge(self._noise.least)
         self.solver, self.progress = solver_of(solver), progress
         with progress_within(progress):
             self._prior = self.problem.operator(self.solver)
@@ -162,11 +157,10 @@ class GaussianProcess:
         """The variance of the noise, a number or an array (N,)."""
         return self._noise.given
 
-    @staticmethod
-    def _noise_of(given: Any, kernel: Kernel, x: Array, rows: int) -> Noise:
+    def _noise_of(self, given: Any) -> Noise:
         if isinstance(given, TimesMeanDiagonal):
-            given = absolute_ridge("noise", given, lambda: KernelMatrix(kernel, x))
-        return Noise(given, x, rows)
+            given = absolute_ridge("noise", given, lambda: KernelMatrix(self.kernel, self.x))
+        return Noise(given, self.x, self.problem.size)
 
     @cached_property
     def prepared_y(self) -> Array:
@@ -198,7 +192,7 @@ class GaussianProcess:
 
         ValueError if the noise is negative.
         """
-        new = self._noise_of(noise, self.kernel, self.x, self.problem.size)
+        new = self._noise_of(noise)
         if isinstance(self.factor, SpectralFactor) and new.above is None and self._noise.above is None:
             # Eigenvectors do not depend on the noise, nor do the targets along them: both are shared.
             other = self._with(self.solver, self.factor.with_ridge(new.least))
@@ -287,51 +281,19 @@ class GaussianProcess:
         return predicted
 
     def _posterior(self, x_new: Array | None, covariance: Covariance, memory: str | int) -> Gaussian:
-        units, mean = self._units, self._cost.shaped(self._units.mean(self._mean(x_new, memory)))
-        kind = self.problem.kind
+        units, kind = self._units, self.problem.kind
+        posterior = Posterior(self.problem, self._prior, self._noise, self.factor)
+        mean = self._cost.shaped(units.mean(posterior.mean(x_new, self.y, self.solved.x, memory)))
         if covariance is None:
             return Gaussian(mean, kind=kind)
         if covariance == "full":
-            return Gaussian(mean, units.covariance(self._covariance(x_new)), kind=kind)
-        return Gaussian(mean, variance=units.covariance(self._variance(x_new, memory)), kind=kind)
+            return Gaussian(mean, units.covariance(posterior.covariance(x_new)), kind=kind)
+        return Gaussian(mean, variance=self._variance(posterior.variance(x_new, memory)), kind=kind)
 
-    def _mean(self, x_new: Array | None, memory: str | int) -> Array:
-        # K(x, X) (S^{-1} y), not half(c)^T half(y): that would divide the rounding of half(c) by small eigenvalues.
-        alpha, start = self.solved.x, self.problem.start(x_new)
-        if x_new is not None:
-            return start + self.problem.unstack(self.problem.products(x_new, alpha, memory))
-        fitted = self.factor.fitted(self.problem.residual(self.y), alpha)
-        if self._noise.above is not None:
-            fitted = fitted - self._noise.above[:, None] * alpha
-        return start + self.problem.unstack(fitted)
-
-    def _covariance(self, x_new: Array | None) -> Array:
-        kind, (n, outputs) = self.problem.kind, self.y.shape
-        m = n if x_new is None else x_new.shape[0]
-        each, stack = outputs if kind == "full" else 1, outputs if kind == "classwise" else 1
-        room_for_covariance(self.x, each * m, each * n, stack=stack)
-        if x_new is None:
-            prior = self._prior.array()
-            explained = self.factor.quadratic_of_gram() if self._noise.above is None else self.factor.quadratic(prior)
-        else:
-            prior = stack_block(kind, self.kernel(x_new))
-            explained = self.factor.quadratic(home(self.y).xp.matrix_transpose(self.problem.cross(x_new)))
-        return unstack_block(kind, mirror(prior - explained), outputs)
-
-    def _variance(self, x_new: Array | None, memory: str | int) -> Array:
-        xp = home(self.y).xp
-        if x_new is None:
-            prior = self._prior.diagonal()
-            explained = self.factor.quadratic_diagonal(self._prior.array())
-        else:
-            prior, parts = KernelMatrix(self.kernel, x_new).diagonal(), []
-            for cut in self.problem.cuts(x_new, memory, blocks=2):
-                cross = xp.matrix_transpose(self.problem.cross(x_new[cut, ...]))
-                parts.append(self.factor.quadratic_diagonal(cross))
-            explained = xp.concat(parts, axis=-1)
-        kind, variance = self.problem.kind, xp.clip(prior - explained, min=0.0)
-        variance = unstack_diagonal(kind, variance, int(self.y.shape[1]))
-        return variance if kind == "scalar" else self._cost.shaped(variance)
+    def _variance(self, fitted: Array) -> Array:
+        """Variances in the units of the targets. Outputs that share the kernel share them, and there is no axis."""
+        variance = self._units.covariance(fitted)
+        return variance if self.problem.kind == "scalar" else self._cost.shaped(variance)
 
     def sample(self, x_new: Array | None, draws: int, seed: Seed) -> Array:
         """Independent draws of f from the posterior, (draws, M, C) or (draws, M).
@@ -392,46 +354,32 @@ class GaussianProcess:
         True
         """
         self.factor.refuse_singular("noise", "the targets have no density")
-        xp, (n, outputs) = home(self.y).xp, self.y.shape
         # Targets in other units have another density.
-        constant = n * outputs * (math.log(2.0 * math.pi) + 2.0 * math.log(self._units.scale))
-        determinant = xp.sum(self._columns * self.factor.log_determinant())
-        value = -0.5 * (self.data_fit + determinant + constant)
+        likelihood = self._likelihood
+        value = likelihood.logarithm() - math.prod(self.y.shape) * math.log(self._units.scale)
         if gradient is False:
             return value
         names = self._differentiable if gradient is True else (gradient,) if isinstance(gradient, str) else gradient
-        alpha = self.factor.prepared_solve(self.prepared_y)
-        return value, {name: self._slope(one_of("gradient", name, HYPERPARAMETERS), alpha) for name in names}
+        return value, {name: self._slope(likelihood, one_of("gradient", name, HYPERPARAMETERS)) for name in names}
 
     @property
     def data_fit(self) -> Array:
-        """sum_c y_c^T S^{-1} y_c for the targets as they are fitted, an array of no axes.
-
-        It is the square of one half, and never negative, whatever rounding does.
-        """
-        return home(self.y).xp.sum(self.factor.prepared_half(self.prepared_y) ** 2)
+        """sum_c y_c^T S^{-1} y_c for the targets as they are fitted, an array of no axes; never negative."""
+        return self._likelihood.data_fit
 
     @property
-    def _columns(self) -> int:
-        """How many columns of targets each matrix of the stack has: all outputs where they share the kernel."""
-        return int(self.y.shape[1]) if self.problem.kind == "scalar" else 1
+    def _likelihood(self) -> Likelihood:
+        return Likelihood(self.factor, self._noise, self.prepared_y)
 
-    def _slope(self, name: str, alpha: Array) -> Array:
-        """The derivative of the log marginal likelihood in one hyper-parameter, for alpha = S^{-1} y, (B, n, k)."""
-        xp = home(self.y).xp
-        if name in ("log_weight_std", "log_bias_std"):
-            change = stack_block(self.problem.kind, self._gram_derivative(name))
-            fit, trace = xp.sum(alpha * (change @ alpha)), xp.sum(self.factor.trace_of(change))
-            return 0.5 * (fit - self._columns * trace)
-        if name == "log_noise" and self._noise.least == 0.0:
-            raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
-        # In the logarithm of the noise dS = D, the variances themselves; in that of the amplitude dS = K = S - D.
-        fit = xp.sum(self._noise.times(alpha * alpha))
-        trace = xp.sum(self._noise.times(self.factor.inverse_diagonal()[..., None]))
+    def _slope(self, likelihood: Likelihood, name: str) -> Array:
+        """The derivative of the likelihood in one hyper-parameter."""
         if name == "log_amplitude":
-            rows = math.prod(alpha.shape[:2])
-            fit, trace = self.data_fit - fit, rows - trace
-        return 0.5 * (fit - self._columns * trace)
+            return likelihood.in_log_amplitude()
+        if name == "log_noise":
+            if self._noise.least == 0.0:
+                raise ValueError("there is no derivative with respect to log_noise: the noise is 0, its logarithm -inf")
+            return likelihood.in_log_noise()
+        return likelihood.along(stack_block(self.problem.kind, self._gram_derivative(name)))
 
     def leave_one_out(self) -> LeaveOneOut:
         """The prediction of each target from all the others, without a refit.
@@ -447,9 +395,7 @@ class GaussianProcess:
         self.factor.refuse_singular("noise", "leave-one-out has no closed form")
         residual = left_out_residual(self.problem, self.factor, self.prepared_y)
         # It is the variance of a new observation: the noise is in it.
-        variance = self._units.covariance(left_out_variance(self.problem, self.factor))
-        if self.problem.kind != "scalar":
-            variance = self._cost.shaped(variance)
+        variance = self._variance(left_out_variance(self.problem, self.factor))
         mean = self._cost.shaped(self._units.mean(self.y - residual))
         return LeaveOneOut(mean, self._cost.shaped(self._units.scale * residual), variance)
 

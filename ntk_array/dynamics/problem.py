@@ -10,7 +10,7 @@ from .._array.validate import finite, real_array, same_home
 from ..function_space.cost import Cost
 from ..function_space.measure import EmpiricalMeasure
 from ..gram.memory import bytes_of, readable, refuse_without_room
-from ..kernels.base import Kernel
+from ..kernels.base import Kernel, only_kernels
 from ..solve.factor import Solver
 from ..solve.kernel_matrix import KernelMatrix
 from ..solve.operator import GramOperator, Matrix
@@ -56,8 +56,7 @@ class KernelProblem:
         f0: Callable[[Array], Array] | Array | None = None,
         ridge: Ridge = 0.0,
     ) -> None:
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
+        only_kernels("kernel", kernel)
         if not isinstance(p_in, EmpiricalMeasure):
             raise TypeError(f"p_in must be an EmpiricalMeasure, got {type(p_in).__name__}; write EmpiricalMeasure(x)")
         if f0 is not None and not callable(f0) and not is_array(f0):
@@ -80,8 +79,8 @@ class KernelProblem:
         """The problem on the sample of a cost, with as many outputs as its targets have."""
         if not isinstance(cost, Cost):
             raise TypeError(f"cost must be a cost functional such as SquaredError(p_in, y), got {cost!r}")
-        if isinstance(kernel, Kernel):
-            refuse_other_outputs(kernel, cost.p_in.x)
+        only_kernels("kernel", kernel)
+        refuse_other_outputs(kernel, cost.p_in.x)
         return cls(kernel, cost.p_in, int(cost.y.shape[1]), f0, ridge)
 
     def with_ridge(self, ridge: Ridge) -> "KernelProblem":

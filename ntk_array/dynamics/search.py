@@ -11,8 +11,9 @@ import numpy as np
 from .._array.namespace import home, to_host
 from .._array.validate import one_of
 from .._support.progress import progress_bar
-from .gaussian_process import HYPERPARAMETERS, GaussianProcess
+from .gaussian_process import GaussianProcess
 from .gradient_flow import GradientFlow
+from .likelihood import HYPERPARAMETERS
 
 __all__ = ["Bounds", "Criterion", "CriterionLoss", "Search"]
 

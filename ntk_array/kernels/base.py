@@ -1,10 +1,9 @@
-"""What every kernel can do, and the algebra of kernels."""
+"""What every kernel can do."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from .._array.kinds import Kind, numbers, product
 from .._array.namespace import Array, home, is_array, itemsize
@@ -16,7 +15,7 @@ from ..gram.tiled import Costs
 from ..infinite.inputs import Inputs
 from ..infinite.taylor import Taylor, Terms, highest, operated
 
-__all__ = ["Kernel", "same_inputs"]
+__all__ = ["Kernel", "only_kernels", "only_scalar_kernels", "same_inputs"]
 
 PRODUCT_BYTES = 2**28
 """What the kernel values of a product may take; more come in parts."""
@@ -260,6 +259,20 @@ class Kernel(ABC):
         expansion = self.taylor(x1, x2, (highest(first), highest(second)), paired)
         return operated(expansion, Inputs.of(x1), Inputs.of(x2), first, second, paired)
 
+    def operated_arrays(self, order: int) -> int:
+        """How many arrays of the size of its result :meth:`operated` holds at once, for operators up to this order.
+
+        A polynomial has 27 coefficients for two derivatives in each input, and some ten polynomials exist at once.
+        """
+        return (24, 90, 300)[order]
+
+    def operated_net(self, x: Array, terms: Terms) -> Array:
+        """L f(x) of the network f that this kernel is of, (N, C), for validated inputs (N, d)."""
+        raise TypeError(
+            f"{type(self).__name__} is of no network in particular: observations are known of the network of an "
+            "EmpiricalNTK"
+        )
+
     def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Kernel":
         """The kernel of the network with every weight_std and every bias_std multiplied by these factors."""
         raise TypeError(f"{type(self).__name__} does not depend on hyper-parameters: it cannot be rescaled")
@@ -283,15 +296,37 @@ class Kernel(ABC):
             )
         return x1, x2
 
+    # Sums and products are kernels themselves, in a module that imports this one.
+
     def __add__(self, other: "Kernel") -> "Kernel":
-        return _combine("add", self, other)
+        from .algebra import combined
+
+        return combined("add", self, other)
 
     def __mul__(self, other: "Kernel | float") -> "Kernel":
+        from .algebra import Scaled, combined
+
         if isinstance(other, Kernel):
-            return _combine("multiply", self, other)
+            return combined("multiply", self, other)
         return Scaled(self, positive("the factor of a kernel", other))
 
     __rmul__ = __mul__
+
+
+def only_kernels(name: str, kernel: Any) -> None:
+    """Refuse what is no kernel."""
+    if not isinstance(kernel, Kernel):
+        raise TypeError(f"{name} must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
+
+
+def only_scalar_kernels(name: str, kernel: Any, why: str) -> None:
+    """Refuse kernels with a block for each output; ``why`` says what takes none."""
+    only_kernels(name, kernel)
+    if kernel.kind != "scalar":
+        raise ValueError(
+            f"{name} has blocks for each output ({kernel.kind}), and {why}: use an infinite-width kernel, or "
+            'outputs="trace" for an empirical one'
+        )
 
 
 def same_inputs(one: Kernel, two: Kernel) -> None:
@@ -320,192 +355,3 @@ def _check_room(x1: Array, x2: Array | None) -> None:
     shape = (x1.shape[0], rows, *x1.shape[1:])
     what, advice = f"the gradient in the inputs, of the shape {shape},", "give fewer inputs x1 at a time"
     refuse_without_room(2 * itemsize(here) * math.prod(shape), here, what, advice)
-
-
-def _combine(operation: Literal["add", "multiply"], left: Kernel, right: Any) -> "Combined":
-    if not isinstance(right, Kernel):
-        raise TypeError(f"a kernel can be combined with another kernel, not with {right!r}")
-    if left.kind != right.kind:
-        raise ValueError(
-            f"kernels of one kind can be combined, got {left.kind} and {right.kind}; "
-            'choose outputs="trace" for an empirical kernel that meets an infinite-width one'
-        )
-    same_inputs(left, right)
-    return Combined(operation, left, right)
-
-
-@dataclass(frozen=True)
-class Combined(Kernel):
-    """The sum or the entrywise product of two kernels."""
-
-    operation: Literal["add", "multiply"]
-    left: Kernel
-    right: Kernel
-
-    @property
-    def kind(self) -> Kind:  # type: ignore[override]
-        return self.left.kind
-
-    @property
-    def inputs_are(self) -> str:  # type: ignore[override]
-        return self.left.inputs_are
-
-    def costs(self, x1: Array, x2: Array | None) -> Costs:
-        """The block of one kernel waits for that of the other."""
-        left, right = self.left.costs(x1, x2), self.right.costs(x1, x2)
-        if left.outputs != right.outputs:
-            raise ValueError(f"kernels of {left.outputs} and of {right.outputs} outputs cannot be combined")
-        # While one kernel works, the finished block of the other is there. At the end both are, with their combination.
-        block = itemsize(left.home) * numbers(self.kind, left.outputs)
-        return Costs(left.home, left.outputs, block + max(2 * block, left.entry, right.entry), left.input + right.input)
-
-    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        return self.right.validated(*self.left.validated(x1, x2))
-
-    def net_with_other_outputs(self, x: Array) -> Any:
-        return self.left.net_with_other_outputs(x) or self.right.net_with_other_outputs(x)
-
-    def specialized(self, x1: Array, x2: Array | None) -> "Combined":
-        return Combined(self.operation, self.left.specialized(x1, x2), self.right.specialized(x1, x2))
-
-    @property
-    def is_average(self) -> bool:  # type: ignore[override]
-        """If either is."""
-        return self.left.is_average or self.right.is_average
-
-    def averaged(self, matrix: Callable[[Kernel], Array], x: Array) -> Array:
-        """Each by itself, then entry by entry."""
-        return self._apply(*(k.averaged(matrix, x) for k in (self.left, self.right)))
-
-    def prepare(self, x: Array) -> Any:
-        return self.left.prepare(x), self.right.prepare(x)
-
-    def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
-        left2, right2 = (None, None) if prepared2 is None else prepared2
-        return self._apply(
-            self.left.prepared_block(prepared1[0], left2), self.right.prepared_block(prepared1[1], right2)
-        )
-
-    def block_diagonal(self, x: Array) -> Array:
-        return self._apply(self.left.block_diagonal(x), self.right.block_diagonal(x))
-
-    def _apply(self, left: Array, right: Array) -> Array:
-        return left + right if self.operation == "add" else left * right
-
-    def differentiates(self, x: Array) -> bool:
-        return self.left.differentiates(x) and self.right.differentiates(x)
-
-    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
-        """The rules for sums and products."""
-        one, two = (kernel.input_gradient(x1, x2) for kernel in (self.left, self.right))
-        if self.operation == "multiply":
-            axes = (..., *[None] * (x1.ndim - 1))
-            one, two = one * self.right.values(x1, x2)[axes], two * self.left.values(x1, x2)[axes]
-        return one + two
-
-    def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
-        left, right = (kernel.taylor(x1, x2, orders, paired) for kernel in (self.left, self.right))
-        return left + right if self.operation == "add" else left * right
-
-    def operated(self, first: Terms, second: Terms, x1: Array, x2: Array, paired: bool = False) -> Array:
-        """A sum term by term; a product as one polynomial."""
-        if self.operation == "multiply":
-            return super().operated(first, second, x1, x2, paired)
-        one, two = (kernel.operated(first, second, x1, x2, paired) for kernel in (self.left, self.right))
-        return one + two
-
-    @property
-    def hyperparameters(self) -> frozenset[str]:
-        """Those of either, taken to be common to both."""
-        return self.left.hyperparameters | self.right.hyperparameters
-
-    def derivative(self, name: str) -> Kernel:
-        """The rules for sums and products."""
-        # (K1 + K2)' = K1' + K2' and (K1 K2)' = K1' K2 + K1 K2'. A kernel without the hyper-parameter adds nothing.
-        shares = []
-        for kernel, other in ((self.left, self.right), (self.right, self.left)):
-            if name in kernel.hyperparameters:
-                own = kernel.derivative(name)
-                shares.append(own if self.operation == "add" else Combined("multiply", own, other))
-        return shares[0] if len(shares) == 1 else Combined("add", *shares)
-
-    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Combined":
-        """Both rescaled, where they depend on hyper-parameters."""
-        left, right = (
-            kernel.rescaled(weight_std, bias_std) if kernel.hyperparameters else kernel
-            for kernel in (self.left, self.right)
-        )
-        return Combined(self.operation, left, right)
-
-
-@dataclass(frozen=True)
-class Scaled(Kernel):
-    """A kernel times a positive number."""
-
-    kernel: Kernel
-    factor: float
-
-    @property
-    def kind(self) -> Kind:  # type: ignore[override]
-        return self.kernel.kind
-
-    @property
-    def inputs_are(self) -> str:  # type: ignore[override]
-        return self.kernel.inputs_are
-
-    def costs(self, x1: Array, x2: Array | None) -> Costs:
-        """Those of the kernel; the block and its multiple at least."""
-        costs = self.kernel.costs(x1, x2)
-        return replace(costs, entry=max(2 * itemsize(costs.home) * numbers(self.kind, costs.outputs), costs.entry))
-
-    def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
-        return self.kernel.validated(x1, x2)
-
-    def net_with_other_outputs(self, x: Array) -> Any:
-        return self.kernel.net_with_other_outputs(x)
-
-    def specialized(self, x1: Array, x2: Array | None) -> "Scaled":
-        return Scaled(self.kernel.specialized(x1, x2), self.factor)
-
-    @property
-    def is_average(self) -> bool:  # type: ignore[override]
-        """If the kernel is."""
-        return self.kernel.is_average
-
-    def averaged(self, matrix: Callable[[Kernel], Array], x: Array) -> Array:
-        return self.factor * self.kernel.averaged(matrix, x)
-
-    def prepare(self, x: Array) -> Any:
-        return self.kernel.prepare(x)
-
-    def prepared_block(self, prepared1: Any, prepared2: Any | None) -> Array:
-        return self.factor * self.kernel.prepared_block(prepared1, prepared2)
-
-    def block_diagonal(self, x: Array) -> Array:
-        return self.factor * self.kernel.block_diagonal(x)
-
-    def differentiates(self, x: Array) -> bool:
-        return self.kernel.differentiates(x)
-
-    def input_gradient(self, x1: Array, x2: Array | None) -> Array:
-        return self.factor * self.kernel.input_gradient(x1, x2)
-
-    def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
-        return self.kernel.taylor(x1, x2, orders, paired) * self.factor
-
-    def operated(self, first: Terms, second: Terms, x1: Array, x2: Array, paired: bool = False) -> Array:
-        return self.factor * self.kernel.operated(first, second, x1, x2, paired)
-
-    def product(self, x1: Array, x2: Array | None, v: Array) -> Array:
-        """The kernel's own product, scaled."""
-        return self.factor * self.kernel.product(x1, x2, v)
-
-    @property
-    def hyperparameters(self) -> frozenset[str]:
-        return self.kernel.hyperparameters
-
-    def derivative(self, name: str) -> Kernel:
-        return Scaled(self.kernel.derivative(name), self.factor)
-
-    def rescaled(self, weight_std: float = 1.0, bias_std: float = 1.0) -> "Scaled":
-        return Scaled(self.kernel.rescaled(weight_std, bias_std), self.factor)

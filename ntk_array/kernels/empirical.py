@@ -21,7 +21,7 @@ from ..nn.layer import Factors, Layer, output_cotangents
 from ..nn.parameters import Params, first_leaf, flatten, select, tree_map
 from .base import Kernel
 from .empirical_gradient import empirical_gradient
-from .empirical_operators import operated
+from .empirical_operators import observed, operated
 
 __all__ = ["EmpiricalNNGP", "EmpiricalNTK"]
 
@@ -232,6 +232,13 @@ class EmpiricalNTK(_Empirical):
         self._refuse_outputs("what operators make of EmpiricalNTK")
         operators, sum_of_logits = (first, second), self.outputs == "sum_of_logits"
         return operated(self.net, self.params, self._trained, (x1, x2), operators, sum_of_logits, paired)
+
+    def operated_arrays(self, order: int) -> int:
+        """A few, of any order: derivatives are in the factors of the inputs, and a block is one contraction a layer."""
+        return 8
+
+    def operated_net(self, x: Array, terms: Terms) -> Array:
+        return observed(self.net, self.params, x, terms)
 
     def taylor(self, x1: Array, x2: Array, orders: tuple[int, int], paired: bool = False) -> Taylor:
         raise TypeError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._array.namespace import Array, home
 from ..nn.activations.base import Activation
-from ..nn.activations.second import second_derivative
+from ..nn.activations.higher import higher_derivative
 from ..nn.contraction import Contraction
 from ..nn.dense import Dense
 from ..nn.layer import Factors, Layer, output_cotangents
@@ -72,7 +72,7 @@ def _factors(parts: list[tuple[Dense | Activation, Params]], x: Array, sum_of_lo
     moved: Factors = []
     for (layer, own), (h, dh) in zip(reversed(parts), reversed(passes), strict=True):
         if isinstance(layer, Activation):
-            slope, bend = layer.derivative(xp, h), second_derivative(layer, xp, h) * dh
+            slope, bend = layer.derivative(xp, h), higher_derivative(layer, xp, h, 2) * dh
             ddelta = ddelta * slope[:, None, :] + delta * bend[:, None, :]
             delta = delta * slope[:, None, :]
         else:

@@ -18,8 +18,7 @@ from typing import NamedTuple
 from .._array.namespace import Array, home
 from ..infinite.taylor import Along, Terms
 from ..nn.activations.base import Activation
-from ..nn.activations.second import second_derivative
-from ..nn.activations.third import third_derivative
+from ..nn.activations.higher import higher_derivative
 from ..nn.contraction import Contraction
 from ..nn.dense import Dense
 from ..nn.layer import Factors, Layer, output_cotangents
@@ -176,7 +175,7 @@ def _activated(phi: Activation, jets: _Jets) -> _Jets:
             f"{phi!r} has a kink, where a network has no second derivatives: take a smooth activation, such as "
             "Erf, GELU, SiLU, Tanh or Softplus"
         )
-    bend = second_derivative(phi, xp, z)
+    bend = higher_derivative(phi, xp, z, 2)
     for old, new in zip(jets.along, after.along, strict=True):
         if len(old) == 2:
             new[1] = new[1] + bend * old[0] ** 2
@@ -192,8 +191,8 @@ def _pulled_back(phi: Activation, jets: _Jets, cotangents: _Jets) -> _Jets:
 
     slope = spread(phi.derivative(xp, z))
     value, after = slope * cotangents.value, [[slope * own for own in parts] for parts in cotangents.along]
-    bend = second_derivative(phi, xp, z) if jets.order else None
-    third = third_derivative(phi, xp, z) if jets.order == 2 else None
+    bend = higher_derivative(phi, xp, z, 2) if jets.order else None
+    third = higher_derivative(phi, xp, z, 3) if jets.order == 2 else None
     for parts, old, new in zip(jets.along, cotangents.along, after, strict=True):
         if parts:
             value = value + spread(bend * parts[0]) * old[0]

@@ -11,7 +11,7 @@ from .._array.namespace import Array, home, index_dtype, itemsize, to_host
 from .._array.random import Seed, seed_sequence
 from .._array.validate import count
 from ..gram.tiled import Costs
-from .base import Kernel
+from .base import Kernel, only_scalar_kernels
 
 __all__ = ["Approximation", "FeatureKernel", "scalar_only", "taken"]
 
@@ -124,10 +124,4 @@ def taken(x: Array, rows: np.ndarray) -> Array:
 
 def scalar_only(kernel: Kernel) -> None:
     """Refuse what is no scalar kernel."""
-    if not isinstance(kernel, Kernel):
-        raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
-    if kernel.kind != "scalar":
-        raise ValueError(
-            f"kernel has blocks for each output ({kernel.kind}), and features are for scalar kernels: use an "
-            'infinite-width kernel, or outputs="trace" for an empirical one'
-        )
+    only_scalar_kernels("kernel", kernel, "features are for scalar kernels")

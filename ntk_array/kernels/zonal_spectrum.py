@@ -9,7 +9,7 @@ import numpy as np
 
 from .._array.short import short_repr
 from .._array.validate import count, positive
-from .base import Kernel
+from .base import Kernel, only_kernels
 
 __all__ = ["ZonalSpectrum", "zonal_spectrum"]
 
@@ -119,8 +119,7 @@ def zonal_spectrum(kernel: Kernel, dimension: int, max_degree: int, radius: floa
     >>> np.abs(spectrum.values).round(4)              # one hidden layer without bias: no odd degrees from 3 on
     array([1.    , 0.6667, 0.1562, 0.    , 0.0104, 0.    , 0.0028])
     """
-    if not isinstance(kernel, Kernel):
-        raise TypeError(f"kernel must be a kernel such as ntk_array.InfiniteNTK(net), got {kernel!r}")
+    only_kernels("kernel", kernel)
     if kernel.kind != "scalar":
         raise ValueError(
             f"kernel has blocks for each output ({kernel.kind}); a function of the angle is scalar: use an "

@@ -12,9 +12,7 @@ from .._array.linalg import mirror, with_diagonal
 from .._array.namespace import Array, home, index_dtype, itemsize, to_host
 from .._array.validate import real_array, same_home
 from ..gram.tiled import Costs
-from ..kernels.base import Kernel
-from ..kernels.empirical import EmpiricalNTK
-from ..kernels.empirical_operators import observed
+from ..kernels.base import Kernel, only_kernels
 from .differential import Operator
 
 __all__ = ["OperatorKernel"]
@@ -69,8 +67,7 @@ class OperatorKernel(Kernel):
 
     def __init__(self, kernel: Kernel, operators: Operator | Sequence[Operator]) -> None:
         operators = (operators,) if isinstance(operators, Operator) else tuple(operators)
-        if not isinstance(kernel, Kernel):
-            raise TypeError(f"kernel must be a kernel such as InfiniteNTK(net), got {kernel!r}")
+        only_kernels("kernel", kernel)
         for operator in operators:
             if not isinstance(operator, Operator):
                 raise TypeError(f"operators must be made of Value(), Derivative(...) and Laplacian(), got {operator!r}")
@@ -135,13 +132,8 @@ class OperatorKernel(Kernel):
         >>> bool(np.allclose(K.observed(K.rows(x)), net.input_jacobian(params, x)[..., 1]))
         True
         """
-        if not isinstance(self.kernel, EmpiricalNTK):
-            raise TypeError(
-                f"{type(self.kernel).__name__} is of no network in particular: observations are known of the network "
-                "of an EmpiricalNTK"
-            )
-        x, net, params = self.validated(x, None)[0], self.kernel.net, self.kernel.params
-        return self._each(x, lambda operator, points: observed(net, params, points, operator.along(points.shape[1])))
+        x = self.validated(x, None)[0]
+        return self._each(x, lambda operator, points: self.kernel.operated_net(points, operator.along(points.shape[1])))
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """Rows, whose first number is that of an operator."""
@@ -174,12 +166,10 @@ class OperatorKernel(Kernel):
         return self.kernel.net_with_other_outputs(x[:, 1:])
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
-        """A polynomial has 27 coefficients for two derivatives in each input, and some ten exist at once. Of a finite
-        network there are its derivatives along all directions, forward and backward, in place of its values, and a few
-        arrays of the size of a block."""
+        """What the kernel holds for a block, and for each input its derivatives along all directions, which a finite
+        network has forward and backward."""
         size, d = itemsize(home(x1)), x1.shape[1] - 1
-        arrays = (24, 90, 300)[max(operator.order for operator in self.operators)]
-        entry = size * (8 if isinstance(self.kernel, EmpiricalNTK) else arrays)
+        entry = size * self.kernel.operated_arrays(max(operator.order for operator in self.operators))
         parts = max(1 + sum(along.order for _, along in operator.along(d)) for operator in self.operators)
         own = self.kernel.costs(x1[:, 1:], None if x2 is None else x2[:, 1:])
         return Costs(home(x1), 1, entry, size * x1.shape[1] + 3 * parts * own.input // 2)

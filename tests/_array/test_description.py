@@ -141,3 +141,9 @@ def test_what_cannot_be_described(value, message):
         TypeError, match=rf"^{message}.*which cannot be described in a file: a later run could not tell"
     ):
         text(value)
+
+
+def test_a_class_that_has_moved_keeps_the_name_that_files_have():
+    one, two = ntk.InfiniteNTK(ntk.nn.mlp((1,), 1)), ntk.InfiniteNNGP(ntk.nn.mlp((1,), 1))
+    names = [description_of("kernel", kernel)["class"] for kernel in (one + two, one * two, 2.0 * one)]
+    assert names == [f"ntk_array.kernels.base.{name}" for name in ("Combined", "Combined", "Scaled")]

@@ -120,3 +120,13 @@ def test_inputs_are_validated_by_the_parts(backend, combine):
     backend.close(kernel.diag(backend.array(np.asarray([[1.0]]))), np.asarray([float(combine(1.0))]))
     with pytest.raises(ValueError, match=r"whole numbers 0 \.\. 2"):
         kernel(backend.array(np.asarray([[0.5]])))
+
+
+@pytest.mark.host
+def test_kernels_without_hyperparameters_have_none_together():
+    fixed = ntk.Precomputed(np.eye(3))
+    for kernel in (fixed, fixed + fixed, fixed * fixed, 2.0 * fixed):
+        with pytest.raises(TypeError, match="does not depend on hyper-parameters: it has no gradient"):
+            kernel.gradient(np.asarray([[0], [1]]), wrt="log_weight_std")
+        with pytest.raises(TypeError, match="does not depend on hyper-parameters: it cannot be rescaled"):
+            kernel.rescaled(weight_std=2.0)

@@ -9,7 +9,7 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
-from ntk_array.nn.activations.third import third_derivative
+from ntk_array.nn.activations.higher import higher_derivative
 from ntk_array.nn.parameters import flatten
 from ntk_array.operators import Derivative, Laplacian, OperatorKernel, Value
 
@@ -183,7 +183,7 @@ def test_third_derivatives_of_activations(phi, function):
     with mpmath.workdps(40):
         expected = [float(mpmath.diff(function, mpmath.mpf(float(own)), 3)) for own in x]
     scale = max(map(abs, expected))
-    np.testing.assert_allclose(third_derivative(phi, HOST.xp, x), expected, rtol=1e-12, atol=1e-14 * scale)
+    np.testing.assert_allclose(higher_derivative(phi, HOST.xp, x, 3), expected, rtol=1e-12, atol=1e-14 * scale)
 
 
 @pytest.mark.host

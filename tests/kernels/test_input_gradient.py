@@ -10,7 +10,7 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array._array.namespace import standard_namespace
-from ntk_array.nn.activations.second import second_derivative
+from ntk_array.nn.activations.higher import higher_derivative
 
 from ..backends import backend_named
 
@@ -194,7 +194,7 @@ def test_second_derivatives_of_activations(phi):
     expected = sum(
         c * (phi.derivative(xp, x + k * 1e-3) - phi.derivative(xp, x - k * 1e-3)) for k, c in ((1, 45), (2, -9), (3, 1))
     )
-    np.testing.assert_allclose(second_derivative(phi, xp, x), expected / 0.06, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(higher_derivative(phi, xp, x, 2), expected / 0.06, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.host
