@@ -5,6 +5,10 @@ benchmarks/results/images_scaling.json, docs/images/convolution_scaling.svg and 
 """
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 from textwrap import fill
@@ -37,6 +41,25 @@ least of {rounds} runs, without compilation. Made by `python -m benchmarks.image
 ![Time of an entry against depth, size and channels](images/convolution_scaling.svg)
 
 {reading}
+
+The first call of a network compiles, and keeps the code in files. Weights and the number of images are no part of it.
+Seconds of the first call on two images of 32 x 32, where nothing is kept yet and in the next process:
+
+{firsts}
+"""
+NETWORKS = {
+    "4 convolutions, mean over positions": "cnn((1,) * 4, 1)",
+    "8 convolutions, mean over positions": "cnn((1,) * 8, 1)",
+    "ResNet of three stages": "resnet((1, 1, 1), 1)",
+    "Myrtle-5": "myrtle(5, 1)",
+}
+FIRST = """
+import time
+import numpy as np, ntk_array as ntk
+kernel, x = ntk.InfiniteNTK(ntk.nn.{network}), np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+start = time.perf_counter()
+kernel(x)
+print(time.perf_counter() - start)
 """
 
 
@@ -65,6 +88,19 @@ def measured() -> list[dict[str, Any]]:
                 )
                 print(rows[-1], flush=True)
     return rows
+
+
+def first_calls() -> dict[str, list[float]]:
+    """Seconds of the first call in a process, without files of compiled code and with them."""
+    found = {}
+    for name, network in NETWORKS.items():
+        with tempfile.TemporaryDirectory() as cache:
+            command = [sys.executable, "-c", FIRST.format(network=network)]
+            where = os.environ | {"NTK_ARRAY_CACHE": cache}
+            runs = (subprocess.run(command, env=where, capture_output=True, text=True, check=True) for _ in range(2))
+            found[name] = [float(run.stdout) for run in runs]
+        print(name, found[name], flush=True)
+    return found
 
 
 def slope(rows: list[dict[str, Any]], end: str, axis: str) -> float:
@@ -105,19 +141,22 @@ def page(found: dict[str, Any]) -> str:
         "meets one of the other, side^2 pairs; the mean over positions needs all side^4. Channels enter once, in inner "
         "products of the inputs."
     )
+    lines = ["| network | compiled | read from files |", "|---|---|---|"]
+    lines += [f"| {name} | {first:.1f} | {next_one:.2f} |" for name, (first, next_one) in found["first calls"].items()]
     text = TEXT.format(
         images=IMAGES,
         base=base,
         rounds=ROUNDS,
         machine="{processor}, {cores} cores, {date}".format(**found["machine"]),
         reading=fill(reading, 120),
+        firsts="\n".join(lines),
     )
     head, rest = text.strip().split("\n\n", 1)
     return fill(" ".join(head.split()), 120, break_on_hyphens=False) + "\n\n" + rest
 
 
 def main() -> None:
-    found = {"machine": machine(), "rows": measured()}
+    found = {"machine": machine(), "rows": measured(), "first calls": first_calls()}
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     picture(found["rows"]).savefig(PICTURE)
     sections.put(ROOT / "docs/performance.md", TITLE, page(found))
