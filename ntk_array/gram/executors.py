@@ -60,7 +60,8 @@ def refuse_other_executors(executor: Any) -> None:
 
 
 def _in_pool(executor: Executor, job: Job, left: list[Tile]) -> Iterator[int]:
-    """However this ends, no task is running afterwards."""
+    """However this ends, no task of a pool is running afterwards. A worker of Dask may finish its block, which does no
+    harm."""
     task = (job.folder, job.digest, job.kernel, job.memory, job.threads)
     tiles: dict[Future[int], Tile] = {
         executor.submit(job.function, *task, *job.layout.number(tile)): tile for tile in left
@@ -77,6 +78,6 @@ def _in_pool(executor: Executor, job: Job, left: list[Tile]) -> Iterator[int]:
                 raise
             yield entries
     finally:
-        for future in tiles:
-            future.cancel()
-        wait(tiles)
+        # What is cancelled never runs, and is not waited for. Where a task ends while it is cancelled, the executor of
+        # Dask never says so.
+        wait([future for future in tiles if not future.cancel()])

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +91,27 @@ def test_threads_go_on_where_a_block_failed(tmp_path, monkeypatch):
         assert assemble(KERNEL, X, store=path, executor=pool).finished
     assert kept.stat().st_ino == before
     np.testing.assert_allclose(store.array(), KERNEL(X), rtol=0, atol=1e-13)
+
+
+class Silent(Executor):
+    """The first task fails, and no other is heard of again: as of Dask's, where they end while they are cancelled."""
+
+    def __init__(self):
+        self.futures = []
+
+    def submit(self, *task):
+        self.futures.append(Future())
+        if len(self.futures) == 1:
+            self.futures[0].set_exception(OSError("gone"))
+        return self.futures[-1]
+
+
+def test_cancelled_tasks_are_not_waited_for(tmp_path):
+    executor = Silent()
+    with pytest.raises(OSError, match="gone"):
+        assemble(KERNEL, X, store=tmp_path / "theta", executor=executor)
+    assert all(future.cancelled() for future in executor.futures[1:])
+    assert len(executor.futures) == BLOCKS
 
 
 def test_inputs_that_were_exchanged_are_noticed(tmp_path):

@@ -149,7 +149,7 @@ def test_an_interrupted_study_goes_on(study, tmp_path, monkeypatch):
     resumed = run_study(study.settings, dataset, folder=tmp_path)
     assert (resumed.ensemble.outputs == study.ensemble.outputs).all()
     assert len(calls) == before + 4 - kept
-    assert resumed.laws == study.laws
+    assert repr(resumed.laws) == repr(study.laws)  # NaN equals nothing
     for name, array in study.arrays.items():
         np.testing.assert_array_equal(resumed.arrays[name], array, err_msg=name)
     run_study(replace(study.settings, steps=2), dataset, folder=tmp_path)
