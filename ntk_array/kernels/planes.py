@@ -118,7 +118,7 @@ def _planes(kind: type[Planes] | type[CudaPlanes], program: Program, ntk: bool, 
     layout = layout_of(program.steps, program.signals, ntk)
     if layout is None:
         return None
-    planes = kind(layout, np.dtype(np.float64) if layout.pooled else here.dtype)
+    planes = kind(layout, np.dtype(np.float64) if layout.pooled or layout.gaps else here.dtype)
     try:
         return planes if planes.runs_on(here.device) else None
     except NotElementwise:
