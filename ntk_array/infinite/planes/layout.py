@@ -105,6 +105,11 @@ class Layout:
         return any(self.pools(place) for place in range(1, self.end))
 
     @property
+    def tabulated(self) -> bool:
+        """Whether a dual activation before the mean is a table."""
+        return any(step.layer.numerical for step in self.steps)
+
+    @property
     def gaps(self) -> bool:
         """Whether a layer reads the gap between values, which planes have from the roots of variances."""
         return any(step.layer.reads_gap for step in self.steps)
@@ -227,7 +232,7 @@ def layout_of(steps: Sequence[Step], signals: Sequence[Signal], ntk: bool) -> La
                 return None
             found = Layout(tuple(steps[:place]), tuple(signals[: place + 1]), layer.averages == "every", ntk)
             return found if _serves(found) else None
-        if not (layer.entrywise or layer.window or layer.pools) or layer.numerical:
+        if not (layer.entrywise or layer.window or layer.pools) or (layer.numerical and not layer.tabulated):
             return None
     return None
 

@@ -12,10 +12,13 @@ import numpy as np
 
 from ..._formula.formula import COLUMN, ROW, Formula
 from ..._formula.numba_planes import LANES, Course, compiled_course, without_constants
-from ..._formula.plane_stages import sides_kept
+from ..._formula.plane_tables import FIRST
 from .crossings import Route, route
+from .formulas import StageFormula
+from .layout import StagePlan
 from .recorded import Recorded
 from .sides import Batch, sides
+from .tables import PlaneTable
 
 __all__ = ["Planes"]
 
@@ -57,6 +60,9 @@ class Code(NamedTuple):
 class Planes(Recorded):
     """The steps of a network up to the mean over positions, run plane by plane by Numba in one dtype."""
 
+    sums_tables = True
+    """Whether there may be tabulated activations."""
+
     def runs_on(self, device: Any) -> bool:
         """Whether all stages have code. NotElementwise where a layer has none."""
         del device
@@ -72,7 +78,7 @@ class Planes(Recorded):
         """The number of pairs that are worth a block of their own."""
         return self.lanes if self._many else 2**12
 
-    @cached_property
+    @property
     def room_bytes(self) -> int:
         """What a few pairs take on their way."""
         return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
@@ -109,11 +115,11 @@ class Planes(Recorded):
         """Sums over positions where there are few planes: to lay out the images of each pair would take as long."""
         n1, n2, count = len(one.pixels), len(two.pixels), len(self.codes)
         formulas, together = [code.formulas for code in self.codes], n1 if count == 1 else 1
-        rows = sides(self.layout, formulas, one, ROW)
+        rows = sides(self.layout, formulas, one, ROW, self.tables)
         rooms = [self._room(k, self._whole_route, together) for k in range(count)]
         for start in range(0, n2, self.lanes):
             chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
-            columns = [_beside(a) for a in sides(self.layout, formulas, two.taken(chosen), COLUMN)]
+            columns = [_beside(a) for a in sides(self.layout, formulas, two.taken(chosen), COLUMN, self.tables)]
             for i in range(0, min(n1, stop) if symmetric else n1, together):
                 own = [a[i : i + together] for a in rows]
                 sums, _ = self._pass(self._whole_route, rooms, own, columns, laned=False)
@@ -133,7 +139,7 @@ class Planes(Recorded):
             part, both = slice(first, min(first + CHUNK * self.lanes, count)), []
             for batch, numbers, axes in ((one, pairs[0][part], ROW), (two, pairs[1][part], COLUMN)):
                 images, where = np.unique(numbers, return_inverse=True)
-                both.append((sides(self.layout, formulas, batch.taken(images), axes), where))
+                both.append((sides(self.layout, formulas, batch.taken(images), axes, self.tables), where))
             for start in range(part.start, part.stop, self.lanes):
                 chosen = np.minimum(np.arange(start, start + self.lanes), part.stop - 1) - part.start
                 rows, columns = ([_beside(a[where[chosen]]) for a in arrays] for arrays, where in both)
@@ -148,12 +154,16 @@ class Planes(Recorded):
         images = next(one), next(two)
         left = np.zeros((1, 1, 1, 1), self.dtype)
         for k, room in enumerate(rooms):
-            segment, (_, formulas, loop) = self.layout.segments[k], self.codes[k]
+            segment, (course, formulas, loop) = self.layout.segments[k], self.codes[k]
             arguments: list[Any] = []
-            for plan, formula in zip(segment.stages, formulas, strict=True):
+            for plan, formula, stage in zip(segment.stages, formulas, course.stages, strict=True):
                 arguments += [np.asarray(formula.constants or (0.0,), self.dtype), next(one), next(two)]
                 for place in plan.windows:
                     arguments += [*self._reach(place), next(one), next(two)]
+                first = stage.given
+                for table in self._tables_of(plan):
+                    arguments += table.arguments(first, self.dtype)
+                    first += table.count
             room.sums[...] = 0.0
             room.target[...] = 0.0
             results = (room.sums, left, room.target, room.across)
@@ -178,12 +188,15 @@ class Planes(Recorded):
         arrays = 1 + max(slots, default=0)
         summed = max([1, *(sum(map(len, stage.windows)) for stage in course.stages)])
         apart = max([1, *(len(stage.windows) + len(stage.distant) for stage in course.stages)])
-        own = [sides_kept(s.formula) + len(s.windows) + sum(s.distant) for s in course.stages]
+        tables = [self._tables_of(plan) for plan in segment.stages]
+        own = [stage.given + sum(t.count for t in used) for stage, used in zip(course.stages, tables, strict=True)]
         own.append(0 if k else 1 + self.layout.signals[0].width)
+        curves = max(FIRST + sum(s.tables) for s in course.stages) if course.stages else 1
+        curves += max((table.pairs for used in tables for table in used), default=0)
         windows = [self.layout.window(place) for plan in segment.stages for place in plan.windows]
         y, x = (max([0, *(sum(w.margins(segment.grid)[axis]) for w in windows)]) for axis in (0, 1))
         shapes: list[tuple[int, ...]] = [(arrays * height, width), (summed * (height + 1), width), (summed, width)]
-        shapes += [(apart, width), (max(own), height, width), (apart, height + y, width + x)]
+        shapes += [(apart, width), (max(own), height, width), (apart, height + y, width + x), (curves, width)]
         work = [_aligned((*shape[:-1], shape[-1] * lanes), self.dtype) for shape in shapes]
         work.insert(2, np.zeros(max([1, *(w.size[0] for w in windows)]), np.int64))
         sums = np.zeros((inputs, max(len(course.outputs), 1), width * lanes))
@@ -192,6 +205,10 @@ class Planes(Recorded):
         after, size = self.layout.segments[k + 1].grid
         shape = (sum(map(len, course.leaving)), way.planes(k + 1), after, size * lanes)
         return Room(work, sums, _aligned(shape, self.dtype), len(way.offsets[k + 1][1]))
+
+    def _tables_of(self, plan: StagePlan) -> list[PlaneTable]:
+        """The tables of a stage."""
+        return [self.tables[place] for place in StageFormula(self.layout, plan).tabulated]
 
     def _reach(self, place: int) -> tuple[np.ndarray, np.ndarray, bool]:
         """The offsets of the elements of a window along both axes, and whether it is circular."""
