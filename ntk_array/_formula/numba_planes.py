@@ -13,15 +13,17 @@ grid has left. In the end its planes are added up, or added to those of the next
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .formula import COLUMN, ENTRY, ROW, Formula
+from .formula import COLUMN, ENTRY, ROW, Formula, needed
 from .machine_code import OPTIONS, loop_from
 from .numba_loops import EXPRESSIONS, angle_source
 from .plane_stages import Stage, kept, sides_kept
+from .plane_tables import FIRST, WAY_IN, ask, names
+from .plane_tables import source as tables_source
 from .plane_windows import along_x, along_y, apart, left_apart
 
 __all__ = ["LANES", "Course", "compiled_course", "without_constants"]
@@ -90,7 +92,7 @@ def spread(values, room, laned):
 
 """
 LOOP = """@compiled
-def loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, {others}):
+def loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, curves, {others}):
     for i in range(sums.shape[0]):
         for ky in range(oy.size):
             for kx in range(ox.size):
@@ -132,8 +134,8 @@ WAY = ("by", "py", "ny", "bx", "px", "nx")
 
 
 def _source(course: Course, dtype: np.dtype) -> str:
-    """A module with ``loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, sums, left, target,
-    across, laned, *ways, images1, images2, *stages)``.
+    """A module with ``loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, curves, sums, left,
+    target, across, laned, *ways, images1, images2, *stages)``.
 
     It runs pairs of inputs through the planes with all offsets that ``oy`` and ``ox`` have along the two axes, LANES at
     once: those of several inputs of a first batch, one after the other, with LANES inputs of a second one. In arrays of
@@ -146,19 +148,22 @@ def _source(course: Course, dtype: np.dtype) -> str:
     its width LANES), whose planes have ``across`` offsets along the second axis. There is room to work in: ``planes``
     (arrays height, width LANES), ``scratch`` (arrays (height + 1), width LANES) with zeros in the last row of each
     array, ``seen`` (elements), ``acc`` (arrays, width LANES), ``apart`` (windows, width LANES), ``own`` and ``margins``
-    (arrays, height, width LANES) for what inputs of the first batch have.
+    (arrays, height, width LANES) for what inputs of the first batch have, ``curves`` (see :mod:`.plane_tables`).
 
     Each way to the next grid has the arguments ``WAY``. Each stage has the arguments ``constants``, ``rows`` and
     ``columns`` (kept, height, width), and for each window: the offsets of its elements along both axes, whether it is
     circular, and the roots of variances at its source with margins, (1, height + margins, width + margins), for rows
     and for columns. Behind what its formula keeps, ``rows`` and ``columns`` have one over the root of the sum of
     variances for each window, and for each independent sum that the grid before has left the roots of the variances of
-    its terms over that of their sum.
+    its terms over that of their sum, and in the end the modes of tables. Last come the arguments of tables: the layer
+    and its scale, and for each function the pairs of modes, their counts and coefficients.
     """
     kinds = list(dict.fromkeys(course.stages))
     text = [HEAD.format(dtype=dtype.name, options=OPTIONS, lanes=course.lanes), SPREAD]
     if any(operation.name == "atan2" for stage in kinds for operation in stage.formula.operations):
         text.append(angle_source(dtype.name))
+    if any(stage.tables for stage in kinds):
+        text.append(tables_source(dtype))
     text += [_stage_source(f"stage{number}", stage) for number, stage in enumerate(kinds)]
     ways = [f"{name}{w}" for w in range(len(course.leaving)) for name in WAY]
     names = ["sums", "left", "target", "across", "laned", *ways, "images1", "images2"]
@@ -168,7 +173,7 @@ def _source(course: Course, dtype: np.dtype) -> str:
         own = {name: f"{name}_{number}" for name in ("constants", "rows", "columns", *_arguments(stage))}
         names += own.values()
         given = ", ".join(f"{value}[i]" if name in first else value for name, value in own.items())
-        common = "height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, left, laned"
+        common = "height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, curves, left, laned"
         body += f"                stage{kinds.index(stage)}({common}, {given})\n"
     body += "".join(OUTPUT.format(number=number, array=array) for number, array in enumerate(course.outputs))
     numbers = itertools.count()
@@ -180,8 +185,9 @@ def _source(course: Course, dtype: np.dtype) -> str:
 
 
 def _arguments(stage: Stage) -> list[str]:
-    """The names of the arguments of a stage for its windows."""
-    return [f"{name}{w}" for w in range(len(stage.windows)) for name in WINDOW]
+    """The names of the arguments of a stage for its windows and tables."""
+    windows = [f"{name}{w}" for w in range(len(stage.windows)) for name in WINDOW]
+    return windows + [name for table, functions in enumerate(stage.tables) for name in names(table, functions)]
 
 
 WINDOW = ("sy", "sx", "circular", "r", "c")
@@ -193,8 +199,8 @@ def _stage_source(name: str, stage: Stage) -> str:
     formula, windows = stage.formula, len(stage.windows)
     own = "".join(f", {argument}" for argument in _arguments(stage))
     text = "@compiled\n"
-    text += f"def {name}(height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, left, laned, "
-    text += f"constants, rows, columns{own}):\n    mine = spread(rows, own, laned)\n"
+    text += f"def {name}(height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, curves, left, "
+    text += f"laned, constants, rows, columns{own}):\n    mine = spread(rows, own, laned)\n"
     text += "".join(f"    m{w} = spread(r{w}, margins[{w} : {w + 1}], laned)\n" for w in range(windows))
     text += "".join(f"    k{i} = constants[{i}]\n" for i in range(len(formula.constants)))
     summed = [(w, array) for w, arrays in enumerate(stage.windows) for array in arrays]
@@ -203,8 +209,7 @@ def _stage_source(name: str, stage: Stage) -> str:
     text += "    for y in range(height):\n        qy = (y + dy) % height\n"
     for number, (w, _) in enumerate(summed):
         text += along_y(number, w, stage.sizes[w][0])
-    text += "        for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):\n"
-    text += "            n, p, q = index(count * LANES), index(first * LANES), index(other * LANES)\n"
+    text += WAY_IN
     more = sides_kept(formula)
     text += "".join(apart(w, more + w, size) for w, (_, size) in enumerate(stage.sizes))
     first = more + windows
@@ -215,23 +220,36 @@ def _stage_source(name: str, stage: Stage) -> str:
     inputs += [f"left[{number}, plane, y, p + t]" for number in range(stage.left)]
     inputs += [f"apart[{w}, p + t]" for w in range(windows + len(stage.distant))]
     inputs += [f"planes[{array} * height + y, p + t]" for array in stage.points]
-    lines, names = _entries(formula, inputs)
-    text += "            for t in range(n):\n" + "".join(f"                {line}\n" for line in lines)
-    for array, place in zip(stage.results, formula.results, strict=True):
-        text += f"                planes[{array} * height + y, p + t] = {names[place]}\n"
-    return text
+    first, pairs = FIRST, FIRST + sum(stage.tables)
+    inputs += [f"curves[{number}, p + t]" for number in range(first, pairs)]
+    angles = formula.results[len(stage.results) :]
+    for table, (functions, place) in enumerate(zip(stage.tables, angles, strict=True)):
+        text += _written(formula, inputs, {place: "curves[0, p + t]"})
+        text += ask(table, functions, first, pairs) + WAY_IN
+        first += functions
+    written: dict[int, list[str]] = {}
+    for array, place in zip(stage.results, formula.results, strict=False):
+        written.setdefault(place, []).append(f"planes[{array} * height + y, p + t]")
+    return text + _written(formula, inputs, {place: " = ".join(arrays) for place, arrays in written.items()})
 
 
-def _entries(formula: Formula, inputs: list[str]) -> tuple[list[str], dict[int, str]]:
-    """The code of a formula for entries, and the names of its numbers."""
+def _written(formula: Formula, inputs: list[str], results: dict[int, str]) -> str:
+    """A loop over a row of positions that writes numbers of a formula, by their places."""
+    lines, numbers = _entries(formula, inputs, results)
+    lines += [f"{to} = {numbers[place]}" for place, to in results.items()]
+    return "            for t in range(n):\n" + "".join(f"                {line}\n" for line in lines)
+
+
+def _entries(formula: Formula, inputs: list[str], wanted: Collection[int]) -> tuple[list[str], dict[int, str]]:
+    """The code of a formula for entries that are wanted, and the names of its numbers."""
     names: dict[int, str] = {}
     for axes, array in ((ROW, "mine[{0}, y, p + t]"), (COLUMN, "columns[{0}, qy, q + t]")):
         names |= {place: array.format(number) for number, place in enumerate(kept(formula, axes))}
-    lines = []
+    lines, used = [], set(needed(formula, wanted))
     for place, operation in enumerate(formula.operations):
         if operation.name == "constant":
             names[place] = f"k{operation.arguments[0]}"
-        elif operation.axes == ENTRY:
+        elif operation.axes == ENTRY and place in used:
             if operation.name == "input":
                 value = inputs[operation.arguments[0]]
             else:

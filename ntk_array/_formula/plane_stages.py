@@ -63,7 +63,9 @@ class Stage:
     ----------
     formula : Formula
         Of entries: first the sums over windows, then those that the grid before has left, then the distances of norms
-        of each sum of independent terms, then arrays of planes at the position itself; and of rows and columns.
+        of each sum of independent terms, then arrays of planes at the position itself, then what tables give; and of
+        rows and columns. Its results are those of the stage, and then for each table the angle that it is asked at,
+        which may depend on what earlier tables give.
     windows : tuple of tuples of int
         For each window the numbers of the plane arrays that it sums.
     sizes : tuple of tuples of int
@@ -76,6 +78,8 @@ class Stage:
         The numbers of the plane arrays that are read at the position itself.
     results : tuple of int
         The numbers of the plane arrays that the results are written to.
+    tables : tuple of int
+        For each tabulated dual activation how many functions of its table are read.
     """
 
     formula: Formula
@@ -85,3 +89,9 @@ class Stage:
     distant: tuple[int, ...]
     points: tuple[int, ...]
     results: tuple[int, ...]
+    tables: tuple[int, ...] = ()
+
+    @property
+    def given(self) -> int:
+        """How many arrays inputs have by themselves, before the modes of tables."""
+        return sides_kept(self.formula) + len(self.windows) + sum(self.distant)

@@ -18,9 +18,14 @@ import numpy as np
 from .._array.namespace import Array, home, to_host
 from .covariance import Covariance
 from .quadrature import Conditional, ScalarFunction
+from .separated import Separated, separated
 from .series import sum_mixed
 
 __all__ = ["DirectDual", "Dual", "DualTable", "Gauge", "by_differences", "std_range"]
+
+
+HIDDEN = 30.0
+"""What is left out of a table for loops makes about ten times its tolerance, a third of the error that is stated."""
 
 
 class Dual(NamedTuple):
@@ -103,6 +108,19 @@ class DualTable:
         for series, moved in zip(self._derivatives, moves, strict=True):
             changes = [total + along * moved for total, along in zip(changes, self._sum(series, state), strict=True)]
         return Dual(*(g(s1) * g(s2) * one for g, one in zip(self.gauges, changes, strict=True)))
+
+    def separated(self, eps: float) -> tuple[Separated, ...]:
+        """Value and slope by few pairs of modes, to rounding ``eps`` or to what the error of the table hides."""
+        tolerance = max(eps / 4.0, self.error / HIDDEN)
+        return tuple(separated(series, tolerance) for series in self.series)
+
+    def modes(self, number: int, modes: np.ndarray, variance: Array) -> list[Array]:
+        """Modes of the value (number 0) or the slope (1) at variances of any shape, in the units of the gauge."""
+        here = home(variance)
+        basis = self._basis(variance, modes.shape[0])
+        found = here.xp.reshape(basis @ here.asarray(modes), (*variance.shape, modes.shape[1]))
+        unit = self.gauges[number](here.xp.sqrt(variance))
+        return [unit * found[..., i] for i in range(modes.shape[1])]
 
     @cached_property
     def _derivatives(self) -> tuple[np.ndarray, ...]:

@@ -256,14 +256,26 @@ class Program:
                     variance = rows[step.sources[0]].variance
                 else:
                     variance = states[step.sources[0]].k11
-                ends = std_range(variance, margin=margin)
-                key = _table_key(step.layer), ends
-                if key not in tables:
-                    tables[key] = (step.layer, step.layer.fitted(*ends))
-                steps[place - 1] = step._replace(layer=tables[key][1])
+                steps[place - 1] = step._replace(layer=_fitted(step.layer, variance, tables, margin))
             if states[0] is not None:
                 states.append(replace(self, steps=tuple(steps)).paired_step(place, states))
         return replace(self, steps=tuple(steps))
+
+    def fitted_at(self, place: int, variance: Array, tables: dict[Any, Any]) -> Program:
+        """The program with a table at one place, for values of these variances."""
+        step = self.steps[place - 1]
+        step = step._replace(layer=_fitted(step.layer, variance, tables))
+        return replace(self, steps=(*self.steps[: place - 1], step, *self.steps[place:]))
+
+    def fitted_behind(self, place: int, state: Covariance, tables: dict[Any, Any]) -> Program:
+        """The program with tables behind a place, for inputs whose states with themselves are known there."""
+        program, states = self, [*[None] * place, state]
+        for behind in range(place + 1, len(self.steps) + 1):
+            step = self.steps[behind - 1]
+            if step.layer.numerical:
+                program = program.fitted_at(behind, states[step.sources[0]].k11, tables)
+            states.append(program.paired_step(behind, states))
+        return program
 
     def walk(self, inputs: Inputs, ntk: bool, direction: Direction | None = None) -> Walk:
         """A batch through all steps by itself, and the kernel of each input with itself in the end, (N,)."""
@@ -408,6 +420,15 @@ def refuse_overflow(states: Sequence[Covariance]) -> None:
             f"values overflow {states[0].k12.dtype} at layer {place} of {len(states) - 1}: make weight_std smaller, "
             "or use float64 if the inputs are float32"
         )
+
+
+def _fitted(layer: Limit, variance: Array, tables: dict[Any, Any], margin: float = 0.0) -> Any:
+    """A layer with a table for values of these variances: one that is there, or a new one, which is kept."""
+    ends = std_range(variance, margin=margin)
+    key = _table_key(layer), ends
+    if key not in tables:
+        tables[key] = (layer, layer.fitted(*ends))
+    return tables[key][1]
 
 
 def _table_key(layer: Limit) -> Any:

@@ -18,6 +18,7 @@ class Limit(Protocol):
     """What a step asks of a layer; see :class:`ntk_array.nn.Layer`."""
 
     numerical: bool
+    tabulated: bool
     quadrature_error: float
     kinked: bool
     reads_gap: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +46,25 @@ class PlanesKernel(Kernel):
     planes: Planes | CudaPlanes
     dtype: np.dtype
 
+    def fitted(self, x1: Array, x2: Array | None) -> PlanesKernel | None:
+        """The kernel with tables for the images of a problem; None where planes have no such tables."""
+        xp, kept, end = home(x1).xp, self.kernel.kept.tables, self.planes.layout.end
+        x = xp.astype(x1 if x2 is None else xp.concat([x1, x2]), self.planes.dtype, copy=False)
+        (images,) = self.kernel.inputs_of(x)
+        found = self.planes.fitted(images, self.program, kept)
+        if found is None:
+            return None
+        planes, program, batch = found
+        if any(step.layer.numerical for step in program.steps[end:]):
+            program = program.fitted_behind(end, self._start(planes, batch), kept)
+        return replace(self, program=program, planes=planes)
+
+    def _start(self, planes: Planes | CudaPlanes, batch: Batch) -> Covariance:
+        """The state of images with themselves behind the mean."""
+        images = np.arange(batch.pixels.shape[0])
+        start = self._averaged(planes.of_pairs(batch, batch, (images, images)))
+        return Covariance.of_pairs(start.k12, start.ntk, home(start.k12).xp.zeros_like(start.k12))
+
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         return self.kernel.validated(x1, x2)  # type: ignore[no-any-return]
 
@@ -62,10 +81,8 @@ class PlanesKernel(Kernel):
         xp = home(x).xp
         (one,) = self.kernel.inputs_of(xp.astype(x, self.planes.dtype, copy=False))
         end, is_ntk = self.planes.layout.end, self.kernel.is_ntk
-        batch, images = self.planes.batch(one, self.program), np.arange(x.shape[0])
-        start = self._averaged(self.planes.of_pairs(batch, batch, (images, images)))
-        zeros = xp.zeros_like(start.k12)
-        states = self.program.paired(Covariance.of_pairs(start.k12, start.ntk, zeros), first=end)
+        batch = self.planes.batch(one, self.program)
+        states = self.program.paired(self._start(self.planes, batch), first=end)
         last = states[-1]
         diagonal = xp.astype(last.ntk if is_ntk else last.k12, self.dtype, copy=False)
         return Prepared(batch, [s.rows() for s in states], diagonal)
@@ -111,14 +128,17 @@ def in_planes(kernel: Any, program: Program, x1: Array, x2: Array | None) -> Pla
     if key not in program.planes:
         program.planes[key] = _planes(KINDS[word], program, kernel.is_ntk, here)
     planes = program.planes[key]
-    return None if planes is None else PlanesKernel(kernel, program, planes, here.dtype)
+    if planes is None:
+        return None
+    found = PlanesKernel(kernel, program, planes, here.dtype)
+    return found.fitted(x1, x2) if program.numerical else found
 
 
 def _planes(kind: type[Planes] | type[CudaPlanes], program: Program, ntk: bool, here: Home) -> Any:
     layout = layout_of(program.steps, program.signals, ntk)
-    if layout is None:
+    if layout is None or (layout.tabulated and not kind.sums_tables):
         return None
-    wide = layout.pooled or program.loses_angles
+    wide = layout.pooled or layout.gaps or program.loses_angles
     planes = kind(layout, np.dtype(np.float64) if wide else here.dtype)
     try:
         return planes if planes.runs_on(here.device) else None

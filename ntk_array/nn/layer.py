@@ -163,6 +163,8 @@ class Layer(ABC):
 
     numerical: bool = False
     """Whether the infinite-width limit needs numerical integrals, which are tabulated."""
+    tabulated: bool = False
+    """Whether tables serve for any range of standard deviations, and not for a single one only."""
     kinked: bool = False
     """Whether the kernel has a kink where two inputs have an angle of 0, so that small angles must be exact."""
     reads_gap: bool = False

@@ -40,6 +40,7 @@ NETS = {
         (4, 5, 1),
         (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU()),
     ),
+    "waves": ((4, 5, 2), (conv(3, 3), nn.Sin(b=1.5, c=0.3), conv(3, 2, bias_std=0.3), nn.ReLU(), nn.GlobalAvgPool())),
     "flattened": ((9, 2), (conv(3), nn.ReLU(), conv(4), nn.ReLU(), nn.Flatten())),
     "strides": (
         (5, 6, 2),
@@ -82,6 +83,7 @@ def at_any_size(monkeypatch):
         ("pooling", np.float64, ntk.InfiniteNTK),
         ("residual", np.float32, ntk.InfiniteNTK),
         ("circular", np.float64, ntk.InfiniteNNGP),
+        ("waves", np.float64, ntk.InfiniteNTK),
         ("flattened", np.float64, ntk.InfiniteNTK),
         ("strides", np.float32, ntk.InfiniteNTK),
         ("pooling in between", np.float32, ntk.InfiniteNTK),

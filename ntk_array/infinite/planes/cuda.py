@@ -45,6 +45,7 @@ class CudaPlanes(Recorded):
     least = 2**12
     """The number of pairs that are worth a block of their own."""
     room_bytes = ROOM
+    sums_tables = False
 
     def runs_on(self, device: Any) -> bool:
         """Whether planes fit into the shared memory of the device. NotElementwise where a layer has no formula."""

@@ -21,6 +21,7 @@ from ..._formula.formula import COLUMN, ENTRY, ROW, Formula, trace
 from ..angle import over_root, side_of
 from ..covariance import Covariance
 from .layout import Key, Layout, StagePlan
+from .tables import FUNCTIONS, OWN, SymbolicTable
 
 __all__ = ["StageFormula"]
 
@@ -63,16 +64,29 @@ class StageFormula:
         found = [(p, name) for p in plan.windows for _, name in layout.deficits(layout.sources(p)[0])]
         found += [(p, name) for p in plan.arrivals for _, name in layout.crossing(p)]
         found += [(p, "apart") for p in self.gathered]
-        return found + [key for p in plan.points for key in layout.deficits(p)]
+        found += [key for p in plan.points for key in layout.deficits(p)]
+        return found + [(p, name) for p in self.tabulated for name in FUNCTIONS[: self.functions(p)]]
+
+    @property
+    def tabulated(self) -> tuple[int, ...]:
+        """The places behind tabulated activations."""
+        return tuple(p for p in self.plan.places if self.layout.layer(p).numerical)
+
+    def functions(self, place: int) -> int:
+        """How many functions of the table behind which it is are read: the value, and the slope by an NTK or a kink."""
+        return 2 if self.layout.ntk or self.layout.steps[place - 1].before_kink else 1
 
     @cached_property
     def rows(self) -> list[Key]:
-        """The inputs that depend on one image: sums of variances over windows, factors of pooling, and variances."""
+        """The inputs that depend on one image: sums of variances over windows, factors of pooling, variances, and what
+        kinks behind tables ask for."""
         own = [(p, "total") for p in self.gathered] + [(p, "factor") for p in self.pooled]
-        return own + [(p, "variance") for p in (*self.plan.points, *self.plan.places)]
+        own += [(p, "variance") for p in (*self.plan.points, *self.plan.places)]
+        return own + [(p, name) for p in self.tabulated if self.layout.steps[p - 1].before_kink for name in OWN]
 
     def traced(self, dtype: np.dtype) -> Formula:
-        """The formula. NotElementwise where a layer has none."""
+        """The formula: results of the stage, and the angles that tables are asked at. NotElementwise where a layer has
+        none."""
         axes = [ENTRY] * len(self.entries) + [ROW] * len(self.rows) + [COLUMN] * len(self.rows)
         return trace(lambda *symbols: self._of(dtype.itemsize, *symbols), axes, dtype)
 
@@ -83,6 +97,7 @@ class StageFormula:
         second = dict(zip(self.rows, symbols[-count:], strict=True))
         variances = {p: (first[p, "variance"], second[p, "variance"]) for p in (*self.plan.points, *self.plan.places)}
         states = {p: self._state(entry, p, *variances[p]) for p in self.plan.points}
+        angles = []
         for place in self.plan.places:
             step, (k11, k22) = self.layout.steps[place - 1], variances[place]
             layer: Any = step.layer
@@ -102,10 +117,15 @@ class StageFormula:
                 quick = self._by_versines(layer, here[0], k11, k22, itemsize)
                 if quick is None:
                     before = [pair.state for pair in here]
-                    after = replace(layer.limit(before, step.signals), k11=k11, k22=k22)
+                    if place in self.tabulated:
+                        own = [[side.get((place, name)) for name in OWN] for side in (first, second)]
+                        table = SymbolicTable(*(entry.get((place, name)) for name in FUNCTIONS), own)
+                        step = step._replace(layer=layer.with_table(table))
+                    after = replace(step.layer.limit(before, step.signals), k11=k11, k22=k22)
                     quick = Pair(step.with_sine(after, before))
+                    angles += [table.angle] if place in self.tabulated else []
                 states[place] = quick
-        return [self._arrays(states[place])[name] for place, name in self.plan.results]
+        return [self._arrays(states[place])[name] for place, name in self.plan.results] + angles
 
     @staticmethod
     def _by_versines(layer: Any, pair: Pair, k11: Any, k22: Any, itemsize: int) -> Pair | None:

@@ -104,6 +104,16 @@ class Layout:
         """Whether that is so at any place."""
         return any(self.pools(place) for place in range(1, self.end))
 
+    @property
+    def tabulated(self) -> bool:
+        """Whether a dual activation before the mean is a table."""
+        return any(step.layer.numerical for step in self.steps)
+
+    @property
+    def gaps(self) -> bool:
+        """Whether a layer reads the gap between values, which planes have from the roots of variances."""
+        return any(step.layer.reads_gap for step in self.steps)
+
     def _crosses(self, place: int) -> bool:
         return self.pools(place) or not _planar(self.layer(place).window)
 
@@ -222,7 +232,7 @@ def layout_of(steps: Sequence[Step], signals: Sequence[Signal], ntk: bool) -> La
                 return None
             found = Layout(tuple(steps[:place]), tuple(signals[: place + 1]), layer.averages == "every", ntk)
             return found if _serves(found) else None
-        if not (layer.entrywise or layer.window or layer.pools) or layer.numerical or layer.reads_gap:
+        if not (layer.entrywise or layer.window or layer.pools) or (layer.numerical and not layer.tabulated):
             return None
     return None
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..._array.namespace import Array, home
-from ..._formula.formula import Formula
+from ..._formula.formula import Formula, NotElementwise
 from ..._formula.plane_stages import Stage
 from ..angle import over_root
 from ..covariance import Covariance
+from ..dual import DualTable
 from ..inputs import Inputs
 from ..positions import Frame
 from ..program import Program, refuse_overflow
 from .formulas import StageFormula
 from .layout import Key, Layout, StagePlan
 from .sides import Batch, factor
+from .tables import PlaneTable
 
 __all__ = ["Recorded"]
 
@@ -32,10 +35,13 @@ class Recorded(ABC):
     ----------
     layout : Layout
     dtype : numpy.dtype
+    tables : dict
+        Those of the places behind tabulated activations, for one problem. Formulas and code do not depend on them.
     """
 
     layout: Layout
     dtype: np.dtype
+    tables: dict[int, PlaneTable] = field(default_factory=dict, kw_only=True, compare=False)
 
     @cached_property
     def formulas(self) -> list[list[Formula]]:
@@ -66,16 +72,48 @@ class Recorded(ABC):
         left = sum(len(layout.crossing(p)) for p in plan.arrivals)
         distant = tuple(layout.window(p).count for p in plan.arrivals if not layout.pools(p))
         points = tuple(slots[key] for p in plan.points for key in layout.deficits(p))
-        return Stage(formula, windows, sizes, left, distant, points, tuple(slots[key] for key in plan.results))
+        parts = StageFormula(layout, plan)
+        tables = tuple(map(parts.functions, parts.tabulated))
+        return Stage(formula, windows, sizes, left, distant, points, tuple(slots[key] for key in plan.results), tables)
 
     def batch(self, inputs: Inputs, program: Program) -> Batch:
         """What is needed of images. ValueError where variances overflow."""
-        layout, same = self.layout, program.upto(self.layout.end - 1, same=True)
-        xp = home(inputs.scaled).xp
+        return self._walk(inputs, program, None)[0]
+
+    def fitted(self, inputs: Inputs, program: Program, kept: dict[Any, Any]) -> tuple[Any, Program, Batch] | None:
+        """The same with tables for these images, the program with them, and what is needed of the images.
+
+        None where a dual activation is no table. Tables are looked for among those that are ``kept``.
+        """
+        other = copy(self)
+        object.__setattr__(other, "tables", {})
+        try:
+            batch, program = other._walk(inputs, program, kept)
+        except NotElementwise:
+            return None
+        return other, program, batch
+
+    def _tabulate(self, place: int, program: Program) -> None:
+        """Take over the table of a place."""
+        step = program.steps[place - 1]
+        table: Any = step.layer
+        if not isinstance(table.table, DualTable):
+            raise NotElementwise("a dual activation is no table")
+        functions = 2 if self.layout.ntk or step.before_kink else 1
+        self.tables[place] = PlaneTable.of(table.table, functions, self.dtype)
+
+    def _walk(self, inputs: Inputs, program: Program, kept: dict[Any, Any] | None) -> tuple[Batch, Program]:
+        """What is needed of images; where tables are ``kept`` with tables for these, which the program then has."""
+        layout, xp = self.layout, home(inputs.scaled).xp
+        same = program.upto(self.layout.end - 1, same=True)
         pixels = xp.astype(inputs.scaled * over_root(inputs.variance), self.dtype, copy=False)
         states: list[Any] = [same.start(inputs, False), *[None] * (layout.end - 1)]
         order = sorted(range(1, layout.end), key=lambda place: layout.numbers[place])
         for place in order:
+            if kept is not None and layout.layer(place).numerical:
+                program = program.fitted_at(place, states[layout.sources(place)[0]].k11, kept)
+                self._tabulate(place, program)
+                same = program.upto(self.layout.end - 1, same=True)
             if not layout.pools(place):
                 states[place] = same.paired_step(place, states)
             elif states[place] is None:
@@ -86,7 +124,7 @@ class Recorded(ABC):
                     frame = Frame(k.ndim - 1, blocks=False)
                     states[pooled] = Covariance.of_pairs(k, None, xp.zeros_like(k), frame=frame)
         refuse_overflow([states[0], *(states[place] for place in order)])
-        return Batch(pixels, [state.k11 for state in states])
+        return Batch(pixels, [state.k11 for state in states]), program
 
     @property
     def laid_size(self) -> int:

@@ -12,12 +12,16 @@ import numpy as np
 
 from ..._formula.formula import COLUMN, ROW, Formula
 from ..._formula.numba_planes import LANES, Course, compiled_course, without_constants
-from ..._formula.plane_stages import Stage, sides_kept
+from ..._formula.plane_stages import Stage
+from ..._formula.plane_tables import FIRST
 from ..inputs import Inputs
 from ..program import Program
 from .crossings import Route, route
+from .formulas import StageFormula
+from .layout import StagePlan
 from .recorded import Recorded
 from .sides import Batch, sides
+from .tables import PlaneTable
 
 __all__ = ["Planes"]
 
@@ -63,6 +67,9 @@ class Code(NamedTuple):
 class Planes(Recorded):
     """The steps of a network up to the mean over positions, run plane by plane by Numba in one dtype."""
 
+    sums_tables = True
+    """Whether there may be tabulated activations."""
+
     def runs_on(self, device: Any) -> bool:
         """Whether all stages have code. NotElementwise where a layer has none."""
         del device
@@ -74,16 +81,17 @@ class Planes(Recorded):
         if self._many:
             return batch
         formulas = [code.formulas for code in self.codes]
-        rows, columns = (sides(self.layout, formulas, batch, axes) for axes in (ROW, COLUMN))
+        rows, columns = (sides(self.layout, formulas, batch, axes, self.tables) for axes in (ROW, COLUMN))
         return batch._replace(laid=(rows, columns))
 
-    @cached_property
+    @property
     def laid_size(self) -> int:
         if self._many:
             return 0
         size = math.prod(self.layout.grid(0)) * (1 + self.layout.signals[0].width)
         for segment, code in zip(self.layout.segments, self.codes, strict=True):
-            size += math.prod(segment.grid) * sum(map(_own, code.course.stages))
+            both = zip(segment.stages, code.course.stages, strict=True)
+            size += math.prod(segment.grid) * sum(self._given(*one) for one in both)
             for place in (place for plan in segment.stages for place in plan.windows):
                 margins = map(sum, self.layout.window(place).margins(segment.grid))
                 size += math.prod(n + margin for n, margin in zip(segment.grid, margins, strict=True))
@@ -99,7 +107,7 @@ class Planes(Recorded):
         """The number of pairs that are worth a block of their own."""
         return self.lanes if self._many else 2**12
 
-    @cached_property
+    @property
     def room_bytes(self) -> int:
         """What a few pairs take on their way."""
         return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
@@ -167,7 +175,7 @@ class Planes(Recorded):
                     both.append((batch.laid[side], numbers))
                     continue
                 images, where = np.unique(numbers, return_inverse=True)
-                both.append((sides(self.layout, formulas, batch.taken(images), axes), where))
+                both.append((sides(self.layout, formulas, batch.taken(images), axes, self.tables), where))
             for start in range(part.start, part.stop, self.lanes):
                 chosen = np.minimum(np.arange(start, start + self.lanes), part.stop - 1) - part.start
                 rows, columns = ([_beside(a[where[chosen]]) for a in arrays] for arrays, where in both)
@@ -182,12 +190,16 @@ class Planes(Recorded):
         images = next(one), next(two)
         left = np.zeros((1, 1, 1, 1), self.dtype)
         for k, room in enumerate(rooms):
-            segment, (_, formulas, loop) = self.layout.segments[k], self.codes[k]
+            segment, (course, formulas, loop) = self.layout.segments[k], self.codes[k]
             arguments: list[Any] = []
-            for plan, formula in zip(segment.stages, formulas, strict=True):
+            for plan, formula, stage in zip(segment.stages, formulas, course.stages, strict=True):
                 arguments += [np.asarray(formula.constants or (0.0,), self.dtype), next(one), next(two)]
                 for place in plan.windows:
                     arguments += [*self._reach(place), next(one), next(two)]
+                first = stage.given
+                for table in self._tables_of(plan):
+                    arguments += table.arguments(first, self.dtype)
+                    first += table.count
             room.sums[...] = 0.0
             room.target[...] = 0.0
             results = (room.sums, left, room.target, room.across)
@@ -212,12 +224,15 @@ class Planes(Recorded):
         arrays = 1 + max(slots, default=0)
         summed = max([1, *(sum(map(len, stage.windows)) for stage in course.stages)])
         apart = max([1, *(len(stage.windows) + len(stage.distant) for stage in course.stages)])
-        own = [*map(_own, course.stages)]
+        tables = [self._tables_of(plan) for plan in segment.stages]
+        own = [self._given(*both) for both in zip(segment.stages, course.stages, strict=True)]
         own.append(0 if k else 1 + self.layout.signals[0].width)
+        curves = max(FIRST + sum(s.tables) for s in course.stages) if course.stages else 1
+        curves += max((table.pairs for used in tables for table in used), default=0)
         windows = [self.layout.window(place) for plan in segment.stages for place in plan.windows]
         y, x = (max([0, *(sum(w.margins(segment.grid)[axis]) for w in windows)]) for axis in (0, 1))
         shapes: list[tuple[int, ...]] = [(arrays * height, width), (summed * (height + 1), width), (summed, width)]
-        shapes += [(apart, width), (max(own), height, width), (apart, height + y, width + x)]
+        shapes += [(apart, width), (max(own), height, width), (apart, height + y, width + x), (curves, width)]
         work = [_aligned((*shape[:-1], shape[-1] * lanes), self.dtype) for shape in shapes]
         work.insert(2, np.zeros(max([1, *(w.size[0] for w in windows)]), np.int64))
         sums = np.zeros((inputs, max(len(course.outputs), 1), width * lanes))
@@ -226,6 +241,14 @@ class Planes(Recorded):
         after, size = self.layout.segments[k + 1].grid
         shape = (sum(map(len, course.leaving)), way.planes(k + 1), after, size * lanes)
         return Room(work, sums, _aligned(shape, self.dtype), len(way.offsets[k + 1][1]))
+
+    def _given(self, plan: StagePlan, stage: Stage) -> int:
+        """How many arrays of :func:`sides` go with the positions of a stage."""
+        return stage.given + sum(table.count for table in self._tables_of(plan))
+
+    def _tables_of(self, plan: StagePlan) -> list[PlaneTable]:
+        """The tables of a stage."""
+        return [self.tables[place] for place in StageFormula(self.layout, plan).tabulated]
 
     def _reach(self, place: int) -> tuple[np.ndarray, np.ndarray, bool]:
         """The offsets of the elements of a window along both axes, and whether it is circular."""
@@ -243,11 +266,6 @@ class Planes(Recorded):
         stages = tuple(map(without_constants, self.stages(k)))
         course = Course(stages, not k, self.outputs(k), self.leaving(k), self.lanes)
         return Code(course, self.formulas[k], compiled_course(course, self.dtype))
-
-
-def _own(stage: Stage) -> int:
-    """How many arrays of :func:`sides` go with the positions of a stage."""
-    return sides_kept(stage.formula) + len(stage.windows) + sum(stage.distant)
 
 
 def _aligned(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..._formula.plane_stages import sides_kept, values_of
 from ..angle import over_root
 from .formulas import StageFormula
 from .layout import Layout
+from .tables import OWN, PlaneTable
 
 __all__ = ["Batch", "factor", "sides"]
 
@@ -34,12 +35,18 @@ class Batch(NamedTuple):
         return Batch(xp.take(self.pixels, chosen, axis=0), rows)
 
 
-def sides(layout: Layout, formulas: Sequence[Sequence[Formula]], batch: Batch, axes: int) -> list[Array]:
+def sides(
+    layout: Layout,
+    formulas: Sequence[Sequence[Formula]],
+    batch: Batch,
+    axes: int,
+    tables: Mapping[int, PlaneTable] | None = None,
+) -> list[Array]:
     """What the code of planes needs of each image, for stages with these formulas on each grid.
 
     See :func:`.numba_planes._source`. All are (N, arrays, height, width): first the standard deviations and normalized
     pixels, then for each stage what goes with its positions, and for each of its windows the roots of variances with
-    margins.
+    margins. ``tables`` are those of the places behind tabulated activations.
     """
     here, n = home(batch.pixels), batch.pixels.shape[0]
     xp = here.xp
@@ -51,7 +58,7 @@ def sides(layout: Layout, formulas: Sequence[Sequence[Formula]], batch: Batch, a
     for segment, own in zip(layout.segments, formulas, strict=False):
         for plan, formula in zip(segment.stages, own, strict=True):
             parts, named = StageFormula(layout, plan), dict[tuple[int, str], Any]()
-            behind, margins, terms = [], [], []
+            behind, margins, terms, modes = [], [], [], []
             for place in parts.gathered:
                 source, window = places[layout.sources(place)[0]], layout.window(place)
                 first, *others = window.gathered(source, (1, 2))
@@ -64,13 +71,18 @@ def sides(layout: Layout, formulas: Sequence[Sequence[Formula]], batch: Batch, a
                     terms += [root * over for root in window.gathered(xp.sqrt(source), (1, 2))]
             named |= {(place, "factor"): here.asarray(factor(layout, place)[None]) for place in parts.pooled}
             named |= {(place, name): places[place] for place, name in parts.rows if name == "variance"}
+            for place in parts.tabulated:
+                table, variance = (tables or {})[place], places[layout.sources(place)[0]]
+                modes += table.modes(variance)
+                if (place, OWN[0]) in parts.rows:
+                    named |= {(place, name): one for name, one in table.own(variance).items()}
             values = values_of(formula, axes, [named[key] for key in parts.rows], here)
             kept = [xp.astype(a, here.dtype, copy=False) for a in values]
             # Rows and columns have as many, so that what comes behind has the same number on both sides.
             zero = xp.zeros((1, 1, 1), dtype=here.dtype, device=here.device)
             kept += [zero] * (sides_kept(formula) - len(kept))
             shape = (n, *segment.grid)
-            found += [xp.stack([xp.broadcast_to(a, shape) for a in (*kept, *behind, *terms)], axis=1), *margins]
+            found += [xp.stack([xp.broadcast_to(a, shape) for a in (*kept, *behind, *terms, *modes)], axis=1), *margins]
     return found
 
 

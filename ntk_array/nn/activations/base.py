@@ -50,6 +50,11 @@ class Activation(Layer):
             cls.value_and_derivative = Activation.value_and_derivative  # type: ignore[method-assign]
 
     @property
+    def tabulated(self) -> bool:  # type: ignore[override]
+        """Whether it is numerical, and without kinks away from 0."""
+        return self.numerical and not any(self.breakpoints)
+
+    @property
     def kinked(self) -> bool:  # type: ignore[override]
         """Whether there are breakpoints."""
         return bool(self.breakpoints)
@@ -206,19 +211,20 @@ class Activation(Layer):
                 RuntimeWarning,
                 stacklevel=2,
             )
-        # A copy, because a layer belongs to its user and may serve other problems.
-        fitted = copy(self)
-        object.__setattr__(fitted, "table", table)
+        fitted = self.with_table(table)
         object.__setattr__(fitted, "quadrature_error", table.error)
         return fitted
 
+    def with_table(self, table: Any) -> Activation:
+        """The activation with this in place of its table."""
+        # A copy, because a layer belongs to its user and may serve other problems.
+        other = copy(self)
+        object.__setattr__(other, "table", table)
+        return other
+
     def untabulated(self) -> Activation:
         """The same for inputs with themselves, of any variance: without the table."""
-        if self.table is None:
-            return self
-        other = copy(self)
-        object.__setattr__(other, "table", PairedDual(self._on_host()))
-        return other
+        return self if self.table is None else self.with_table(PairedDual(self._on_host()))
 
     def _on_host(self) -> ScalarFunction:
         host = standard_namespace(np)

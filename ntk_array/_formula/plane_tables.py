@@ -1,0 +1,117 @@
+"""Source of sums of tables within planes of pairs of positions: see :mod:`.numba_planes`.
+
+The table of a stage is asked for a row of positions at a time. ``curves`` (arrays, width LANES) has in this order: the
+variable of the series, which first is the angle, room for three arrays, the functions of the table, and the pairs of
+modes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = ["FIRST", "WAY_IN", "ask", "names", "source"]
+
+FIRST = 4
+"""The number of the first function in ``curves``."""
+BYTES = 512
+"""Of each array that are summed at once, so that all of them are in the nearest cache."""
+
+SUMS = """BLOCK = {block}
+
+
+@compiled
+def to_variable(curves, n, layer):
+    # The angle to the variable of the series, from -1 to 1; next to it what the recurrence multiplies by.
+    y, twice, e = curves[0], curves[1], layer[0]
+    if e > 0:
+        for t in range(n):
+            u = layer[1] * log((y[t] + e) / ((number({pi!r}) + e) - y[t]))
+            u = number(1.0) if u > 1 else u
+            y[t] = number(-1.0) if u < -1 else u
+    else:
+        for t in range(n):
+            y[t] = number({scale!r}) * y[t] - number(1.0)
+    for t in range(n):
+        twice[t] = number(4.0) * (y[t] * y[t]) - number(2.0)
+
+
+@compiled
+def pair_modes(curves, at, mine, columns, y, qy, p, q, n, pairs):
+    for w in range(pairs.shape[0]):
+        i, j, to = pairs[w, 0], pairs[w, 1], at + w
+        if i == j:
+            for t in range(n):
+                curves[to, p + t] = mine[i, y, p + t] * columns[i, qy, q + t]
+        else:
+            for t in range(n):
+                here, there = p + t, q + t
+                curves[to, here] = mine[i, y, here] * columns[j, qy, there] + mine[j, y, here] * columns[i, qy, there]
+
+
+@compiled
+def sum_series(curves, to, at, n, counts, series):
+    # Even degrees by T_2k(y) = T_k(T_2(y)), and odd ones by the same recurrence, each from the last term on.
+    for start in range(0, n, BLOCK):
+        stop = min(start + BLOCK, n)
+        size, y, twice, out = index(stop - start), curves[0, start:stop], curves[1, start:stop], curves[to, start:stop]
+        for odd in range(2):
+            newer, older = curves[2, start:stop], curves[3, start:stop]
+            for t in range(size):
+                newer[t] = 0
+                older[t] = 0
+            k = counts.shape[1] - 1
+            while k >= 0 and counts[odd, k] == 0:
+                k -= 1
+            while k >= 0:
+                for t in range(size):
+                    older[t] = twice[t] * newer[t] - older[t]
+                for w in range(0, counts[odd, k], 4):
+                    c0, c1 = series[odd, k, w], series[odd, k, w + 1]
+                    c2, c3 = series[odd, k, w + 2], series[odd, k, w + 3]
+                    w0, w1 = curves[at + w, start:stop], curves[at + w + 1, start:stop]
+                    w2, w3 = curves[at + w + 2, start:stop], curves[at + w + 3, start:stop]
+                    for t in range(size):
+                        older[t] += (c0 * w0[t] + c1 * w1[t]) + (c2 * w2[t] + c3 * w3[t])
+                newer, older = older, newer
+                k -= 1
+            if odd:
+                for t in range(size):
+                    out[t] += y[t] * (newer[t] - older[t])
+            else:
+                for t in range(size):
+                    out[t] = newer[t] - number(0.5) * (twice[t] * older[t])
+
+
+"""
+WAY_IN = """        for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):
+            n, p, q = index(count * LANES), index(first * LANES), index(other * LANES)
+"""
+"""A row of positions in two parts: where the other image wraps, another begins."""
+
+
+def source(dtype: np.dtype) -> str:
+    """The functions that sum tables."""
+    return SUMS.format(block=BYTES // dtype.itemsize, pi=math.pi, scale=2.0 / math.pi)
+
+
+def names(table: int, functions: int) -> list[str]:
+    """The names of the arguments of a table."""
+    return [f"layer{table}", *(f"{name}{table}_{f}" for f in range(functions) for name in FUNCTION)]
+
+
+FUNCTION = ("pairs", "counts", "series")
+"""The arguments of a function of a table, see :class:`ntk_array.infinite.separated.Separated`."""
+
+
+def ask(table: int, functions: int, first: int, pairs: int) -> str:
+    """What a table gives for a row of positions, at the angles that are there: functions from number ``first`` on. The
+    pairs of modes go to the arrays from number ``pairs`` on."""
+    text = f"        to_variable(curves, index(width * LANES), layer{table})\n"
+    for f in range(functions):
+        own = f"{table}_{f}"
+        text += WAY_IN
+        text += f"            pair_modes(curves, {pairs}, mine, columns, y, qy, p, q, n, pairs{own})\n"
+        text += f"        sum_series(curves, {first + f}, {pairs}, width * LANES, counts{own}, series{own})\n"
+    return text
