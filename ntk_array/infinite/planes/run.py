@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._formula.formula import COLUMN, ROW, Formula
-from ..._formula.numba_planes import LANES, Course, compiled_course, without_constants
+from ..._formula.numba_planes import LANES, LANES_OF_TABLES, Course, compiled_course, without_constants
 from ..._formula.plane_tables import FIRST
 from .crossings import Route, route
 from .formulas import StageFormula
@@ -71,7 +71,7 @@ class Planes(Recorded):
     @property
     def lanes(self) -> int:
         """How many pairs run together; always as many, because another number would be compiled anew."""
-        return LANES[self.dtype.char]
+        return (LANES_OF_TABLES if self.layout.tabulated else LANES)[self.dtype.char]
 
     @property
     def least(self) -> int:
@@ -104,7 +104,7 @@ class Planes(Recorded):
         """The same for all pairs of two batches, (N1, N2); where ``symmetric``, only what is above the diagonal."""
         n1, n2 = len(one.pixels), len(two.pixels)
         result = np.zeros((1 + self.layout.ntk, n1, n2))
-        if not self._many:
+        if not self._many or self.layout.tabulated:
             self._fill(result, one, two, symmetric)
             return self.means(result)
         pairs = np.triu_indices(n1, 1) if symmetric else np.divmod(np.arange(n1 * n2), n2)
@@ -112,19 +112,25 @@ class Planes(Recorded):
         return dict(zip(("k12", "ntk"), result, strict=False))
 
     def _fill(self, result: np.ndarray, one: Batch, two: Batch, symmetric: bool) -> None:
-        """Sums over positions where there are few planes: to lay out the images of each pair would take as long."""
+        """Sums over positions where there are few planes, because to lay out the images of each pair would take as
+        long; or where there are tables, which are mixed for one image and serve all pairs with it."""
         n1, n2, count = len(one.pixels), len(two.pixels), len(self.codes)
-        formulas, together = [code.formulas for code in self.codes], n1 if count == 1 else 1
-        rows = sides(self.layout, formulas, one, ROW, self.tables)
+        formulas, size = [code.formulas for code in self.codes], min(n1, CHUNK) if self.layout.tabulated else n1
+        together = size if count == 1 else 1
         rooms = [self._room(k, self._whole_route, together) for k in range(count)]
-        for start in range(0, n2, self.lanes):
-            chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
-            columns = [_beside(a) for a in sides(self.layout, formulas, two.taken(chosen), COLUMN, self.tables)]
-            for i in range(0, min(n1, stop) if symmetric else n1, together):
-                own = [a[i : i + together] for a in rows]
-                sums, _ = self._pass(self._whole_route, rooms, own, columns, laned=False)
-                found = np.moveaxis(self._over_positions(sums), 0, 1)
-                result[:, i : i + together, start:stop] = found[..., : stop - start]
+        for first in range(0, n1, size):
+            own = one.taken(np.minimum(np.arange(first, first + size), n1 - 1))
+            rows = sides(self.layout, formulas, own, ROW, self.tables, mixed=True)
+            # Where pairs are symmetric, columns that all are before these rows are left out.
+            for start in range(first // self.lanes * self.lanes if symmetric else 0, n2, self.lanes):
+                chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
+                columns = [_beside(a) for a in sides(self.layout, formulas, two.taken(chosen), COLUMN, self.tables)]
+                last = min(first + size, stop if symmetric else n1, n1)
+                for i in range(first, last, together):
+                    part = [a[i - first : i - first + together] for a in rows]
+                    sums, _ = self._pass(self._whole_route, rooms, part, columns, laned=False)
+                    found = np.moveaxis(self._over_positions(sums), 0, 1)[:, : n1 - i]
+                    result[:, i : i + together, start:stop] = found[..., : stop - start]
 
     def _over_positions(self, sums: np.ndarray) -> np.ndarray:
         """(inputs, outputs, lanes) of (inputs, outputs, width lanes)."""
@@ -162,7 +168,8 @@ class Planes(Recorded):
                     arguments += [*self._reach(place), next(one), next(two)]
                 first = stage.given
                 for table in self._tables_of(plan):
-                    arguments += table.arguments(first, self.dtype)
+                    mixed = None if laned else [next(one) for _ in table.parts]
+                    arguments += table.arguments(first, self.dtype, mixed)
                     first += table.count
             room.sums[...] = 0.0
             room.target[...] = 0.0
