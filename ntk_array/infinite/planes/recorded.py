@@ -120,7 +120,8 @@ class Recorded(ABC):
                 # Variances behind pooling are means over pairs of positions of one image.
                 known = Batch(pixels, [None if state is None else state.k11 for state in states])
                 for pooled, k in self.pooled_variances(known, layout.numbers[place]).items():
-                    k = xp.reshape(k, (pixels.shape[0], *layout.signals[pooled].shape[:-1]))
+                    # What cancels may be negative by rounding.
+                    k = xp.reshape(xp.clip(k, min=0.0), (pixels.shape[0], *layout.signals[pooled].shape[:-1]))
                     frame = Frame(k.ndim - 1, blocks=False)
                     states[pooled] = Covariance.of_pairs(k, None, xp.zeros_like(k), frame=frame)
         refuse_overflow([states[0], *(states[place] for place in order)])
