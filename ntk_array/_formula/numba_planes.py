@@ -248,7 +248,7 @@ def _entries(formula: Formula, inputs: list[str], wanted: Collection[int]) -> tu
     names: dict[int, str] = {}
     for axes, array in ((ROW, "mine[{0}, y, p + t]"), (COLUMN, "columns[{0}, qy, q + t]")):
         names |= {place: array.format(number) for number, place in enumerate(kept(formula, axes))}
-    lines, used = [], set(needed(formula, wanted))
+    lines, used = [], set(needed(formula, list(wanted)))
     for place, operation in enumerate(formula.operations):
         if operation.name == "constant":
             names[place] = f"k{operation.arguments[0]}"

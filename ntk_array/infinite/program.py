@@ -257,7 +257,8 @@ class Program:
 
     def fitted_behind(self, place: int, state: Covariance, tables: dict[Any, Any]) -> Program:
         """The program with tables behind a place, for inputs whose states with themselves are known there."""
-        program, states = self, [*[None] * place, state]
+        program = self
+        states: list[Any] = [*[None] * place, state]
         for behind in range(place + 1, len(self.steps) + 1):
             step = self.steps[behind - 1]
             if step.layer.numerical:

@@ -66,8 +66,8 @@ def separated(series: np.ndarray, tolerance: float) -> Separated:
     least = tolerance * np.max(np.abs(found))
     counts, ends = _counts(np.abs(found) > least), _counts(np.max(np.abs(matrices), axis=1) > least)
     rows = _padded(np.moveaxis(matrices, 1, 0), 0)  # the modes of the first side, then degrees
-    order = [2 * k + odd for odd in (0, 1) for k in range(ends.shape[1] - 1, -1, -1) if 2 * k + odd < degrees]
-    mixing = [_padded(rows[:, k], 1)[:, : ends[k % 2, k // 2]] for k in order]
+    columns = [2 * k + odd for odd in (0, 1) for k in range(ends.shape[1] - 1, -1, -1) if 2 * k + odd < degrees]
+    mixing = [_padded(rows[:, k], 1)[:, : ends[k % 2, k // 2]] for k in columns]
     both = _padded(pairs, 0)
     split = _padded(_padded(found, 1), 0, 2).reshape(-1, 2, len(both))
     return Separated(

@@ -80,8 +80,11 @@ class Planes(Recorded):
 
     @property
     def room_bytes(self) -> int:
-        """What a few pairs take on their way."""
-        return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
+        """What a few pairs take on their way, and the mixed modes of one image."""
+        sizes = [(math.prod(self.layout.grid(place)), table) for place, table in self.tables.items()]
+        mixed = sum(size * part.mixing.shape[1] for size, table in sizes for part in table.parts)
+        work = sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
+        return work + mixed * self.dtype.itemsize
 
     def left_behind(self, batch: Batch, number: int) -> np.ndarray:
         layout, n, images = self.layout, len(batch.pixels), np.arange(len(batch.pixels))
@@ -115,21 +118,21 @@ class Planes(Recorded):
         """Sums over positions where there are few planes, because to lay out the images of each pair would take as
         long; or where there are tables, which are mixed for one image and serve all pairs with it."""
         n1, n2, count = len(one.pixels), len(two.pixels), len(self.codes)
-        formulas, size = [code.formulas for code in self.codes], min(n1, CHUNK) if self.layout.tabulated else n1
+        formulas, size = [code.formulas for code in self.codes], 1 if self.layout.tabulated else n1
         together = size if count == 1 else 1
         rooms = [self._room(k, self._whole_route, together) for k in range(count)]
         for first in range(0, n1, size):
-            own = one.taken(np.minimum(np.arange(first, first + size), n1 - 1))
+            own = one.taken(np.arange(first, first + size))
             rows = sides(self.layout, formulas, own, ROW, self.tables, mixed=True)
             # Where pairs are symmetric, columns that all are before these rows are left out.
             for start in range(first // self.lanes * self.lanes if symmetric else 0, n2, self.lanes):
                 chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
                 columns = [_beside(a) for a in sides(self.layout, formulas, two.taken(chosen), COLUMN, self.tables)]
-                last = min(first + size, stop if symmetric else n1, n1)
+                last = min(first + size, stop) if symmetric else first + size
                 for i in range(first, last, together):
                     part = [a[i - first : i - first + together] for a in rows]
                     sums, _ = self._pass(self._whole_route, rooms, part, columns, laned=False)
-                    found = np.moveaxis(self._over_positions(sums), 0, 1)[:, : n1 - i]
+                    found = np.moveaxis(self._over_positions(sums), 0, 1)
                     result[:, i : i + together, start:stop] = found[..., : stop - start]
 
     def _over_positions(self, sums: np.ndarray) -> np.ndarray:
@@ -141,8 +144,9 @@ class Planes(Recorded):
         leaves for the next."""
         count, rooms = len(pairs[0]), [self._room(k, way) for k in range(len(way.ways))]
         formulas = [code.formulas for code in self.codes[: len(rooms)]]
-        for first in range(0, count, CHUNK * self.lanes):
-            part, both = slice(first, min(first + CHUNK * self.lanes, count)), []
+        together = self.lanes * (1 if self.layout.tabulated else CHUNK)
+        for first in range(0, count, together):
+            part, both = slice(first, min(first + together, count)), []
             for batch, numbers, axes in ((one, pairs[0][part], ROW), (two, pairs[1][part], COLUMN)):
                 images, where = np.unique(numbers, return_inverse=True)
                 both.append((sides(self.layout, formulas, batch.taken(images), axes, self.tables), where))
