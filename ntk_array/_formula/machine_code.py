@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -33,9 +33,12 @@ def jit(function: Callable[..., None]) -> Callable[..., None]:
     return _Loop(partial(_dispatcher, function))
 
 
-def loop_from(text: str) -> Callable[..., None]:
-    """The function ``loop`` of a module in Python, given as text. It is kept in the user's cache folder."""
-    return _Loop(lambda kept: _module(text, kept).loop)
+def loop_from(text: str, superword: bool = False) -> Callable[..., None]:
+    """The function ``loop`` of a module in Python, given as text. It is kept in the user's cache folder.
+
+    With ``superword`` LLVM makes vectors of several variables that are computed alike, too. Numba leaves that out.
+    """
+    return _Loop(lambda kept: _module(text, kept).loop, superword)
 
 
 class _Loop:
@@ -46,14 +49,22 @@ class _Loop:
     loop can be called again.
     """
 
-    def __init__(self, make: Callable[[bool], Any]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[bool], Any], superword: bool = False) -> None:
+        self._make, self._superword = make, superword
         self._run: Any = None  # made at the first call: Numba takes long to import
 
     def __call__(self, *arguments: Any) -> None:
         if self._run is None:
             with _COMPILING:
                 self._run = self._run or self._make(True)
+        if self._superword:
+            with _COMPILING, _superword():
+                self._superword = False  # whatever comes of it, the first call is the one that compiles
+                self._called(*arguments)
+        else:
+            self._called(*arguments)
+
+    def _called(self, *arguments: Any) -> None:
         try:
             self._run(*arguments)
         except MemoryError:
@@ -75,6 +86,19 @@ class _Loop:
                 continue
         self._run = self._make(False)
         self._run(*arguments)
+
+
+@contextmanager
+def _superword() -> Iterator[None]:
+    """LLVM's vectors of variables, for what is compiled meanwhile."""
+    from numba.core import config
+
+    before = config.SLP_VECTORIZE
+    config.SLP_VECTORIZE = 1
+    try:
+        yield
+    finally:
+        config.SLP_VECTORIZE = before
 
 
 def _dispatcher(function: Callable[..., None], kept: bool) -> Any:

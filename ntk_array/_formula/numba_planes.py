@@ -26,10 +26,12 @@ from .plane_tables import FIRST, WAY_IN, ask, names
 from .plane_tables import source as tables_source
 from .plane_windows import along_x, along_y, apart, left_apart
 
-__all__ = ["LANES", "Course", "compiled_course", "without_constants"]
+__all__ = ["LANES", "LANES_OF_TABLES", "Course", "compiled_course", "without_constants"]
 
 LANES = {"f": 8, "d": 4}
 """Pairs of inputs that are computed together, by the character of the dtype."""
+LANES_OF_TABLES = {"f": 16, "d": 8}
+"""The same where tables are summed, which takes longer than all else."""
 
 HEAD = """from math import *
 from numpy import empty, uint64 as index, {dtype} as number
@@ -73,7 +75,7 @@ def without_constants(stage: Stage) -> Stage:
 
 def compiled_course(course: Course, dtype: np.dtype) -> Callable[..., None]:
     """The compiled loop over the planes of a few pairs of inputs: see :func:`_source`. It is for the caller to keep."""
-    return loop_from(_source(course, dtype))
+    return loop_from(_source(course, dtype), superword=any(stage.tables for stage in course.stages))
 
 
 SPREAD = """@compiled
@@ -155,21 +157,22 @@ def _source(course: Course, dtype: np.dtype) -> str:
     circular, and the roots of variances at its source with margins, (1, height + margins, width + margins), for rows
     and for columns. Behind what its formula keeps, ``rows`` and ``columns`` have one over the root of the sum of
     variances for each window, and for each independent sum that the grid before has left the roots of the variances of
-    its terms over that of their sum, and in the end the modes of tables. Last come the arguments of tables: the layer
-    and its scale, and for each function the pairs of modes, their counts and coefficients.
+    its terms over that of their sum, and in the end the modes of tables. Last come the arguments of tables: see
+    ``PlaneTable.arguments`` in infinite/planes/tables.py.
     """
     kinds = list(dict.fromkeys(course.stages))
     text = [HEAD.format(dtype=dtype.name, options=OPTIONS, lanes=course.lanes), SPREAD]
     if any(operation.name == "atan2" for stage in kinds for operation in stage.formula.operations):
         text.append(angle_source(dtype.name))
     if any(stage.tables for stage in kinds):
-        text.append(tables_source(dtype))
+        text.append(tables_source(dtype, course.lanes))
     text += [_stage_source(f"stage{number}", stage) for number, stage in enumerate(kinds)]
     ways = [f"{name}{w}" for w in range(len(course.leaving)) for name in WAY]
     names = ["sums", "left", "target", "across", "laned", *ways, "images1", "images2"]
     body = INPUTS if course.starts else ""
     for number, stage in enumerate(course.stages):
         first = {"rows", *(f"r{w}" for w in range(len(stage.windows)))}
+        first |= {f"mixed{i}_{f}" for i, functions in enumerate(stage.tables) for f in range(functions)}
         own = {name: f"{name}_{number}" for name in ("constants", "rows", "columns", *_arguments(stage))}
         names += own.values()
         given = ", ".join(f"{value}[i]" if name in first else value for name, value in own.items())
@@ -245,7 +248,7 @@ def _entries(formula: Formula, inputs: list[str], wanted: Collection[int]) -> tu
     names: dict[int, str] = {}
     for axes, array in ((ROW, "mine[{0}, y, p + t]"), (COLUMN, "columns[{0}, qy, q + t]")):
         names |= {place: array.format(number) for number, place in enumerate(kept(formula, axes))}
-    lines, used = [], set(needed(formula, wanted))
+    lines, used = [], set(needed(formula, list(wanted)))
     for place, operation in enumerate(formula.operations):
         if operation.name == "constant":
             names[place] = f"k{operation.arguments[0]}"

@@ -8,6 +8,7 @@ modes.
 from __future__ import annotations
 
 import math
+from textwrap import indent
 
 import numpy as np
 
@@ -91,9 +92,47 @@ WAY_IN = """        for first, count, other in ((0, width - dx, dx), (width - dx
 """A row of positions in two parts: where the other image wraps, another begins."""
 
 
-def source(dtype: np.dtype) -> str:
+ASK = """        if laned:
+{way}                pair_modes(curves, {pairs}, mine, columns, y, qy, p, q, n, pairs{own})
+            sum_series(curves, {to}, {pairs}, width * LANES, counts{own}, series{own})
+        else:
+            for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):
+                sum_mixed(curves, {to}, y, qy, first, count, other, columns, begin{own}, ends{own}, mixed{own})
+"""
+
+
+def source(dtype: np.dtype, lanes: int) -> str:
     """The functions that sum tables."""
-    return SUMS.format(block=BYTES // dtype.itemsize, pi=math.pi, scale=2.0 / math.pi)
+    sums = SUMS.format(block=BYTES // dtype.itemsize, pi=math.pi, scale=2.0 / math.pi)
+    return sums + _mixed_source(lanes)
+
+
+def _mixed_source(lanes: int) -> str:
+    """The same sums at positions of a first input that all lanes share: its modes are mixed before, for each degree and
+    each mode of the second.
+
+    All lanes are variables, which stay in registers. LLVM makes vectors of them (see ``superword`` in machine_code.py).
+    """
+
+    def each(line: str, indent: int) -> list[str]:
+        return [" " * indent + line.format(t=t, at=f"index({t})") for t in range(lanes)]
+
+    lines = ["@compiled", "def sum_mixed(curves, to, y, qy, first, count, other, columns, begin, ends, mixed):"]
+    lines += ["    variable, double, out = curves[0], curves[1], curves[to]", "    for x in range(count):"]
+    lines += ["        own, p, q = mixed[y, first + x], index((first + x) * LANES), index((other + x) * LANES)"]
+    lines += ["        at = index(0)", *each("v{t} = double[p + {at}]", 8)]
+    for odd in (0, 1):
+        lines += each("n{t}, o{t} = number(0.0), number(0.0)", 8)
+        lines += [f"        for k in range(ends.shape[1] - 1, -1, -1):\n            size = index(ends[{odd}, k])"]
+        lines += [*each("a{t} = v{t} * n{t} - o{t}", 12), "            for s in range(index(0), size, index(4)):"]
+        for j in range(4):
+            lines += [f"                m{j}, c{j} = own[at + s + index({j})], columns[begin + s + index({j}), qy]"]
+        terms = "(m0 * c0[q + {at}] + m1 * c1[q + {at}]) + (m2 * c2[q + {at}] + m3 * c3[q + {at}])"
+        lines += [*each(f"a{{t}} += {terms}", 16), "            at += size"]
+        lines += each("o{t}, n{t} = n{t}, a{t}", 12)
+        done = "out[p + {at}] += variable[p + {at}] * (n{t} - o{t})"
+        lines += each(done if odd else "out[p + {at}] = n{t} - number(0.5) * (v{t} * o{t})", 8)
+    return "\n".join(lines) + "\n\n\n"
 
 
 def names(table: int, functions: int) -> list[str]:
@@ -101,7 +140,7 @@ def names(table: int, functions: int) -> list[str]:
     return [f"layer{table}", *(f"{name}{table}_{f}" for f in range(functions) for name in FUNCTION)]
 
 
-FUNCTION = ("pairs", "counts", "series")
+FUNCTION = ("pairs", "counts", "series", "begin", "ends", "mixed")
 """The arguments of a function of a table, see :class:`ntk_array.infinite.separated.Separated`."""
 
 
@@ -110,8 +149,5 @@ def ask(table: int, functions: int, first: int, pairs: int) -> str:
     pairs of modes go to the arrays from number ``pairs`` on."""
     text = f"        to_variable(curves, index(width * LANES), layer{table})\n"
     for f in range(functions):
-        own = f"{table}_{f}"
-        text += WAY_IN
-        text += f"            pair_modes(curves, {pairs}, mine, columns, y, qy, p, q, n, pairs{own})\n"
-        text += f"        sum_series(curves, {first + f}, {pairs}, width * LANES, counts{own}, series{own})\n"
+        text += ASK.format(way=indent(WAY_IN, "    "), own=f"{table}_{f}", to=first + f, pairs=pairs)
     return text

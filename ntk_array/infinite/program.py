@@ -252,8 +252,10 @@ class Program:
             if step.layer.numerical:
                 if states[0] is None:
                     # The states of all images do not fit into memory, so they are walked again for each table.
-                    rows = replace(self, steps=tuple(steps)).upto(place - 1).walk(inputs, False).rows
-                    variance = rows[step.sources[0]].variance
+                    # Up to the first pooling variances need each position with itself only.
+                    before = replace(self, steps=tuple(steps)).upto(place - 1)
+                    before = replace(before, every=_every_pair(before.steps, before.signals))
+                    variance = before.walk(inputs, False).rows[step.sources[0]].variance
                 else:
                     variance = states[step.sources[0]].k11
                 steps[place - 1] = step._replace(layer=_fitted(step.layer, variance, tables, margin))
@@ -269,7 +271,8 @@ class Program:
 
     def fitted_behind(self, place: int, state: Covariance, tables: dict[Any, Any]) -> Program:
         """The program with tables behind a place, for inputs whose states with themselves are known there."""
-        program, states = self, [*[None] * place, state]
+        program = self
+        states: list[Any] = [*[None] * place, state]
         for behind in range(place + 1, len(self.steps) + 1):
             step = self.steps[behind - 1]
             if step.layer.numerical:

@@ -27,19 +27,25 @@ class Separated(NamedTuple):
     Attributes
     ----------
     modes : array (B, M)
-        The modes, as combinations of the polynomials.
+        The modes, as combinations of the polynomials; zeros behind the last make their number a multiple too.
     pairs : array (W, 2)
         The numbers i, j of the two modes of each pair, those with the largest coefficients first.
     counts : array (2, K)
         How many pairs are summed, for each even degree 2 k of the series and for each odd one, 2 k + 1.
     series : array (2, K, W)
         The coefficients of these.
+    ends : array (2, K)
+        How many modes of the second side are summed at each degree where those of the first are mixed before.
+    mixing : array (M, L)
+        What mixes them: for even degrees and then for odd ones, from the last on, so many columns.
     """
 
     modes: np.ndarray
     pairs: np.ndarray
     counts: np.ndarray
     series: np.ndarray
+    ends: np.ndarray
+    mixing: np.ndarray
 
 
 def separated(series: np.ndarray, tolerance: float) -> Separated:
@@ -53,17 +59,35 @@ def separated(series: np.ndarray, tolerance: float) -> Separated:
     modes = vectors[:, : max(1, int(np.sum(values > tolerance * values[0])))]
     matrices = np.einsum("bi,kbc,cj->kij", modes, series, modes, optimize=True)
     pairs = np.stack(np.triu_indices(modes.shape[1]), axis=1)
-    found = 0.5 * (matrices + np.swapaxes(matrices, 1, 2))[:, pairs[:, 0], pairs[:, 1]]
+    matrices = 0.5 * (matrices + np.swapaxes(matrices, 1, 2))
+    found = matrices[:, pairs[:, 0], pairs[:, 1]]
     order = np.argsort(-np.max(np.abs(found), axis=0), kind="stable")
     pairs, found = pairs[order], found[:, order]
-    large = np.abs(found) > tolerance * np.max(np.abs(found))
-    ends = np.where(np.any(large, axis=1), found.shape[1] - np.argmax(large[:, ::-1], axis=1), 0)
-    width = -(-found.shape[1] // GROUP) * GROUP
-    padded = np.zeros((degrees + degrees % 2, width))
-    padded[:degrees, : found.shape[1]] = np.where(np.arange(found.shape[1]) < ends[:, None], found, 0.0)
-    counts = np.zeros(len(padded), dtype=np.int64)
-    counts[:degrees] = -(-ends // GROUP) * GROUP
-    both = np.zeros((width, 2), dtype=np.int64)
-    both[: len(pairs)] = pairs
-    split = np.ascontiguousarray(np.moveaxis(padded.reshape(-1, 2, width), 1, 0))
-    return Separated(modes, both, np.ascontiguousarray(counts.reshape(-1, 2).T), split)
+    least = tolerance * np.max(np.abs(found))
+    counts, ends = _counts(np.abs(found) > least), _counts(np.max(np.abs(matrices), axis=1) > least)
+    rows = _padded(np.moveaxis(matrices, 1, 0), 0)  # the modes of the first side, then degrees
+    columns = [2 * k + odd for odd in (0, 1) for k in range(ends.shape[1] - 1, -1, -1) if 2 * k + odd < degrees]
+    mixing = [_padded(rows[:, k], 1)[:, : ends[k % 2, k // 2]] for k in columns]
+    both = _padded(pairs, 0)
+    split = _padded(_padded(found, 1), 0, 2).reshape(-1, 2, len(both))
+    return Separated(
+        _padded(modes, 1),
+        both,
+        counts,
+        np.ascontiguousarray(np.moveaxis(split, 1, 0)),
+        ends,
+        np.concatenate(mixing, axis=1),
+    )
+
+
+def _counts(large: np.ndarray) -> np.ndarray:
+    """For each degree, even ones and odd ones apart, up to where entries are large; a multiple of the group."""
+    ends = np.where(np.any(large, axis=1), large.shape[1] - np.argmax(large[:, ::-1], axis=1), 0)
+    rounded = -(-ends // GROUP) * GROUP
+    return np.ascontiguousarray(_padded(rounded, 0, 2).reshape(-1, 2).T)
+
+
+def _padded(x: np.ndarray, axis: int, group: int = GROUP) -> np.ndarray:
+    """With zeros behind the last entry along an axis, to a multiple of a group."""
+    widths = [(0, -size % group if i == axis else 0) for i, size in enumerate(x.shape)]
+    return np.pad(x, widths)

@@ -72,9 +72,11 @@ class _Samples(NamedTuple):
     @classmethod
     def of(cls, phi: ScalarFunction, rule: Polar | Conditional, ends: np.ndarray) -> _Samples:
         """For standard deviations between these ends."""
-        sizes = [np.sqrt(np.abs(np.diagonal(grid[0]))) for grid in rule.sample(phi, ends, np.zeros(1))]
+        # Near a standard deviation of 0, not at it: there what vanishes has no size.
+        near = np.where(ends > 0, ends, 1e-3 * np.max(ends))
+        sizes = [np.sqrt(np.abs(np.diagonal(grid[0]))) for grid in rule.sample(phi, near, np.zeros(1))]
         at_zero = [float(np.abs(f(np.zeros(1)))[0]) for f in (phi.function, phi.derivative)]
-        one, two = (Gauge.of(zero, ends, size) for zero, size in zip(at_zero, sizes, strict=True))
+        one, two = (Gauge.of(zero, near, size) for zero, size in zip(at_zero, sizes, strict=True))
         return cls(phi, rule, (one, two), _narrow(ends) if ends[-1] > SPREAD else 0.0)
 
     def at(self, std: np.ndarray, t: np.ndarray) -> np.ndarray:

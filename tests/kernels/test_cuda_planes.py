@@ -122,6 +122,13 @@ def test_large_images_take_the_general_way(on_host, monkeypatch):
 
 
 @pytest.mark.host
+def test_tables_take_the_general_way(on_host):
+    """The CUDA kernels sum none."""
+    kernel = ntk.InfiniteNTK(nn.Sequential(conv(3, 3), nn.Tanh(), nn.GlobalAvgPool(), nn.Dense(1)))
+    assert not isinstance(kernel.specialized(images((4, 4, 1)), None), PlanesKernel)
+
+
+@pytest.mark.host
 def test_a_block_takes_several_launches(on_host, monkeypatch):
     """Squares of few images at a time, and those of the diagonal of the block."""
     kernel, x = kernel_of("pooled"), images(NETS["pooled"][0])

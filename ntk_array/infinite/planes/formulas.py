@@ -119,7 +119,8 @@ class StageFormula:
                     before = [pair.state for pair in here]
                     if place in self.tabulated:
                         own = [[side.get((place, name)) for name in OWN] for side in (first, second)]
-                        table = SymbolicTable(*(entry.get((place, name)) for name in FUNCTIONS), own)
+                        value, slope = (entry.get((place, name)) for name in FUNCTIONS)
+                        table = SymbolicTable(value, slope, own)
                         step = step._replace(layer=layer.with_table(table))
                     after = replace(step.layer.limit(before, step.signals), k11=k11, k22=k22)
                     quick = Pair(step.with_sine(after, before))

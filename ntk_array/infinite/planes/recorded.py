@@ -78,7 +78,7 @@ class Recorded(ABC):
 
     def batch(self, inputs: Inputs, program: Program) -> Batch:
         """What is needed of images. ValueError where variances overflow."""
-        return self._walk(inputs, program, None)[0]
+        return self.walked(inputs, program, None)[0]
 
     def fitted(self, inputs: Inputs, program: Program, kept: dict[Any, Any]) -> tuple[Any, Program, Batch] | None:
         """The same with tables for these images, the program with them, and what is needed of the images.
@@ -88,7 +88,7 @@ class Recorded(ABC):
         other = copy(self)
         object.__setattr__(other, "tables", {})
         try:
-            batch, program = other._walk(inputs, program, kept)
+            batch, program = other.walked(inputs, program, kept)
         except NotElementwise:
             return None
         return other, program, batch
@@ -102,7 +102,7 @@ class Recorded(ABC):
         functions = 2 if self.layout.ntk or step.before_kink else 1
         self.tables[place] = PlaneTable.of(table.table, functions, self.dtype)
 
-    def _walk(self, inputs: Inputs, program: Program, kept: dict[Any, Any] | None) -> tuple[Batch, Program]:
+    def walked(self, inputs: Inputs, program: Program, kept: dict[Any, Any] | None) -> tuple[Batch, Program]:
         """What is needed of images; where tables are ``kept`` with tables for these, which the program then has."""
         layout, xp = self.layout, home(inputs.scaled).xp
         same = program.upto(self.layout.end - 1, same=True)
@@ -120,7 +120,8 @@ class Recorded(ABC):
                 # Variances behind pooling are means over pairs of positions of one image.
                 known = Batch(pixels, [None if state is None else state.k11 for state in states])
                 for pooled, k in self.pooled_variances(known, layout.numbers[place]).items():
-                    k = xp.reshape(k, (pixels.shape[0], *layout.signals[pooled].shape[:-1]))
+                    # What cancels may be negative by rounding.
+                    k = xp.reshape(xp.clip(k, min=0.0), (pixels.shape[0], *layout.signals[pooled].shape[:-1]))
                     frame = Frame(k.ndim - 1, blocks=False)
                     states[pooled] = Covariance.of_pairs(k, None, xp.zeros_like(k), frame=frame)
         refuse_overflow([states[0], *(states[place] for place in order)])

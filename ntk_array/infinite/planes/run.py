@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._formula.formula import COLUMN, ROW, Formula
-from ..._formula.numba_planes import LANES, Course, compiled_course, without_constants
+from ..._formula.numba_planes import LANES, LANES_OF_TABLES, Course, compiled_course, without_constants
 from ..._formula.plane_stages import Stage
 from ..._formula.plane_tables import FIRST
 from ..inputs import Inputs
@@ -78,7 +78,7 @@ class Planes(Recorded):
     def batch(self, inputs: Inputs, program: Program) -> Batch:
         """With what images have by themselves, where to lay it out for each block would take as long as the block."""
         batch = super().batch(inputs, program)
-        if self._many:
+        if not self._laid_once:
             return batch
         formulas = [code.formulas for code in self.codes]
         rows, columns = (sides(self.layout, formulas, batch, axes, self.tables) for axes in (ROW, COLUMN))
@@ -86,7 +86,7 @@ class Planes(Recorded):
 
     @property
     def laid_size(self) -> int:
-        if self._many:
+        if not self._laid_once:
             return 0
         size = math.prod(self.layout.grid(0)) * (1 + self.layout.signals[0].width)
         for segment, code in zip(self.layout.segments, self.codes, strict=True):
@@ -100,7 +100,7 @@ class Planes(Recorded):
     @property
     def lanes(self) -> int:
         """How many pairs run together; always as many, because another number would be compiled anew."""
-        return LANES[self.dtype.char]
+        return (LANES_OF_TABLES if self.layout.tabulated else LANES)[self.dtype.char]
 
     @property
     def least(self) -> int:
@@ -109,8 +109,11 @@ class Planes(Recorded):
 
     @property
     def room_bytes(self) -> int:
-        """What a few pairs take on their way."""
-        return sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
+        """What a few pairs take on their way, and the mixed modes of one image."""
+        sizes = [(math.prod(self.layout.grid(place)), table) for place, table in self.tables.items()]
+        mixed = sum(size * part.mixing.shape[1] for size, table in sizes for part in table.parts)
+        work = sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
+        return work + int(mixed) * self.dtype.itemsize
 
     def left_behind(self, batch: Batch, number: int) -> np.ndarray:
         layout, n, images = self.layout, len(batch.pixels), np.arange(len(batch.pixels))
@@ -133,7 +136,7 @@ class Planes(Recorded):
         """The same for all pairs of two batches, (N1, N2); where ``symmetric``, only what is above the diagonal."""
         n1, n2 = len(one.pixels), len(two.pixels)
         result = np.zeros((1 + self.layout.ntk, n1, n2))
-        if not self._many:
+        if not self._many or self.layout.tabulated:
             self._fill(result, one, two, symmetric)
             return self.means(result)
         pairs = np.triu_indices(n1, 1) if symmetric else np.divmod(np.arange(n1 * n2), n2)
@@ -141,22 +144,39 @@ class Planes(Recorded):
         return dict(zip(("k12", "ntk"), result, strict=False))
 
     def _fill(self, result: np.ndarray, one: Batch, two: Batch, symmetric: bool) -> None:
-        """Sums over positions where there are few planes: to lay out the images of each pair would take as long."""
+        """Sums over positions where there are few planes, because to lay out the images of each pair would take as
+        long; or where there are tables, which are mixed for one image and serve all pairs with it."""
         n1, n2, count = len(one.pixels), len(two.pixels), len(self.codes)
-        together = n1 if count == 1 else 1
-        assert one.laid is not None
-        assert two.laid is not None
-        rows, others = one.laid[0], two.laid[1]
+        size = 1 if self.layout.tabulated else n1
+        together = size if count == 1 else 1
         rooms = [self._room(k, self._whole_route, together) for k in range(count)]
-        for start in range(0, n2, self.lanes):
-            chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
-            columns = [_beside(a[chosen]) for a in others]
-            end = min(n1, stop) if symmetric else n1
-            for part in (slice(i, min(i + together, end)) for i in range(0, end, together)):
-                own, fewer = [a[part] for a in rows], [room.of(part.stop - part.start) for room in rooms]
-                sums, _ = self._pass(self._whole_route, fewer, own, columns, laned=False)
-                found = np.moveaxis(self._over_positions(sums), 0, 1)
-                result[:, part, start:stop] = found[..., : stop - start]
+        for first in range(0, n1, size):
+            rows = self._rows(one, np.arange(first, first + size))
+            # Where pairs are symmetric, columns that all are before these rows are left out.
+            for start in range(first // self.lanes * self.lanes if symmetric else 0, n2, self.lanes):
+                chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
+                columns = [_beside(a) for a in self._columns(two, chosen)]
+                last = min(first + size, stop) if symmetric else first + size
+                for i in range(first, last, together):
+                    end = min(i + together, last)
+                    own, fewer = [a[i - first : end - first] for a in rows], [room.of(end - i) for room in rooms]
+                    sums, _ = self._pass(self._whole_route, fewer, own, columns, laned=False)
+                    found = np.moveaxis(self._over_positions(sums), 0, 1)
+                    result[:, i:end, start:stop] = found[..., : stop - start]
+
+    def _rows(self, batch: Batch, images: np.ndarray) -> list[np.ndarray]:
+        """What images of the first batch have that are not in lanes: of all where it is laid out."""
+        if batch.laid is not None:
+            return batch.laid[0]
+        formulas = [code.formulas for code in self.codes]
+        return sides(self.layout, formulas, batch.taken(images), ROW, self.tables, mixed=True)
+
+    def _columns(self, batch: Batch, images: np.ndarray) -> list[np.ndarray]:
+        """What images of the second batch have."""
+        if batch.laid is not None:
+            return [a[images] for a in batch.laid[1]]
+        formulas = [code.formulas for code in self.codes]
+        return sides(self.layout, formulas, batch.taken(images), COLUMN, self.tables)
 
     def _over_positions(self, sums: np.ndarray) -> np.ndarray:
         """(inputs, outputs, lanes) of (inputs, outputs, width lanes)."""
@@ -167,8 +187,9 @@ class Planes(Recorded):
         leaves for the next."""
         count, rooms = len(pairs[0]), [self._room(k, way) for k in range(len(way.ways))]
         formulas = [code.formulas for code in self.codes[: len(rooms)]]
-        for first in range(0, count, CHUNK * self.lanes):
-            part, both = slice(first, min(first + CHUNK * self.lanes, count)), []
+        together = self.lanes * (1 if self.layout.tabulated else CHUNK)
+        for first in range(0, count, together):
+            part, both = slice(first, min(first + together, count)), []
             for side, (batch, axes) in enumerate(((one, ROW), (two, COLUMN))):
                 numbers = pairs[side][part]
                 if batch.laid is not None:
@@ -198,7 +219,8 @@ class Planes(Recorded):
                     arguments += [*self._reach(place), next(one), next(two)]
                 first = stage.given
                 for table in self._tables_of(plan):
-                    arguments += table.arguments(first, self.dtype)
+                    mixed = None if laned else [next(one) for _ in table.parts]
+                    arguments += table.arguments(first, self.dtype, mixed)
                     first += table.count
             room.sums[...] = 0.0
             room.target[...] = 0.0
@@ -211,6 +233,11 @@ class Planes(Recorded):
     def _whole_route(self) -> Route:
         """To the end."""
         return route(self.layout, len(self.layout.segments), self.layout.every)
+
+    @property
+    def _laid_once(self) -> bool:
+        # Mixed tables of many images would take too much memory.
+        return not (self._many or self.layout.tabulated)
 
     @property
     def _many(self) -> bool:

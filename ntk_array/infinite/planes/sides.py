@@ -41,12 +41,14 @@ def sides(
     batch: Batch,
     axes: int,
     tables: Mapping[int, PlaneTable] | None = None,
+    mixed: bool = False,
 ) -> list[Array]:
     """What the code of planes needs of each image, for stages with these formulas on each grid.
 
     See :func:`.numba_planes._source`. All are (N, arrays, height, width): first the standard deviations and normalized
     pixels, then for each stage what goes with its positions, and for each of its windows the roots of variances with
-    margins. ``tables`` are those of the places behind tabulated activations.
+    margins, and where modes are to be ``mixed`` before these for each function of each table, (N, height, width,
+    numbers). ``tables`` are those of the places behind tabulated activations.
     """
     here, n = home(batch.pixels), batch.pixels.shape[0]
     xp = here.xp
@@ -73,7 +75,10 @@ def sides(
             named |= {(place, name): places[place] for place, name in parts.rows if name == "variance"}
             for place in parts.tabulated:
                 table, variance = (tables or {})[place], places[layout.sources(place)[0]]
-                modes += table.modes(variance)
+                if mixed:
+                    margins += table.mixed(variance)
+                else:
+                    modes += table.modes(variance)
                 if (place, OWN[0]) in parts.rows:
                     named |= {(place, name): one for name, one in table.own(variance).items()}
             values = values_of(formula, axes, [named[key] for key in parts.rows], here)

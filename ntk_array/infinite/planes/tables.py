@@ -107,12 +107,23 @@ class PlaneTable:
         numbers = (dual.value, dual.slope, moved.value, moved.slope)
         return {name: xp.reshape(one, variance.shape) for name, one in zip(OWN, numbers, strict=True)}
 
-    def arguments(self, first: int, dtype: np.dtype) -> list[Any]:
+    def mixed(self, variance: Array) -> list[Array]:
+        """For each function the modes of the first side (..., L), mixed for each degree and mode of the second."""
+        here, found = home(variance), []
+        for i, part in enumerate(self.parts):
+            modes = here.xp.stack(self.table.modes(i, part.modes, variance), axis=-1)
+            found.append(modes @ here.asarray(part.mixing))
+        return found
+
+    def arguments(self, first: int, dtype: np.dtype, mixed: Sequence[Array] | None) -> list[Any]:
         """What a loop takes: the layer of the table with its scale, and for each function the pairs of modes, numbered
-        from ``first`` on, how many are summed at each degree, and the coefficients."""
+        from ``first`` on, how many are summed at each degree, and the coefficients; then the number of the first mode,
+        how many are summed where the first side is ``mixed`` before, and what is mixed."""
         layer = self.table.layer
         found: list[Any] = [np.asarray([layer, 1.0 / math.log1p(math.pi / layer) if layer else 0.0], dtype)]
-        for part in self.parts:
+        none = np.zeros((1, 1, 1, 1), dtype)
+        for i, part in enumerate(self.parts):
             found += [part.pairs + first, part.counts, part.series.astype(dtype)]
+            found += [np.uint64(first), part.ends, none if mixed is None else mixed[i]]
             first += part.modes.shape[1]
         return found
