@@ -27,6 +27,9 @@ __all__ = ["Planes"]
 
 CHUNK = 8
 """How many runs share what is computed of each image by itself."""
+MIXED = 4
+"""Images whose modes are mixed at once: all of them take much memory, and for one alone what the others have by
+themselves would be computed again."""
 LINE = 64
 """Bytes of a line of the cache."""
 MANY = 64
@@ -109,11 +112,11 @@ class Planes(Recorded):
 
     @property
     def room_bytes(self) -> int:
-        """What a few pairs take on their way, and the mixed modes of one image."""
+        """What a few pairs take on their way, and the mixed modes of some images."""
         sizes = [(math.prod(self.layout.grid(place)), table) for place, table in self.tables.items()]
         mixed = sum(size * part.mixing.shape[1] for size, table in sizes for part in table.parts)
         work = sum(self._room(k, self._whole_route).nbytes for k in range(len(self.codes)))
-        return work + int(mixed) * self.dtype.itemsize
+        return work + MIXED * int(mixed) * self.dtype.itemsize
 
     def left_behind(self, batch: Batch, number: int) -> np.ndarray:
         layout, n, images = self.layout, len(batch.pixels), np.arange(len(batch.pixels))
@@ -147,16 +150,16 @@ class Planes(Recorded):
         """Sums over positions where there are few planes, because to lay out the images of each pair would take as
         long; or where there are tables, which are mixed for one image and serve all pairs with it."""
         n1, n2, count = len(one.pixels), len(two.pixels), len(self.codes)
-        size = 1 if self.layout.tabulated else n1
+        size = MIXED if self.layout.tabulated else n1
         together = size if count == 1 else 1
         rooms = [self._room(k, self._whole_route, together) for k in range(count)]
         for first in range(0, n1, size):
-            rows = self._rows(one, np.arange(first, first + size))
+            rows = self._rows(one, np.arange(first, min(first + size, n1)))
             # Where pairs are symmetric, columns that all are before these rows are left out.
             for start in range(first // self.lanes * self.lanes if symmetric else 0, n2, self.lanes):
                 chosen, stop = np.minimum(np.arange(start, start + self.lanes), n2 - 1), min(start + self.lanes, n2)
                 columns = [_beside(a) for a in self._columns(two, chosen)]
-                last = min(first + size, stop) if symmetric else first + size
+                last = min(first + size, stop if symmetric else n1, n1)
                 for i in range(first, last, together):
                     end = min(i + together, last)
                     own, fewer = [a[i - first : end - first] for a in rows], [room.of(end - i) for room in rooms]
