@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from . import sections
 from .commits import commit, compare
 from .peers.jobs import JOBS, Job
 from .peers.memory import MEMORY_JOBS, peak
@@ -149,7 +150,7 @@ def main() -> None:
         if options.only in "Memory":
             found["memory"] = [peak(job) for job in MEMORY_JOBS]
             write(found)
-    PAGE.write_text(page(found))
+    sections.rewrite(PAGE, page(found))
     scaling(found["jobs"]).savefig(PICTURE, metadata={"Date": None})
 
 
