@@ -174,7 +174,7 @@ class _Infinite(Kernel):
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The inputs, and a few numbers for each at every layer."""
-        here, program = self._home_for(x1), self.program_for(x1)
+        program, size = self.program_for(x1), itemsize(self._home_for(x1))
         # A prepared batch keeps a variance for each position at every place, and a mean where sums ask for one.
         kept = sum(math.prod(signal.shape[:-1]) for signal in program.signals) * (2 if program.means else 1)
         # Attention keeps the covariances between all positions of each input.
@@ -182,8 +182,8 @@ class _Infinite(Kernel):
         kept += sum(math.prod(signal.shape[:-1]) ** 2 for signal, within in pairs if within)
         # Two dozen arrays of the size of a block, and the terms of a sum over a window where there are positions.
         arrays = 24 if x1.ndim == 2 else 64
-        entry = arrays * itemsize(here) * program.largest_block
-        return Costs(here, 1, entry, itemsize(here) * (math.prod(x1.shape[1:]) + kept + 2))
+        entry = arrays * size * program.largest_block
+        return Costs(home(x1), 1, entry, size * (math.prod(x1.shape[1:]) + kept + 2))
 
     def differentiates(self, x: Array) -> bool:
         """For inputs without positions, where the kernel of an input with itself is that with its copy."""

@@ -98,9 +98,9 @@ class Padded(NamedTuple):
             short = np.flatnonzero((to_host(sizes) < n) & (to_host(sizes) > 0))
             if len(short):
                 raise ValueError(
-                    f"input {short[0]} has {int(to_host(sizes)[short[0]])} positions along axis {axis}, and the "
-                    f"windows of the network need at least {n}: leave it out, or take smaller windows or padding in "
-                    "numbers"
+                    f"an input has {int(to_host(sizes)[short[0]])} positions along axis {axis}, number {short[0]} of "
+                    f"the {len(sizes)} at hand, and the windows of the network need at least {n}: leave it out, or "
+                    "take smaller windows or padding in numbers"
                 )
         raise ValueError(
             "the inputs are not padded: their last channel does not mark the positions that exist; make them by "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntk_array import InfiniteNTK, nn
+from ntk_array import InfiniteNTK, gram, nn
 
 SHAPE = (6, 3)
 
@@ -60,6 +60,9 @@ def test_float32_loses_no_digits(name, backend):
         assert got.dtype == backend.xp.float32
         assert np.max(np.abs(backend.host(got) - exact) / size) < 1e-6
     assert np.max(np.abs(backend.host(K.diag(given)) / np.diag(exact) - 1)) < 1e-6
+    tiled = gram.assemble(K, given, memory="40 KB")
+    assert tiled.dtype == backend.xp.float32
+    assert np.max(np.abs(backend.host(tiled) - exact) / size) < 1e-6
 
 
 def test_derivatives_keep_the_dtype():

@@ -367,7 +367,7 @@ def test_inputs_that_are_not_padded(rng):
             kernel(rng.normal(size=(2, 4)))
     short = nn.PaddedNetwork(nn.Conv(2, (3,), padding="valid"), nn.AvgPool((2,)), nn.GlobalAvgPool(), nn.Dense(1))
     for kernel in (short.bind(short.init(0, like=x)), ntk.InfiniteNTK(short)):
-        with pytest.raises(ValueError, match=r"input 1 has 3 positions along axis 0, .* need at least 4"):
+        with pytest.raises(ValueError, match=r"an input has 3 positions along axis 0, number 1 .* need at least 4"):
             kernel(nn.padded(some_sequences(rng, (5, 3))))
     with pytest.raises(ValueError, match=r"for inputs of several lengths, .*padded\(..., positions=\(9,\)\)"):
         ntk.InfiniteNTK(net)(x, nn.padded(some_sequences(rng, (4, 2))))
