@@ -47,6 +47,8 @@ def _nearly_equal(name):
 @NAMED
 def test_float32_loses_no_digits(name, backend):
     """Against float64. Cosines in float32 would be off by 2e-5 to 3e-4."""
+    if backend.name == "numpy-compiled" and name == "pooling":
+        pytest.skip("test_planes.py has pooling in the middle, and compiling takes long")
     x, K = _nearly_equal(name), InfiniteNTK(NETS[name])
     exact = K(x.astype(np.float64))
     size = np.sqrt(np.diag(exact)[:, None] * np.diag(exact))
