@@ -57,8 +57,9 @@ def assemble(
         Show a bar that counts entries, and before it, where dual activations have no closed form and are tabulated, one
         that counts layers.
     threads : int, optional
-        How many tiles to compute at once, for NumPy arrays: by default as many as NumPy's matrix products use. Each
-        matrix product has one thread then, in the whole process. Other libraries take one tile after the other.
+        How many tiles to compute at once, for NumPy arrays: by default as many as NumPy's matrix products use, fewer
+        where ``memory`` is too little for those. Each matrix product has one thread then, in the whole process. Other
+        libraries take one tile after the other.
     store : path, optional
         A folder to write the matrix to, block by block, for one that is larger than the memory or takes long.
         ``memory`` is then all that may be used, and blocks are moved to the host. The same call goes on after an

@@ -131,20 +131,24 @@ def validated(kernel: Any, x1: Any, x2: Any) -> tuple[Tiled, Array, Array | None
 
 def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: Any) -> Plan:
     """The plan for validated inputs. The kernel is not run: it says what its blocks take."""
-    budget, threads = bytes_of("memory", memory), thread_count(x1, threads)
+    budget, most = bytes_of("memory", memory), thread_count(x1, threads)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
     stated = kernel.costs(x1, x2)
     numbers_a_pair = numbers(kernel.kind, stated.outputs)
 
     # Passes over a batch, and copies of its factors in contractions, take about as much again as the factors.
     costs = _Bytes(stated.entry, 2 * stated.input)
-    least = threads * costs.of_tile(1, 1)
-    if least > budget:
+    smallest = costs.of_tile(1, 1)
+    # Without a number given, a machine of many processors takes fewer of them rather than refuse.
+    threads = max(1, min(most, budget // smallest)) if threads is None else most
+    if threads * smallest > budget:
         raise ValueError(
-            f"memory={memory!r} is too little: a tile of one entry on each of {threads} threads takes {readable(least)}"
+            f"memory={memory!r} is too little: a tile of one entry"
+            + (f" on each of {threads} threads" if threads > 1 else "")
+            + f" takes {readable(threads * smallest)}"
         )
     kept = stated.input * (n1 if x2 is None else n1 + n2)
-    keeps = 2 * kept <= budget and kept + least <= budget
+    keeps = 2 * kept <= budget and kept + threads * smallest <= budget
     kept = kept if keeps else 0
     least = stated.least or -(-ENOUGH // numbers_a_pair)
     if on_accelerator(stated.home) or stated.home.library.compiles_each_shape:

@@ -1,5 +1,7 @@
 """Tiles: that they cover the matrix, and fit the memory."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -112,15 +114,23 @@ def test_bad_arguments(backend):
         plan(ntk.InfiniteNTK, x)
     with pytest.raises(TypeError, match=r"^kernel must be a kernel such as ntk_array.InfiniteNTK\(net\), got 'relu'"):
         plan("relu", x)
-    with pytest.raises(
-        ValueError, match=r"^memory='50 B' is too little: a tile of one entry on each of 1 threads takes"
-    ):
+    with pytest.raises(ValueError, match=r"^memory='50 B' is too little: a tile of one entry takes"):
         plan(RELU, x, memory="50 B", threads=1)
     with pytest.raises(ValueError, match=r"^threads must be a whole number of at least 1, got 0"):
         plan(RELU, x, threads=0)
     if not backend.name.startswith("numpy"):
         with pytest.raises(ValueError, match=r"^threads=2 is for NumPy arrays; leave threads=None"):
             plan(RELU, x, threads=2)
+
+
+def test_little_memory_takes_fewer_threads(monkeypatch):
+    """However many processors a machine has, what one thread can compute is not refused, unless more were asked for."""
+    module = sys.modules["ntk_array.gram.plan"]  # the package has the function under this name
+    monkeypatch.setattr(module, "thread_count", lambda x, threads: 64 if threads is None else threads)
+    x = np.ones((9, 2))
+    with pytest.raises(ValueError, match="on each of 64 threads takes"):
+        plan(RELU, x, memory="1 KB", threads=64)
+    assert 1 <= plan(RELU, x, memory="1 KB").threads < 64
 
 
 def test_the_least_memory_is_enough():
