@@ -13,7 +13,7 @@ grid has left. In the end its planes are added up, or added to those of the next
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,9 +22,9 @@ from .formula import COLUMN, ENTRY, ROW, Formula, needed
 from .machine_code import OPTIONS, loop_from
 from .numba_loops import EXPRESSIONS, angle_source
 from .plane_stages import Stage, kept, sides_kept
-from .plane_tables import FIRST, WAY_IN, ask, names
+from .plane_tables import FIRST, ask, names
 from .plane_tables import source as tables_source
-from .plane_windows import along_x, along_y, apart, left_apart
+from .plane_windows import ARGUMENTS, WAY_IN, along_x, along_y, left_apart, places
 
 __all__ = ["LANES", "LANES_OF_TABLES", "Course", "compiled_course", "without_constants"]
 
@@ -36,8 +36,9 @@ LANES_OF_TABLES = {"f": 16, "d": 8}
 HEAD = """from math import *
 from numpy import empty, uint64 as index, {dtype} as number
 from numba import njit
+from ntk_array._formula.distinct import Distinct
 
-compiled = njit(**{options})
+compiled = njit(pipeline_class=Distinct, **{options})
 LANES = {lanes}
 """
 # Indices of inner loops are unsigned: for signed ones Numba looks whether each is negative, and no vector is read.
@@ -94,7 +95,7 @@ def spread(values, room, laned):
 
 """
 LOOP = """@compiled
-def loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, curves, {others}):
+def loop(height, width, oy, ox, planes, scratch, seen, own, margins, curves, {others}):
     for i in range(sums.shape[0]):
         for ky in range(oy.size):
             for kx in range(ox.size):
@@ -136,8 +137,8 @@ WAY = ("by", "py", "ny", "bx", "px", "nx")
 
 
 def _source(course: Course, dtype: np.dtype) -> str:
-    """A module with ``loop(height, width, oy, ox, planes, scratch, seen, acc, apart, own, margins, curves, sums, left,
-    target, across, laned, *ways, images1, images2, *stages)``.
+    """A module with ``loop(height, width, oy, ox, planes, scratch, seen, own, margins, curves, sums, left, target,
+    across, laned, *ways, images1, images2, *stages)``.
 
     It runs pairs of inputs through the planes with all offsets that ``oy`` and ``ox`` have along the two axes, LANES at
     once: those of several inputs of a first batch, one after the other, with LANES inputs of a second one. In arrays of
@@ -148,17 +149,16 @@ def _source(course: Course, dtype: np.dtype) -> str:
     pixels; else ``left`` (arrays, planes, height, width LANES) holds what the grid before has left. Outputs are added
     up in ``sums`` (inputs, outputs, width LANES), and sums for the next grid in ``target`` (arrays, planes, its height,
     its width LANES), whose planes have ``across`` offsets along the second axis. There is room to work in: ``planes``
-    (arrays height, width LANES), ``scratch`` (arrays (height + 1), width LANES) with zeros in the last row of each
-    array, ``seen`` (elements), ``acc`` (arrays, width LANES), ``apart`` (windows, width LANES), ``own`` and ``margins``
-    (arrays, height, width LANES) for what inputs of the first batch have, ``curves`` (see :mod:`.plane_tables`).
+    (arrays height + 1, width LANES) with zeros in the last row, ``scratch`` (arrays height, width LANES with room for
+    gaps), ``seen`` (elements), ``own`` and ``margins`` (arrays, height, width LANES) for what inputs of the first batch
+    have, ``curves`` (see :mod:`.plane_tables`).
 
     Each way to the next grid has the arguments ``WAY``. Each stage has the arguments ``constants``, ``rows`` and
-    ``columns`` (kept, height, width), and for each window: the offsets of its elements along both axes, whether it is
-    circular, and the roots of variances at its source with margins, (1, height + margins, width + margins), for rows
-    and for columns. Behind what its formula keeps, ``rows`` and ``columns`` have one over the root of the sum of
-    variances for each window, and for each independent sum that the grid before has left the roots of the variances of
-    its terms over that of their sum, and in the end the modes of tables. Last come the arguments of tables: see
-    ``PlaneTable.arguments`` in infinite/planes/tables.py.
+    ``columns`` (kept, height, width), and for each window ``ARGUMENTS`` of :mod:`.plane_windows`. Behind what its
+    formula keeps, ``rows`` and ``columns`` have sqrt(1/2) over the norms along y for each window, and for each
+    independent sum that the grid before has left the roots of the variances of its terms over that of their sum, and in
+    the end the modes of tables. Last come the arguments of tables: see ``PlaneTable.arguments`` in
+    infinite/planes/tables.py.
     """
     kinds = list(dict.fromkeys(course.stages))
     text = [HEAD.format(dtype=dtype.name, options=OPTIONS, lanes=course.lanes), SPREAD]
@@ -171,12 +171,12 @@ def _source(course: Course, dtype: np.dtype) -> str:
     names = ["sums", "left", "target", "across", "laned", *ways, "images1", "images2"]
     body = INPUTS if course.starts else ""
     for number, stage in enumerate(course.stages):
-        first = {"rows", *(f"r{w}" for w in range(len(stage.windows)))}
+        first = {"rows", *(f"{name}{w}" for name in "ru" for w in range(len(stage.windows)))}
         first |= {f"mixed{i}_{f}" for i, functions in enumerate(stage.tables) for f in range(functions)}
         own = {name: f"{name}_{number}" for name in ("constants", "rows", "columns", *_arguments(stage))}
         names += own.values()
         given = ", ".join(f"{value}[i]" if name in first else value for name, value in own.items())
-        common = "height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, curves, left, laned"
+        common = "height, width, dy, dx, plane, planes, scratch, seen, own, margins, curves, left, laned"
         body += f"                stage{kinds.index(stage)}({common}, {given})\n"
     body += "".join(OUTPUT.format(number=number, array=array) for number, array in enumerate(course.outputs))
     numbers = itertools.count()
@@ -189,61 +189,75 @@ def _source(course: Course, dtype: np.dtype) -> str:
 
 def _arguments(stage: Stage) -> list[str]:
     """The names of the arguments of a stage for its windows and tables."""
-    windows = [f"{name}{w}" for w in range(len(stage.windows)) for name in WINDOW]
+    windows = [f"{name}{w}" for w in range(len(stage.windows)) for name in ARGUMENTS]
     return windows + [name for table, functions in enumerate(stage.tables) for name in names(table, functions)]
-
-
-WINDOW = ("sy", "sx", "circular", "r", "c")
-"""The arguments of a window."""
 
 
 def _stage_source(name: str, stage: Stage) -> str:
     """The function of a stage, for one plane."""
-    formula, windows = stage.formula, len(stage.windows)
+    formula, windows, more = stage.formula, range(len(stage.windows)), sides_kept(stage.formula)
     own = "".join(f", {argument}" for argument in _arguments(stage))
     text = "@compiled\n"
-    text += f"def {name}(height, width, dy, dx, plane, planes, scratch, seen, acc, apart, own, margins, curves, left, "
-    text += f"laned, constants, rows, columns{own}):\n    mine = spread(rows, own, laned)\n"
-    text += "".join(f"    m{w} = spread(r{w}, margins[{w} : {w + 1}], laned)\n" for w in range(windows))
+    text += f"def {name}(height, width, dy, dx, plane, planes, scratch, seen, own, margins, curves, left, laned, "
+    text += f"constants, rows, columns{own}):\n    mine = spread(rows, own, laned)\n    nothing = planes.shape[0] - 1\n"
+    for number, argument in enumerate(f"{name}{w}" for w in windows for name in "ru"):
+        text += f"    {argument}m = spread({argument}, margins[{number} : {number + 1}], laned)\n"
     text += "".join(f"    k{i} = constants[{i}]\n" for i in range(len(formula.constants)))
-    summed = [(w, array) for w, arrays in enumerate(stage.windows) for array in arrays]
-    for number, (w, array) in enumerate(summed):
-        text += along_x(number, w, array, stage.sizes[w][1])
+    first = [sum(map(len, stage.windows[:w])) for w in windows]
+    for w in windows:
+        text += along_y(w, first[w], stage.windows[w], stage.deficits[w], stage.sizes[w][0], more + w)
     text += "    for y in range(height):\n        qy = (y + dy) % height\n"
-    for number, (w, _) in enumerate(summed):
-        text += along_y(number, w, stage.sizes[w][0])
-    text += WAY_IN
-    more = sides_kept(formula)
-    text += "".join(apart(w, more + w, size) for w, (_, size) in enumerate(stage.sizes))
-    first = more + windows
-    for w, count in enumerate(stage.distant):
-        text += left_apart(windows + w, first, count)
-        first += count
-    inputs = [f"acc[{number}, p + t]" for number in range(len(summed))]
-    inputs += [f"left[{number}, plane, y, p + t]" for number in range(stage.left)]
-    inputs += [f"apart[{w}, p + t]" for w in range(windows + len(stage.distant))]
-    inputs += [f"planes[{array} * height + y, p + t]" for array in stage.points]
-    first, pairs = FIRST, FIRST + sum(stage.tables)
-    inputs += [f"curves[{number}, p + t]" for number in range(first, pairs)]
+    way = WAY_IN + "".join(places(w, stage.sizes[w][1]) for w in windows)
+    inputs, before = _inputs(stage, first)
+    results = dict[int, list[str]]()
+    for array, place in zip(stage.results, formula.results, strict=False):
+        results.setdefault(place, []).append(f"planes[{array} * height + y, p + t]")
+    function, pairs = FIRST, FIRST + sum(stage.tables)
     angles = formula.results[len(stage.results) :]
     for table, (functions, place) in enumerate(zip(stage.tables, angles, strict=True)):
-        text += _written(formula, inputs, {place: "curves[0, p + t]"})
-        text += ask(table, functions, first, pairs) + WAY_IN
-        first += functions
-    written: dict[int, list[str]] = {}
-    for array, place in zip(stage.results, formula.results, strict=False):
-        written.setdefault(place, []).append(f"planes[{array} * height + y, p + t]")
-    return text + _written(formula, inputs, {place: " = ".join(arrays) for place, arrays in written.items()})
+        text += way + _written(formula, inputs, before, {place: "curves[0, p + t]"})
+        text += ask(table, functions, function, pairs)
+        function += functions
+    return text + way + _written(formula, inputs, before, {place: " = ".join(to) for place, to in results.items()})
 
 
-def _written(formula: Formula, inputs: list[str], results: dict[int, str]) -> str:
+def _inputs(stage: Stage, first: Sequence[int]) -> tuple[list[str], dict[int, list[str]]]:
+    """The inputs of the formula of a stage that entries have, and lines that come before some of them.
+
+    ``first`` are the numbers of the first sums of each window.
+    """
+    formula, count = stage.formula, len(stage.windows)
+    axes = formula.inputs
+    sums, apart, before = list[str](), list[tuple[list[str], str]](), {}
+    for w, arrays in enumerate(stage.windows):
+        # The places of one over the norms among the inputs, which come first of all: those of rows, then of columns.
+        over = [axes.index(side) + stage.over[w] for side in (ROW, COLUMN)]
+        over = [kept(formula, side).index(place) for side, place in zip((ROW, COLUMN), over, strict=True)]
+        own, lines, name = along_x(w, first[w], len(arrays), stage.sizes[w][1], (over[0], over[1]))
+        sums += own
+        apart.append((lines, name))
+    number = sides_kept(formula) + count
+    for terms in stage.distant:
+        apart.append(left_apart(number, number, terms))
+        number += terms
+    inputs = sums + [f"left[{number}, plane, y, p + t]" for number in range(stage.left)]
+    for lines, name in apart:
+        before[len(inputs)] = lines
+        inputs.append(name)
+    inputs += [f"planes[{array} * height + y, p + t]" for array in stage.points]
+    return inputs + [f"curves[{FIRST + number}, p + t]" for number in range(sum(stage.tables))], before
+
+
+def _written(formula: Formula, inputs: list[str], before: dict[int, list[str]], results: dict[int, str]) -> str:
     """A loop over a row of positions that writes numbers of a formula, by their places."""
-    lines, numbers = _entries(formula, inputs, results)
+    lines, numbers = _entries(formula, inputs, before, results)
     lines += [f"{to} = {numbers[place]}" for place, to in results.items()]
     return "            for t in range(n):\n" + "".join(f"                {line}\n" for line in lines)
 
 
-def _entries(formula: Formula, inputs: list[str], wanted: Collection[int]) -> tuple[list[str], dict[int, str]]:
+def _entries(
+    formula: Formula, inputs: list[str], before: dict[int, list[str]], wanted: Collection[int]
+) -> tuple[list[str], dict[int, str]]:
     """The code of a formula for entries that are wanted, and the names of its numbers."""
     names: dict[int, str] = {}
     for axes, array in ((ROW, "mine[{0}, y, p + t]"), (COLUMN, "columns[{0}, qy, q + t]")):
@@ -254,7 +268,9 @@ def _entries(formula: Formula, inputs: list[str], wanted: Collection[int]) -> tu
             names[place] = f"k{operation.arguments[0]}"
         elif operation.axes == ENTRY and place in used:
             if operation.name == "input":
-                value = inputs[operation.arguments[0]]
+                number = operation.arguments[0]
+                lines += before.get(number, [])
+                value = inputs[number]
             else:
                 form = EXPRESSIONS.get(operation.name, operation.name + "({0})")
                 value = form.format(*(names[argument] for argument in operation.arguments))

@@ -68,8 +68,12 @@ class Stage:
         which may depend on what earlier tables give.
     windows : tuple of tuples of int
         For each window the numbers of the plane arrays that it sums.
+    deficits : tuple of int
+        For each window how many of these, from the first on, are s1 s2 - k12 and s1 s2 + k12.
     sizes : tuple of tuples of int
         For each window its size along y and x.
+    over : tuple of int
+        For each window the number of one over its norm, among the inputs of the formula that rows (or columns) have.
     left : int
         How many sums the grid before has left, which are read.
     distant : tuple of int
@@ -84,7 +88,9 @@ class Stage:
 
     formula: Formula
     windows: tuple[tuple[int, ...], ...]
+    deficits: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
+    over: tuple[int, ...]
     left: int
     distant: tuple[int, ...]
     points: tuple[int, ...]

@@ -12,7 +12,9 @@ from textwrap import indent
 
 import numpy as np
 
-__all__ = ["FIRST", "WAY_IN", "ask", "names", "source"]
+from .plane_windows import WAY_IN
+
+__all__ = ["FIRST", "ask", "names", "source"]
 
 FIRST = 4
 """The number of the first function in ``curves``."""
@@ -86,11 +88,6 @@ def sum_series(curves, to, at, n, counts, series):
 
 
 """
-WAY_IN = """        for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):
-            n, p, q = index(count * LANES), index(first * LANES), index(other * LANES)
-"""
-"""A row of positions in two parts: where the other image wraps, another begins."""
-
 
 ASK = """        if laned:
 {way}                pair_modes(curves, {pairs}, mine, columns, y, qy, p, q, n, pairs{own})

@@ -1,97 +1,130 @@
-"""Source of sums over windows within planes of pairs of positions: see :mod:`.numba_planes`."""
+"""Source of sums over windows within planes of pairs of positions: see :mod:`.numba_planes`.
 
-__all__ = ["along_x", "along_y", "apart", "left_apart"]
+A window is summed first along y and then along x. With A = sum s1^2 and B = sum s2^2 the deficit of a sum is
 
-ALONG_X = """    for y in range(height):
-        to, at = {number} * (height + 1) + y, {array} * height + y
-        # Windows end at the edge of either image, which is where x or x + dx wraps.
-        edge = width if circular{w} else width - dx
-        for low, high in ((0, edge), (edge, width)):
-            # Where all of a window is inside, its terms are added up at once.
-            first = min(max(low, low - sx{w}[0]), high)
-            last = max(min(high, high - sx{w}[sx{w}.size - 1]), first)
-            p, n = index(first * LANES), index((last - first) * LANES)
-{sums}
-            for start, stop in ((low, first), (last, high)):
-                for x in range(start, stop):
-                    p = index(x * LANES)
-                    for t in range(LANES):
-                        scratch[to, p + t] = 0
-                    for d in range(sx{w}.size):
-                        z = (x + sx{w}[d]) % width if circular{w} else x + sx{w}[d]
-                        if z >= low and z < high:
-                            q = index(z * LANES)
-                            for t in range(LANES):
-                                scratch[to, p + t] += planes[at, q + t]
+    sqrt(A B) - sum k12 = sum (s1 s2 - k12) + sqrt(A B) (1/2) sum (s1 / sqrt(A) - s2 / sqrt(B))^2,
+
+and so is that of a sum of such sums, with A and B those of the parts. A window of m x n elements takes m + n terms this
+way, in place of m n.
+
+Sums along y stand in rows with zeros before, behind, and where one of the images ends; for a circular window with what
+comes round. So no window along x needs to know where edges are.
 """
-"""Sums along the rows of an image, for one plane array of one window."""
 
-ALONG_Y = """        for d in range(sy{w}.size):
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["ARGUMENTS", "WAY_IN", "along_x", "along_y", "left_apart", "places"]
+
+ARGUMENTS = ("sy", "sx", "circular", "r", "c", "u", "v")
+"""The arguments of a window: the offsets of its elements along both axes, whether it is circular, roots of variances
+with margins along y, for rows and for columns, and norms of the window along y with margins along x."""
+
+WAY_IN = """        for first, count, other in ((0, width - dx, dx), (width - dx, dx, 0)):
+            n, p, q = index(count * LANES), index(first * LANES), index(other * LANES)
+"""
+"""A row of positions in two parts: where the other image wraps, another begins."""
+
+ALONG_Y = """    # The gap of zeros between the two parts of a row is as wide as any element reaches.
+    reach{w} = max(-sx{w}[0], sx{w}[sx{w}.size - 1])
+    gap{w} = 0 if circular{w} else reach{w}
+    for y in range(height):
+        qy = (y + dy) % height
+        for d in range(sy{w}.size):
             z = y + sy{w}[d]
             if circular{w}:
                 z %= height
             elif z < 0 or z >= height or (z >= height - dy) != (y >= height - dy):
-                z = height
-            seen[d] = {number} * (height + 1) + z
-{sums}"""
-"""Sums of these over the rows. A row of zeros stands for those outside."""
-
-
-def _added(to: str, terms: list[str], count: str, indent: int) -> str:
-    """Loops that add up terms, a few in each: with more arrays LLVM does not see that they do not overlap."""
-    text = ""
-    for first in range(0, len(terms), 4):
-        sign = "+=" if first else "="
-        text += f"{' ' * indent}for t in range({count}):\n"
-        text += f"{' ' * indent}    {to} {sign} {' + '.join(terms[first : first + 4])}\n"
-    return text
-
-
-def along_x(number: int, w: int, array: int, size: int) -> str:
-    shifts = "".join(f"            q{d} = index((first + sx{w}[{d}]) * LANES)\n" for d in range(size))
-    sums = _added("scratch[to, p + t]", [f"planes[at, q{d} + t]" for d in range(size)], "n", 12)
-    return ALONG_X.format(number=number, array=array, w=w, sums=(shifts + sums).rstrip("\n"))
-
-
-def along_y(number: int, w: int, size: int) -> str:
-    rows = "".join(f"        z{d} = seen[{d}]\n" for d in range(size))
-    terms = [f"scratch[z{d}, t]" for d in range(size)]
-    sums = _added(f"acc[{number}, t]", terms, "index(width * LANES)", 8)
-    return ALONG_Y.format(number=number, w=w, sums=rows + sums)
-
-
-APART = """            for t in range(n):
-                apart[{w}, p + t] = 0
-            for a in range(sy{w}.size):
-                yr, yc = y + sy{w}[a] - sy{w}[0], qy + sy{w}[a] - sy{w}[0]
-{bases}
-                for t in range(n):
-                    f, g = mine[{over}, y, p + t], columns[{over}, qy, q + t]
+                z = -1
+            seen[d] = z
+{rows}
+{way}            to = index((first + reach{w} + (gap{w} if first else 0)) * LANES)
+            for t in range(n):
+                f, g = mine[{over}, y, p + t], columns[{over}, qy, q + t]
 {terms}
-                    apart[{w}, p + t] += {total}
+                apart = ({total}) * (u{w}m[0, y, p + middle + t] * v{w}[0, qy, q + middle + t])
+{sums}
+        for row in range({first} * height + y, {last} * height + y, height):
+            for x in range(reach{w}):
+                before, behind = index(x * LANES), index((reach{w} + gap{w} + width + x) * LANES)
+                if circular{w}:
+                    end = index((reach{w} + (x - reach{w}) % width) * LANES)
+                    start = index((reach{w} + x % width) * LANES)
+                    for t in range(LANES):
+                        scratch[row, before + t] = scratch[row, end + t]
+                        scratch[row, behind + t] = scratch[row, start + t]
+                else:
+                    within = index((reach{w} + width - dx + x) * LANES)
+                    for t in range(LANES):
+                        scratch[row, before + t] = 0
+                        scratch[row, within + t] = 0
+                        scratch[row, behind + t] = 0
 """
-"""sum (s1 / sqrt(A) - s2 / sqrt(B))^2 over a window."""
-LEFT_APART = """            for t in range(n):
-                apart[{number}, p + t] = 0
-            for a in range({first}, {last}):
-                for t in range(n):
-                    d = mine[a, y, p + t] - columns[a, qy, q + t]
-                    apart[{number}, p + t] += d * d
-"""
-"""The same for sums that the grid before has left."""
+"""Sums along the columns of an image, for the plane arrays of one window. The last row of ``planes`` is zeros, and
+stands for rows outside."""
 
 
-def apart(w: int, over: int, size: int) -> str:
-    """The distance of the norms of a window of this size along x; one over the norms is the array number ``over``."""
+def along_y(w: int, first: int, arrays: Sequence[int], deficits: int, size: int, over: int) -> str:
+    """Sums of a window of this size along y, to the rows of ``scratch`` from the array number ``first`` on.
+
+    The first arrays are ``deficits``. sqrt(1/2) over the norms along y is the array number ``over`` of both sides.
+    """
+    elements, rows, sums = range(size), [f"middle = index(-sx{w}[0] * LANES)"], []
+    rows += [f"yr{d} = y + sy{w}[{d}] - sy{w}[0]" for d in elements]
+    rows += [f"yc{d} = qy + sy{w}[{d}] - sy{w}[0]" for d in elements]
+    for number, array in enumerate(arrays, start=first):
+        rows += [f"z{number}_{d} = {array} * height + seen[{d}] if seen[{d}] >= 0 else nothing" for d in elements]
+        total = " + ".join(f"planes[z{number}_{d}, p + t]" for d in elements)
+        more = " + apart" if number < first + deficits else ""
+        sums.append(f"scratch[{number} * height + y, to + t] = {total}{more}")
+    terms = [f"d{d} = r{w}m[0, yr{d}, p + t] * f - c{w}[0, yc{d}, q + t] * g" for d in elements]
+    return ALONG_Y.format(
+        w=w,
+        way=WAY_IN,
+        over=over,
+        rows=_lines(rows, 8),
+        terms=_lines(terms, 16),
+        total=" + ".join(f"d{d} * d{d}" for d in elements),
+        sums=_lines(sums, 16),
+        first=first,
+        last=first + len(arrays),
+    )
+
+
+def places(w: int, size: int) -> str:
+    """Where the elements of a window of this size along x stand, in rows of sums and in rows of norms."""
+    lines = [f"at = first + reach{w} + (gap{w} if first else 0)"]
+    for d in range(size):
+        step = f"sx{w}[{d}] - sx{w}[0]"
+        lines.append(f"g{w}_{d} = index((at + sx{w}[{d}]) * LANES)")
+        lines.append(f"a{w}_{d}, b{w}_{d} = index((first + {step}) * LANES), index((other + {step}) * LANES)")
+    return _lines(lines, 12) + "\n"
+
+
+def along_x(w: int, first: int, count: int, size: int, over: tuple[int, int]) -> tuple[list[str], list[str], str]:
+    """The sums of a window of this size along x, from the array number ``first`` on, and the distance of its norms: the
+    sums, lines for the distance, and its name. One over the norms are the arrays ``over`` of both sides."""
     elements = range(size)
-    bases = [f"xr{b} = index((first + sx{w}[{b}] - sx{w}[0]) * LANES)" for b in elements]
-    bases += [f"xc{b} = index((other + sx{w}[{b}] - sx{w}[0]) * LANES)" for b in elements]
-    terms = [f"d{b} = m{w}[0, yr, xr{b} + t] * f - c{w}[0, yc, xc{b} + t] * g" for b in elements]
-    total = " + ".join(f"d{b} * d{b}" for b in elements)
-    indented = ("\n".join(" " * n + line for line in lines) for n, lines in ((16, bases), (20, terms)))
-    return APART.format(w=w, over=over, bases=next(indented), terms=next(indented), total=total)
+    sums = [
+        " + ".join(f"scratch[{k} * height + y, g{w}_{d} + t]" for d in elements) for k in range(first, first + count)
+    ]
+    lines = [f"f{w}, g{w} = mine[{over[0]}, y, p + t], columns[{over[1]}, qy, q + t]"]
+    lines += [f"d{w}_{d} = u{w}m[0, y, a{w}_{d} + t] * f{w} - v{w}[0, qy, b{w}_{d} + t] * g{w}" for d in elements]
+    lines.append(f"apart{w} = " + " + ".join(f"d{w}_{d} * d{w}_{d}" for d in elements))
+    return sums, lines, f"apart{w}"
 
 
-def left_apart(number: int, first: int, count: int) -> str:
-    """The same for so many terms of a sum that the grid before has left, from the array number ``first`` on."""
-    return LEFT_APART.format(number=number, first=first, last=first + count)
+def left_apart(number: int, first: int, count: int) -> tuple[list[str], str]:
+    """The distance of norms of so many terms of a sum that the grid before has left: lines for it, and its name.
+
+    The terms are the arrays from the number ``first`` on.
+    """
+    terms = range(first, first + count)
+    lines = [f"l{number}_{a} = mine[{a}, y, p + t] - columns[{a}, qy, q + t]" for a in terms]
+    lines.append(f"left_apart{number} = " + " + ".join(f"l{number}_{a} * l{number}_{a}" for a in terms))
+    return lines, f"left_apart{number}"
+
+
+def _lines(lines: Sequence[str], indent: int) -> str:
+    return "\n".join(" " * indent + line for line in lines)

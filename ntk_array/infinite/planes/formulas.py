@@ -25,6 +25,9 @@ from .tables import FUNCTIONS, OWN, SymbolicTable
 
 __all__ = ["StageFormula"]
 
+Both = tuple[Any, ...]
+"""A number of the first image and of the second."""
+
 
 class Pair(NamedTuple):
     """A state, and 1 - cos and 1 + cos of its angle where they are known without loss of digits."""
@@ -78,9 +81,9 @@ class StageFormula:
 
     @cached_property
     def rows(self) -> list[Key]:
-        """The inputs that depend on one image: sums of variances over windows, factors of pooling, variances, and what
-        kinks behind tables ask for."""
-        own = [(p, "total") for p in self.gathered] + [(p, "factor") for p in self.pooled]
+        """The inputs that depend on one image: sums of variances over windows and one over their roots, factors of
+        pooling, variances, and what kinks behind tables ask for."""
+        own = [(p, name) for p in self.gathered for name in ("total", "over")] + [(p, "factor") for p in self.pooled]
         own += [(p, "variance") for p in (*self.plan.points, *self.plan.places)]
         return own + [(p, name) for p in self.tabulated if self.layout.steps[p - 1].before_kink for name in OWN]
 
@@ -96,15 +99,14 @@ class StageFormula:
         first = dict(zip(self.rows, symbols[-2 * count : -count], strict=True))
         second = dict(zip(self.rows, symbols[-count:], strict=True))
         variances = {p: (first[p, "variance"], second[p, "variance"]) for p in (*self.plan.points, *self.plan.places)}
-        states = {p: self._state(entry, p, *variances[p]) for p in self.plan.points}
+        states = {p: self._state(entry, p, variances[p], tuple(map(over_root, variances[p]))) for p in self.plan.points}
         angles = []
         for place in self.plan.places:
             step, (k11, k22) = self.layout.steps[place - 1], variances[place]
             layer: Any = step.layer
             if place in self.gathered:
-                total = self._state(
-                    entry, place, first[place, "total"], second[place, "total"], 0.5 * entry[place, "apart"]
-                )
+                totals, overs = ((first[place, name], second[place, name]) for name in ("total", "over"))
+                total = self._state(entry, place, totals, overs, 0.5 * entry[place, "apart"])
                 after = replace(layer.weighted(total.state, step.signals[0]), k11=k11, k22=k22)
                 # Weights keep angles; biases do not.
                 same = after.sine is total.state.sine
@@ -140,20 +142,19 @@ class StageFormula:
         ntk = None if pair.state.ntk is None else pair.state.ntk * slope
         return Pair(Covariance(size * (0.5 * (far - near)), k11, k22, ntk, xp.sqrt(near * far)), near, far)
 
-    def _state(self, entry: dict[Key, Any], place: int, k11: Any, k22: Any, apart: Any = 0.0) -> Pair:
-        """The state at a place, or the sum over a window, from its deficits."""
+    def _state(self, entry: dict[Key, Any], place: int, variances: Both, overs: Both, apart: Any = 0.0) -> Pair:
+        """The state at a place, or the sum over a window, from its deficits; ``overs`` are one over the norms."""
+        (k11, k22), over = variances, overs[0] * overs[1]
         xp = k11.__array_namespace__()
-        below, above = entry[place, "below"], entry.get((place, "above"))
-        size, over = xp.sqrt(k11) * xp.sqrt(k22), over_root(k11) * over_root(k22)
+        below, above, size = entry[place, "below"], entry.get((place, "above")), xp.sqrt(k11) * xp.sqrt(k22)
         h = xp.clip(below * over + apart, min=0.0)
         if above is None:
             g = xp.clip(2.0 - h, min=0.0)
             k12 = size * xp.clip(1.0 - h, min=0.0)
         else:
             g, k12 = xp.clip(above * over + apart, min=0.0), 0.5 * (above - below)
-        # A zero row is orthogonal to everything.
+        # A zero row is orthogonal to everything. Its deficits are zeros, so that k12 is 0 without being asked.
         sine = xp.where(k11 > 0, xp.where(k22 > 0, xp.sqrt(h * g), 1.0), 1.0)
-        k12 = xp.where(k11 > 0, xp.where(k22 > 0, k12, 0.0), 0.0)
         return Pair(Covariance(k12, k11, k22, self._ntk(entry, place, k12), sine), h, g)
 
     def _mean(self, entry: dict[Key, Any], place: int, factor: Any, k11: Any, k22: Any) -> Covariance:

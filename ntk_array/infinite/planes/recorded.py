@@ -67,14 +67,18 @@ class Recorded(ABC):
 
     def _stage(self, plan: StagePlan, slots: dict[Key, int], formula: Formula) -> Stage:
         layout = self.layout
-        windows = tuple(tuple(slots[key] for key in layout.deficits(layout.sources(p)[0])) for p in plan.windows)
+        sources = [layout.sources(p)[0] for p in plan.windows]
+        windows = tuple(tuple(slots[key] for key in layout.deficits(source)) for source in sources)
+        deficits = tuple(1 + layout.signed[source] for source in sources)
         sizes: Any = tuple(layout.window(p).size for p in plan.windows)
         left = sum(len(layout.crossing(p)) for p in plan.arrivals)
         distant = tuple(layout.window(p).count for p in plan.arrivals if not layout.pools(p))
         points = tuple(slots[key] for p in plan.points for key in layout.deficits(p))
         parts = StageFormula(layout, plan)
         tables = tuple(map(parts.functions, parts.tabulated))
-        return Stage(formula, windows, sizes, left, distant, points, tuple(slots[key] for key in plan.results), tables)
+        over = tuple(parts.rows.index((p, "over")) for p in plan.windows)
+        results = tuple(slots[key] for key in plan.results)
+        return Stage(formula, windows, deficits, sizes, over, left, distant, points, results, tables)
 
     def batch(self, inputs: Inputs, program: Program) -> Batch:
         """What is needed of images. ValueError where variances overflow."""

@@ -95,9 +95,10 @@ class Planes(Recorded):
         for segment, code in zip(self.layout.segments, self.codes, strict=True):
             both = zip(segment.stages, code.course.stages, strict=True)
             size += math.prod(segment.grid) * sum(self._given(*one) for one in both)
+            height, width = segment.grid
             for place in (place for plan in segment.stages for place in plan.windows):
-                margins = map(sum, self.layout.window(place).margins(segment.grid))
-                size += math.prod(n + margin for n, margin in zip(segment.grid, margins, strict=True))
+                above, beside = map(sum, self.layout.window(place).margins(segment.grid))
+                size += (height + above) * width + height * (width + beside)
         return 2 * size
 
     @property
@@ -219,7 +220,7 @@ class Planes(Recorded):
             for plan, formula, stage in zip(segment.stages, formulas, course.stages, strict=True):
                 arguments += [np.asarray(formula.constants or (0.0,), self.dtype), next(one), next(two)]
                 for place in plan.windows:
-                    arguments += [*self._reach(place), next(one), next(two)]
+                    arguments += [*self._reach(place), next(one), next(two), next(one), next(two)]
                 first = stage.given
                 for table in self._tables_of(plan):
                     mixed = None if laned else [next(one) for _ in table.parts]
@@ -253,7 +254,6 @@ class Planes(Recorded):
         slots = [*segment.kept.values(), *(slot for stage in segment.slots for slot in stage.values())]
         arrays = 1 + max(slots, default=0)
         summed = max([1, *(sum(map(len, stage.windows)) for stage in course.stages)])
-        apart = max([1, *(len(stage.windows) + len(stage.distant) for stage in course.stages)])
         tables = [self._tables_of(plan) for plan in segment.stages]
         own = [self._given(*both) for both in zip(segment.stages, course.stages, strict=True)]
         own.append(0 if k else 1 + self.layout.signals[0].width)
@@ -261,8 +261,10 @@ class Planes(Recorded):
         curves += max((table.pairs for used in tables for table in used), default=0)
         windows = [self.layout.window(place) for plan in segment.stages for place in plan.windows]
         y, x = (max([0, *(sum(w.margins(segment.grid)[axis]) for w in windows)]) for axis in (0, 1))
-        shapes: list[tuple[int, ...]] = [(arrays * height, width), (summed * (height + 1), width), (summed, width)]
-        shapes += [(apart, width), (max(own), height, width), (apart, height + y, width + x), (curves, width)]
+        sides = 2 * max([1, *(len(stage.windows) for stage in course.stages)])
+        # An element of a window reaches no further than both margins together. Sums along y have three gaps as wide.
+        shapes: list[tuple[int, ...]] = [(arrays * height + 1, width), (summed * height, width + 3 * x)]
+        shapes += [(max(own), height, width), (sides, height + y, width + x), (curves, width)]
         work = [_aligned((*shape[:-1], shape[-1] * lanes), self.dtype) for shape in shapes]
         work.insert(2, np.zeros(max([1, *(w.size[0] for w in windows)]), np.int64))
         sums = np.zeros((inputs, max(len(course.outputs), 1), width * lanes))

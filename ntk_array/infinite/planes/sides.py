@@ -10,7 +10,7 @@ import numpy as np
 from ..._array.namespace import Array, home, index_dtype
 from ..._formula.formula import Formula
 from ..._formula.plane_stages import sides_kept, values_of
-from ..angle import over_root
+from ..angle import ROOT_HALF, over_root
 from .formulas import StageFormula
 from .layout import Layout
 from .tables import OWN, PlaneTable
@@ -42,13 +42,15 @@ def sides(
     axes: int,
     tables: Mapping[int, PlaneTable] | None = None,
     mixed: bool = False,
+    whole: bool = False,
 ) -> list[Array]:
     """What the code of planes needs of each image, for stages with these formulas on each grid.
 
     See :func:`.numba_planes._source`. All are (N, arrays, height, width): first the standard deviations and normalized
     pixels, then for each stage what goes with its positions, and for each of its windows the roots of variances with
-    margins, and where modes are to be ``mixed`` before these for each function of each table, (N, height, width,
-    numbers). ``tables`` are those of the places behind tabulated activations.
+    margins along y and the norms along y with margins along x, or where windows are taken as a ``whole`` the roots with
+    margins along both axes; and where modes are to be ``mixed`` before these for each function of each table, (N,
+    height, width, numbers). ``tables`` are those of the places behind tabulated activations.
     """
     here, n = home(batch.pixels), batch.pixels.shape[0]
     xp = here.xp
@@ -65,10 +67,17 @@ def sides(
                 source, window = places[layout.sources(place)[0]], layout.window(place)
                 first, *others = window.gathered(source, (1, 2))
                 named[place, "total"] = total = sum(others, first)
-                over = over_root(total)
-                if place in plan.windows:
+                named[place, "over"] = over = over_root(total)
+                if place in plan.windows and whole:
                     behind.append(over)
                     margins.append(window.padded(xp.sqrt(source), (1, 2))[:, None, ...])
+                elif place in plan.windows:
+                    along_y, along_x = window.along(0), window.along(1)
+                    first, *others = along_y.gathered(source, (1,))
+                    part = sum(others, first)
+                    behind.append(ROOT_HALF * over_root(part))
+                    margins.append(along_y.padded(xp.sqrt(source), (1,))[:, None, ...])
+                    margins.append(along_x.padded(xp.sqrt(part), (2,))[:, None, ...])
                 else:
                     terms += [root * over for root in window.gathered(xp.sqrt(source), (1, 2))]
             named |= {(place, "factor"): here.asarray(factor(layout, place)[None]) for place in parts.pooled}
