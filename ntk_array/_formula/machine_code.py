@@ -18,7 +18,7 @@ from typing import Any
 
 from .._support.atomic import write_whole
 
-__all__ = ["OPTIONS", "jit", "loop_from"]
+__all__ = ["OPTIONS", "distinct", "jit", "loop_from"]
 
 OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract": True, "nsz": True}}
 """Rounding may differ from NumPy's where a product and a sum become one instruction, and nowhere else."""
@@ -31,6 +31,22 @@ _COMPILING = threading.RLock()
 def jit(function: Callable[..., None]) -> Callable[..., None]:
     """A function of arrays as machine code, compiled at its first call. Numba keeps it beside the function's file."""
     return _Loop(partial(_dispatcher, function))
+
+
+def distinct() -> type:
+    """A Numba compiler that tells LLVM that no array of a function overlaps with another.
+
+    A loop over many arrays is made of vectors then, however many there are. Else LLVM compares their places before each
+    loop, and gives up where these are too many comparisons. It is given as ``njit(pipeline_class=distinct())``.
+    """
+    from numba.core.compiler import Compiler
+
+    class Distinct(Compiler):  # type: ignore[misc]  # Numba has no types
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.state.flags.noalias = True
+
+    return Distinct
 
 
 def loop_from(text: str, superword: bool = False) -> Callable[..., None]:

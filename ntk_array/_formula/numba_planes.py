@@ -36,9 +36,9 @@ LANES_OF_TABLES = {"f": 16, "d": 8}
 HEAD = """from math import *
 from numpy import empty, uint64 as index, {dtype} as number
 from numba import njit
-from ntk_array._formula.distinct import Distinct
+from ntk_array._formula.machine_code import distinct
 
-compiled = njit(pipeline_class=Distinct, **{options})
+compiled = njit(pipeline_class=distinct(), **{options})
 LANES = {lanes}
 """
 # Indices of inner loops are unsigned: for signed ones Numba looks whether each is negative, and no vector is read.

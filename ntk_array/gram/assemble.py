@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._array.kinds import as_block
-from .._array.libraries import is_numpy
 from .._array.namespace import Array
 from .._support.progress import progress_asked, progress_within
 from .matrix import filled, matrix_of
-from .plan import plan_for, validated
+from .plan import most_in_one, plan_for, validated
 from .result import Result
 from .tiled import Tiled
 
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from .store import Store
 
 __all__ = ["assemble", "in_tiles"]
-
-SMALL = 2**14
-"""Up to this many pairs of inputs are computed as one block, without tiles. On NumPy, where threads pay off sooner, up
-to a quarter of that."""
 
 
 def assemble(
@@ -127,8 +122,7 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
         return kernel.averaged(lambda own: in_tiles(own, x1, x2), x1)
     kernel = kernel.specialized(x1, x2)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
-    small = kernel.costs(x1, x2).least or (SMALL // 4 if is_numpy(x1) else SMALL)
-    if n1 * n2 > small:
+    if n1 * n2 > most_in_one(kernel.costs(x1, x2), x1):
         plan = plan_for(kernel, x1, x2, "2 GiB", None)
         if len(plan) > 1:
             plan.check_room(result=True)

@@ -6,18 +6,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._array.kinds import gram_shape, numbers
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, Home, itemsize
 from .._formula.numba_loops import ENOUGH
 from .memory import bytes_of, on_accelerator, readable, refuse_without_room
 from .threads import thread_count
-from .tiled import Tile, Tiled, cuts, tile_count, tiles_of
+from .tiled import Costs, Tile, Tiled, cuts, tile_count, tiles_of
 
-__all__ = ["Plan", "evenly", "plan", "plan_for", "validated"]
+__all__ = ["Plan", "evenly", "most_in_one", "plan", "plan_for", "validated"]
 
 HOST_BYTES = 3 * 2**22
 """What a tile works with on the host, or less: it then stays near the processor's caches."""
 TILES_A_THREAD = 5
 """At least this many tiles for each thread, so that none is idle while the last tiles finish."""
+SMALL = 2**14
+"""Up to this many pairs of inputs are one tile. On NumPy, where threads pay off sooner, up to a quarter of that."""
 ACCELERATOR_ENTRIES = 2**24
 """The most entries of a tile on an accelerator, enough to keep all of it busy."""
 
@@ -129,9 +132,14 @@ def validated(kernel: Any, x1: Any, x2: Any) -> tuple[Tiled, Array, Array | None
     return kernel.specialized(x1, x2), x1, x2
 
 
+def most_in_one(stated: Costs, x: Array) -> int:
+    """Up to how many pairs of inputs are computed as one block: matrix products share the processors then."""
+    return stated.least or (SMALL // 4 if is_numpy(x) else SMALL)
+
+
 def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: Any) -> Plan:
     """The plan for validated inputs. The kernel is not run: it says what its blocks take."""
-    budget, most = bytes_of("memory", memory), thread_count(x1, threads)
+    budget, asked, most = bytes_of("memory", memory), threads is not None, thread_count(x1, threads)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
     stated = kernel.costs(x1, x2)
     numbers_a_pair = numbers(kernel.kind, stated.outputs)
@@ -140,7 +148,7 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     costs = _Bytes(stated.entry, 2 * stated.input)
     smallest = costs.of_tile(1, 1)
     # Without a number given, a machine of many processors takes fewer of them rather than refuse.
-    threads = max(1, min(most, budget // smallest)) if threads is None else most
+    threads = most if asked else max(1, min(most, budget // smallest))
     if threads * smallest > budget:
         raise ValueError(
             f"memory={memory!r} is too little: a tile of one entry"
@@ -158,7 +166,10 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
         wanted = min(HOST_BYTES // costs.per_entry, max(2 * least, fair) if threads > 1 else n1 * n2)
     else:  # passes that are run again for each row of tiles want few rows
         wanted = n1 * n2
-    tile = costs.tile(n1, n2, x2 is None, (budget - kept) // threads, max(1, wanted), least)
+    if keeps and not asked and n1 * n2 <= most_in_one(stated, x1) and kept + costs.of_tile(n1, n2) <= budget:
+        tile = n1, n2
+    else:
+        tile = costs.tile(n1, n2, x2 is None, (budget - kept) // threads, max(1, wanted), least)
 
     shape = gram_shape(kernel.kind, n1, n2, stated.outputs)
     result_bytes = math.prod(shape) * itemsize(stated.home)

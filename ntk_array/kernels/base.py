@@ -303,6 +303,12 @@ class Kernel(ABC):
 
         return combined("add", self, other)
 
+    def __radd__(self, other: object) -> "Kernel":
+        """The 0 that ``sum`` begins with is no number added to all values."""
+        if isinstance(other, int) and other == 0:
+            return self
+        return self + other  # type: ignore[operator]  # refused
+
     def __mul__(self, other: "Kernel | float") -> "Kernel":
         from .algebra import Scaled, combined
 
@@ -311,6 +317,8 @@ class Kernel(ABC):
         return Scaled(self, positive("the factor of a kernel", other))
 
     __rmul__ = __mul__
+    __array_ufunc__ = None
+    """An array times a kernel is refused here. NumPy would make an array of kernels."""
 
 
 def only_kernels(name: str, kernel: Any) -> None:

@@ -80,6 +80,19 @@ def test_factors_are_numbers(other):
 def test_only_kernels_are_added(other):
     with pytest.raises(TypeError, match=r"^a kernel can be combined with another kernel, not with"):
         RELU + other
+    with pytest.raises(TypeError, match=r"^a kernel can be combined with another kernel, not with"):
+        other + RELU
+
+
+def test_what_python_and_numpy_do_with_kernels():
+    """``sum`` begins with 0, and NumPy would make an array of kernels of an array times a kernel."""
+    x = np.random.default_rng(0).normal(size=(3, 2))
+    np.testing.assert_array_equal(sum([RELU, RELU])(x), (RELU + RELU)(x))
+    np.testing.assert_array_equal((np.float32(2.0) * RELU)(x), (2.0 * RELU)(x))
+    with pytest.raises(TypeError, match=r"^the factor of a kernel must be a number, got array"):
+        np.ones(3) * RELU
+    with pytest.raises(TypeError, match=r"^a kernel can be combined with another kernel, not with array"):
+        np.ones(3) + RELU
 
 
 @pytest.mark.parametrize(("one", "two"), [("trace", "full"), ("classwise", "full"), ("sum_of_logits", "classwise")])

@@ -38,9 +38,14 @@ NETS = {
     ),
     "circular": (
         (4, 5, 1),
-        (conv(3, 2, padding="circular", dilation=2), nn.Erf(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU()),
+        # along the second axis it goes around more than once
+        (conv(3, 2, padding="circular", dilation=(2, 12)), nn.Erf(), nn.GlobalAvgPool(), nn.Dense(1), nn.ReLU()),
     ),
-    "waves": ((4, 5, 2), (conv(3, 3), nn.Sin(b=1.5, c=0.3), conv(3, 2, bias_std=0.3), nn.ReLU(), nn.GlobalAvgPool())),
+    "waves": (
+        (4, 5, 2),
+        # a window that is wider than the image
+        (conv(3, 3), nn.Sin(b=1.5, c=0.3), conv(3, 12, bias_std=0.3), nn.ReLU(), nn.GlobalAvgPool()),
+    ),
     "flattened": ((9, 2), (conv(3), nn.ReLU(), conv(4), nn.ReLU(), nn.Flatten())),
     "strides": (
         (5, 6, 2),
