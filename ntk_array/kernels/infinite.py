@@ -11,11 +11,14 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from .._array.linalg import mirror, with_diagonal
-from .._array.namespace import Array, Home, home, itemsize
+from .._array.namespace import Array, home, index_dtype, itemsize
 from .._array.validate import inputs
 from ..gram.tiled import Costs
 from ..infinite.covariance import Direction, Rows
+from ..infinite.growth import reads_cosines, rounding_growth
 from ..infinite.inputs import Inputs
 from ..infinite.program import Program, Walk
 from ..infinite.signal import Signal
@@ -31,6 +34,8 @@ __all__ = ["INFINITE_KERNELS", "InfiniteNNGP", "InfiniteNTK"]
 
 ENOUGH = 1e-10
 """The rounding of numbers half of whose digits are enough for float32."""
+MOST_GROWTH = 5.0
+"""With a larger :func:`.rounding_growth` float32 is off by more than some 2e-6."""
 MARGIN = 0.05  # series differentiate badly at the ends of their range
 
 
@@ -40,6 +45,27 @@ class Prepared(NamedTuple):
     inputs: Inputs
     rows: list[Rows]
     diagonal: Array
+
+
+def _few(x: Array) -> Array:
+    """The smallest of some inputs, the largest, and one in between."""
+    here = home(x)
+    xp = here.xp
+    with np.errstate(over="ignore"):
+        sizes = xp.sum(x * x, axis=tuple(range(1, x.ndim)))
+    dtype = index_dtype(xp, here.device)
+    middle = xp.asarray(x.shape[0] // 2, dtype=dtype, device=here.device)
+    chosen = [xp.astype(at, dtype, copy=False) for at in (xp.argmin(sizes), xp.argmax(sizes), middle)]
+    return xp.take(x, xp.stack(chosen), axis=0)
+
+
+def _in_planes(kernel: Kernel, program: Program, x1: Array, x2: Array | None) -> Kernel | None:
+    """A kernel of images plane by plane, where that can be."""
+    if x1.ndim == 2:
+        return None
+    from .planes import in_planes  # much that only images need
+
+    return in_planes(kernel, program, x1, x2)
 
 
 class Kept(NamedTuple):
@@ -55,6 +81,7 @@ class _Infinite(Kernel):
     net: Layer
 
     _specialized: ClassVar[Program | None] = None  # an instance for one problem has its own
+    _wide: ClassVar[bool | None] = None  # the same
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, Layer):
@@ -72,24 +99,38 @@ class _Infinite(Kernel):
     def inputs_of(self, *batches: Array | None) -> list[Inputs]:
         """Batches as the network takes them; None is no batch."""
         first = self.net.arrangement()[0]
-        computed = [self._computed(x) for x in batches if x is not None]
+        given = [x for x in batches if x is not None]
+        wide = self.wide(*given)
+        computed = [self._computed(x, wide) for x in given]
         return [Inputs.of(x if first is None else first.forward({}, x)[0]) for x in computed]
 
-    def _computed(self, x: Array) -> Array:
-        """Inputs in the dtype that is computed in: float64 where float32 would lose half of its digits."""
-        here = self._home_for(x)
-        if here.eps > ENOUGH and self.program_for(x).loses_angles:
+    def wide(self, *batches: Array | None) -> bool:
+        """Whether these inputs are computed in float64, where there is one, because float32 would lose digits."""
+        if self._wide is not None:
+            return self._wide
+        given = [x for x in batches if x is not None]
+        program = self.program_for(given[0])
+        if program.loses_angles:
+            return True
+        if home(given[0]).eps <= ENOUGH or not reads_cosines(program):
+            return False
+        first = self.net.arrangement()[0]
+        few = (_few(x) for x in given)
+        parts = (Inputs.of(x if first is None else first.forward({}, x)[0]) for x in few)
+        return any(rounding_growth(program, part) > MOST_GROWTH for part in parts)
+
+    def _computed(self, x: Array, wide: bool) -> Array:
+        """Inputs in the dtype that is computed in."""
+        here = home(x).widest if wide else home(x)
+        if wide and here.eps > ENOUGH:
             warnings.warn(
-                f"there is no float64 on {here.device} of {here.xp.__name__}, so that this network, which has kinks "
-                "behind layers that mix positions, is computed in float32: inputs that nearly coincide, or that are "
-                "nearly opposite, may be off by 1e-4 and more. In JAX, jax.config.update('jax_enable_x64', True) helps",
+                f"there is no float64 on {here.device} of {here.xp.__name__}, so that this network, in which rounding "
+                "errors grow, is computed in float32: inputs that nearly coincide, or that are nearly opposite, may be "
+                "off by 1e-4 and more. In JAX, jax.config.update('jax_enable_x64', True) helps",
                 RuntimeWarning,
                 stacklevel=2,
             )
         return here.xp.astype(x, here.dtype, copy=False)
-
-    def _home_for(self, x: Array) -> Home:
-        return home(x).widest if self.program_for(x).loses_angles else home(x)
 
     def program_for(self, x: Array) -> Program:
         """The network as steps, for inputs like x."""
@@ -139,22 +180,15 @@ class _Infinite(Kernel):
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
-        planes = self._in_planes(program, x1, x2)
+        # Decided once, so that all tiles are computed alike. A copy, which shares what has been worked out so far.
+        other = copy(self)
+        vars(other).update(kept=kept, _wide=self.wide(x1, x2))
+        planes = _in_planes(other, program, x1, x2)
         if planes is not None:
             return planes
-        if not program.numerical:
-            return self
-        other = copy(self)
-        object.__setattr__(other, "_specialized", self.fitted(*self.inputs_of(x1, x2)))
+        if program.numerical:
+            vars(other).update(_specialized=other.fitted(*other.inputs_of(x1, x2)))
         return other
-
-    def _in_planes(self, program: Program, x1: Array, x2: Array | None) -> Kernel | None:
-        """The kernel of images plane by plane, where that can be."""
-        if x1.ndim == 2:
-            return None
-        from .planes import in_planes  # much that only images need
-
-        return in_planes(self, program, x1, x2)
 
     def prepare(self, x: Array) -> Prepared:
         """The batch walked through all layers."""
@@ -174,7 +208,7 @@ class _Infinite(Kernel):
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """The inputs, and a few numbers for each at every layer."""
-        program, size = self.program_for(x1), itemsize(self._home_for(x1))
+        program, size = self.program_for(x1), itemsize(home(x1).widest if self.wide(x1) else home(x1))
         # A prepared batch keeps a variance for each position at every place, and a mean where sums ask for one.
         kept = sum(math.prod(signal.shape[:-1]) for signal in program.signals) * (2 if program.means else 1)
         # Attention keeps the covariances between all positions of each input.

@@ -37,8 +37,8 @@ class PlanesKernel(Kernel):
 
     On NumPy arrays compiled loops run the planes, on CuPy arrays a CUDA kernel.
 
-    Its values are of the ``dtype`` of the inputs. Planes of networks that pool, or whose program ``loses_angles``, are
-    in float64.
+    Its values are of the ``dtype`` of the inputs. Planes of networks that pool, and those where float32 would lose
+    digits, are in float64.
     """
 
     kernel: Any
@@ -124,9 +124,10 @@ def in_planes(kernel: Any, program: Program, x1: Array, x2: Array | None) -> Pla
     if pairs * program.largest_block < numba_loops.ENOUGH:
         return None
     # Kept with the program: tracing and loading compiled loops takes longer than a small block.
-    key = ("planes", word, str(here.device), kernel.is_ntk, here.dtype.char)
+    dtype = np.dtype(np.float64) if kernel.wide(x1, x2) else here.dtype
+    key = ("planes", word, str(here.device), kernel.is_ntk, dtype.char)
     if key not in program.planes:
-        program.planes[key] = _planes(KINDS[word], program, kernel.is_ntk, here)
+        program.planes[key] = _planes(KINDS[word], program, kernel.is_ntk, here._replace(dtype=dtype))
     planes = program.planes[key]
     if planes is None:
         return None
@@ -138,7 +139,7 @@ def _planes(kind: type[Planes] | type[CudaPlanes], program: Program, ntk: bool, 
     layout = layout_of(program.steps, program.signals, ntk)
     if layout is None or (layout.tabulated and not kind.sums_tables):
         return None
-    wide = layout.pooled or layout.gaps or program.loses_angles
+    wide = layout.pooled or layout.gaps
     planes = kind(layout, np.dtype(np.float64) if wide else here.dtype)
     try:
         return planes if planes.runs_on(here.device) else None

@@ -224,7 +224,7 @@ class Activation(Layer):
 
     def untabulated(self) -> Activation:
         """The same for inputs with themselves, of any variance: without the table."""
-        return self if self.table is None else self.with_table(PairedDual(self._on_host()))
+        return self.with_table(PairedDual(self._on_host())) if self.numerical else self
 
     def _on_host(self) -> ScalarFunction:
         host = standard_namespace(np)
