@@ -244,7 +244,7 @@ class _Infinite(Kernel):
         return other
 
     def block_diagonal(self, x: Array) -> Array:
-        planes = self._in_planes(self.program_for(x), x, None)
+        planes = _in_planes(self, self.program_for(x), x, None)
         if planes is not None:
             return planes.block_diagonal(x)
         (one,) = self.inputs_of(x)
