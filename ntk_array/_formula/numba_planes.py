@@ -232,9 +232,11 @@ def _inputs(stage: Stage, first: Sequence[int]) -> tuple[list[str], dict[int, li
     for w, arrays in enumerate(stage.windows):
         # The places of one over the norms among the inputs, which come first of all: those of rows, then of columns.
         over = [axes.index(side) + stage.over[w] for side in (ROW, COLUMN)]
-        over = [kept(formula, side).index(place) for side, place in zip((ROW, COLUMN), over, strict=True)]
-        own, lines, name = along_x(w, first[w], len(arrays), stage.sizes[w][1], (over[0], over[1]))
-        sums += own
+        sides = [kept(formula, side) for side in (ROW, COLUMN)]
+        # Where no angle is read, as in front of a mean, neither one over the norm nor the distance is an argument.
+        known = [own.index(place) if place in own else 0 for own, place in zip(sides, over, strict=True)]
+        added, lines, name = along_x(w, first[w], len(arrays), stage.sizes[w][1], (known[0], known[1]))
+        sums += added
         apart.append((lines, name))
     number = sides_kept(formula) + count
     for terms in stage.distant:
