@@ -226,19 +226,14 @@ def _inputs(stage: Stage, first: Sequence[int]) -> tuple[list[str], dict[int, li
 
     ``first`` are the numbers of the first sums of each window.
     """
-    formula, count = stage.formula, len(stage.windows)
-    axes = formula.inputs
+    formula = stage.formula
     sums, apart, before = list[str](), list[tuple[list[str], str]](), {}
     for w, arrays in enumerate(stage.windows):
-        # The places of one over the norms among the inputs, which come first of all: those of rows, then of columns.
-        over = [axes.index(side) + stage.over[w] for side in (ROW, COLUMN)]
-        sides = [kept(formula, side) for side in (ROW, COLUMN)]
-        # Where no angle is read, as in front of a mean, neither one over the norm nor the distance is an argument.
-        known = [own.index(place) if place in own else 0 for own, place in zip(sides, over, strict=True)]
-        added, lines, name = along_x(w, first[w], len(arrays), stage.sizes[w][1], (known[0], known[1]))
+        over = _over(formula, ROW, stage.over[w]), _over(formula, COLUMN, stage.over[w])
+        added, lines, name = along_x(w, first[w], len(arrays), stage.sizes[w][1], over)
         sums += added
         apart.append((lines, name))
-    number = sides_kept(formula) + count
+    number = sides_kept(formula) + len(stage.windows)
     for terms in stage.distant:
         apart.append(left_apart(number, number, terms))
         number += terms
@@ -248,6 +243,17 @@ def _inputs(stage: Stage, first: Sequence[int]) -> tuple[list[str], dict[int, li
         inputs.append(name)
     inputs += [f"planes[{array} * height + y, p + t]" for array in stage.points]
     return inputs + [f"curves[{FIRST + number}, p + t]" for number in range(sum(stage.tables))], before
+
+
+def _over(formula: Formula, axes: int, number: int) -> int:
+    """Where one over a norm is among what is kept of rows (or columns), from its number among their inputs.
+
+    Where no angle is read, as in front of a mean, it is not kept. Nobody reads the distance of norms there either, so
+    that any number will do.
+    """
+    places = kept(formula, axes)
+    place = formula.inputs.index(axes) + number  # inputs come first of all operations
+    return places.index(place) if place in places else 0
 
 
 def _written(formula: Formula, inputs: list[str], before: dict[int, list[str]], results: dict[int, str]) -> str:

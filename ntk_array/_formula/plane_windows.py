@@ -103,8 +103,11 @@ def places(w: int, size: int) -> str:
 
 
 def along_x(w: int, first: int, count: int, size: int, over: tuple[int, int]) -> tuple[list[str], list[str], str]:
-    """The sums of a window of this size along x, from the array number ``first`` on, and the distance of its norms: the
-    sums, lines for the distance, and its name. One over the norms are the arrays ``over`` of both sides."""
+    """The sums of a window of this size along x, lines for the distance of its norms, and the name of that.
+
+    There are so many sums along y, from the array number ``first`` on. The arrays ``over`` of rows and of columns are
+    one over the norms.
+    """
     elements = range(size)
     sums = [
         " + ".join(f"scratch[{k} * height + y, g{w}_{d} + t]" for d in elements) for k in range(first, first + count)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -35,7 +35,7 @@ __all__ = ["INFINITE_KERNELS", "InfiniteNNGP", "InfiniteNTK"]
 ENOUGH = 1e-10
 """The rounding of numbers half of whose digits are enough for float32."""
 MOST_GROWTH = 5.0
-"""With a larger :func:`.rounding_growth` float32 is off by more than some 2e-6."""
+"""Up to this :func:`.rounding_growth` float32 is off by less than 2e-6."""
 MARGIN = 0.05  # series differentiate badly at the ends of their range
 
 
@@ -98,11 +98,8 @@ class _Infinite(Kernel):
 
     def inputs_of(self, *batches: Array | None) -> list[Inputs]:
         """Batches as the network takes them; None is no batch."""
-        first = self.net.arrangement()[0]
-        given = [x for x in batches if x is not None]
-        wide = self.wide(*given)
-        computed = [self._computed(x, wide) for x in given]
-        return [Inputs.of(x if first is None else first.forward({}, x)[0]) for x in computed]
+        wide = self.wide(*batches)
+        return [self._arranged(self._computed(x, wide)) for x in batches if x is not None]
 
     def wide(self, *batches: Array | None) -> bool:
         """Whether these inputs are computed in float64, where there is one, because float32 would lose digits."""
@@ -114,10 +111,18 @@ class _Infinite(Kernel):
             return True
         if home(given[0]).eps <= ENOUGH or not reads_cosines(program):
             return False
+        return any(rounding_growth(program, self._arranged(_few(x))) > MOST_GROWTH for x in given)
+
+    def decided(self, x1: Array, x2: Array | None = None) -> Self:
+        """A copy that computes all tiles of a problem in one dtype, and shares what has been worked out so far."""
+        other = copy(self)
+        vars(other).update(kept=self.kept, _wide=self.wide(x1, x2))
+        return other
+
+    def _arranged(self, x: Array) -> Inputs:
+        """A batch as the network takes it."""
         first = self.net.arrangement()[0]
-        few = (_few(x) for x in given)
-        parts = (Inputs.of(x if first is None else first.forward({}, x)[0]) for x in few)
-        return any(rounding_growth(program, part) > MOST_GROWTH for part in parts)
+        return Inputs.of(x if first is None else first.forward({}, x)[0])
 
     def _computed(self, x: Array, wide: bool) -> Array:
         """Inputs in the dtype that is computed in."""
@@ -180,9 +185,7 @@ class _Infinite(Kernel):
         # A series needs no walk through the layers, whatever the depth. So it is tried first.
         if series is not None:
             return Zonal(self, series)
-        # Decided once, so that all tiles are computed alike. A copy, which shares what has been worked out so far.
-        other = copy(self)
-        vars(other).update(kept=kept, _wide=self.wide(x1, x2))
+        other = self.decided(x1, x2)
         planes = _in_planes(other, program, x1, x2)
         if planes is not None:
             return planes
@@ -244,10 +247,11 @@ class _Infinite(Kernel):
         return other
 
     def block_diagonal(self, x: Array) -> Array:
-        planes = _in_planes(self, self.program_for(x), x, None)
+        kernel = self.decided(x)
+        planes = _in_planes(kernel, self.program_for(x), x, None)
         if planes is not None:
             return planes.block_diagonal(x)
-        (one,) = self.inputs_of(x)
+        (one,) = kernel.inputs_of(x)
         diagonal = self.fitted(one).walk(one, self.is_ntk).diagonal
         return home(x).xp.astype(diagonal, x.dtype, copy=False)
 
@@ -349,7 +353,8 @@ class InfiniteDerivative(Kernel):
 
     def specialized(self, x1: Array, x2: Array | None) -> InfiniteDerivative:
         # The tables reach a little beyond the norms of the inputs: series differentiate badly at their ends.
-        return replace(self, program=self.kernel.fitted(*self.kernel.inputs_of(x1, x2), margin=MARGIN))
+        kernel = self.kernel.decided(x1, x2)
+        return replace(self, kernel=kernel, program=kernel.fitted(*kernel.inputs_of(x1, x2), margin=MARGIN))
 
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """Of the kernel and of its change."""

@@ -123,8 +123,8 @@ def in_planes(kernel: Any, program: Program, x1: Array, x2: Array | None) -> Pla
     pairs = x1.shape[0] * (x1 if x2 is None else x2).shape[0]
     if pairs * program.largest_block < numba_loops.ENOUGH:
         return None
-    # Kept with the program: tracing and loading compiled loops takes longer than a small block.
     dtype = np.dtype(np.float64) if kernel.wide(x1, x2) else here.dtype
+    # Kept with the program: tracing and loading compiled loops takes longer than a small block.
     key = ("planes", word, str(here.device), kernel.is_ntk, dtype.char)
     if key not in program.planes:
         program.planes[key] = _planes(KINDS[word], program, kernel.is_ntk, here._replace(dtype=dtype))

@@ -123,6 +123,16 @@ def test_bad_arguments(backend):
             plan(RELU, x, threads=2)
 
 
+def test_small_matrices_are_one_tile():
+    """Matrix products share the processors there; with threads that were asked for, tiles do."""
+    x = np.ones((64, 2))
+    net = ntk.nn.mlp((8,), 10)
+    kernel = ntk.EmpiricalNTK(net, net.init(0, like=x))
+    assert len(plan(kernel, x)) == 1
+    assert len(plan(kernel, x, memory="1 MB")) > 1
+    assert len(plan(kernel, x, threads=2)) > 1
+
+
 def test_little_memory_takes_fewer_threads(monkeypatch):
     """However many processors a machine has, what one thread can compute is not refused, unless more were asked for."""
     module = sys.modules["ntk_array.gram.plan"]  # the package has the function under this name

@@ -7,6 +7,7 @@ import ntk_array as ntk
 from ntk_array import nn
 from ntk_array.infinite.growth import rounding_growth
 from ntk_array.infinite.inputs import Inputs
+from ntk_array.kernels.infinite import InfiniteDerivative
 
 PLANES = nn.Sequential(*[nn.Conv(1, (3, 3), weight_std=5.0), nn.Erf()] * 4)
 
@@ -52,6 +53,23 @@ def test_float32_loses_no_digits(net, backend):
     for found in (K(given), K(given, given), ntk.gram.assemble(K, given, memory="100 KB")):
         assert found.dtype == backend.xp.float32
         assert np.max(np.abs(backend.host(found) - exact) / size) < 2e-6
+
+
+def test_both_batches_of_a_derivative_are_computed_alike():
+    """By themselves the small inputs would stay in float32: a large bias keeps their angles from growing."""
+    hidden = (layer for _ in range(3) for layer in (nn.Dense(1, weight_std=1.5, bias_std=0.5), nn.Erf()))
+    K, x = ntk.InfiniteNTK(nn.Sequential(*hidden, nn.Dense(1))), nearly_equal()
+    small, large = np.float32(0.05) * x[:3], np.float32(30.0) * x[3:7]
+    assert not K.wide(small)
+    assert K.wide(large)
+    derivative = InfiniteDerivative(K, "log_weight_std").specialized(small, large)
+    assert derivative.prepare(small)[0].x.dtype == derivative.prepare(large)[0].x.dtype == np.float64
+    found, exact = (
+        derivative.block(small, large),
+        InfiniteDerivative(K, "log_weight_std").block(small.astype(np.float64), large.astype(np.float64)),
+    )
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 
 def test_growth_is_that_of_a_small_angle():

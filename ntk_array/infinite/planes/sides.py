@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,16 +65,14 @@ def sides(
             behind, margins, terms, modes = [], [], [], []
             for place in parts.gathered:
                 source, window = places[layout.sources(place)[0]], layout.window(place)
-                first, *others = window.gathered(source, (1, 2))
-                named[place, "total"] = total = sum(others, first)
+                named[place, "total"] = total = _sum(window.gathered(source, (1, 2)))
                 named[place, "over"] = over = over_root(total)
                 if place in plan.windows and whole:
                     behind.append(over)
                     margins.append(window.padded(xp.sqrt(source), (1, 2))[:, None, ...])
                 elif place in plan.windows:
                     along_y, along_x = window.along(0), window.along(1)
-                    first, *others = along_y.gathered(source, (1,))
-                    part = sum(others, first)
+                    part = _sum(along_y.gathered(source, (1,)))
                     behind.append(ROOT_HALF * over_root(part))
                     margins.append(along_y.padded(xp.sqrt(source), (1,))[:, None, ...])
                     margins.append(along_x.padded(xp.sqrt(part), (2,))[:, None, ...])
@@ -98,6 +96,10 @@ def sides(
             shape = (n, *segment.grid)
             found += [xp.stack([xp.broadcast_to(a, shape) for a in (*kept, *behind, *terms, *modes)], axis=1), *margins]
     return found
+
+
+def _sum(parts: Iterator[Array]) -> Array:
+    return sum(parts, next(parts))
 
 
 def factor(layout: Layout, place: int) -> np.ndarray:
