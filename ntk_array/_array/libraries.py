@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+import array_api_compat as compat
 import numpy as np
+
+from . import cupy_matrices
 
 __all__ = ["LIBRARIES", "STANDARD", "Library", "is_numpy", "library_of"]
 
@@ -60,6 +63,13 @@ def _standard_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> 
         solved.append(xp.linalg.solve(matrix[..., cut, cut], right))
         done.append(cut)
     return xp.concat(solved[::-1] if transposed else solved, axis=-2)
+
+
+def _standard_mirror(xp: Any, a: Array) -> Array:
+    n, device = a.shape[-1], compat.device(a)
+    # Columns and rows compared: a mask of the upper triangle.
+    i = xp.arange(n, dtype=xp.int32, device=device)
+    return xp.where(i[:, None] <= i, a, xp.matrix_transpose(a))
 
 
 def _named_like_an_accelerator(device: Any) -> bool:
@@ -117,6 +127,14 @@ class Library:
         differentiation; None where the library has none.
     solve_lower : callable
         (namespace, stack of lower factors L, stack of right-hand sides b, transposed) to L^{-1} b, or L^{-T} b.
+    upper : callable or None
+        A matrix A to A A^T, of which what is below the diagonal is finite and not to be read; None where a library
+        offers no such product of half the operations.
+    mirror : callable
+        (namespace, matrices) to the same with the upper triangle copied onto the lower one; they may be overwritten.
+    add_product : callable or None
+        (total, a, b) to total + a b in one pass, for a and b that broadcast to the total, which is used up; None where
+        a library offers none that pays.
     """
 
     name: str
@@ -137,6 +155,9 @@ class Library:
     gradient: Callable[[Callable[[Array], Array]], Callable[[Array], Array]] | None = None
     cholesky: Callable[[Any, Array], Array] = _standard_cholesky
     solve_lower: Callable[[Any, Array, Array, bool], Array] = _standard_solve_lower
+    upper: Callable[[Array], Array] | None = None
+    mirror: Callable[[Any, Array], Array] = _standard_mirror
+    add_product: Callable[[Array, Array, Array], Array] | None = None
 
 
 def _numpy_erf(x: Array) -> Array:
@@ -364,6 +385,9 @@ LIBRARIES = {
         compiler="cupy",
         cholesky=_cupy_cholesky,
         solve_lower=_cupy_solve_lower,
+        upper=cupy_matrices.upper,
+        mirror=lambda xp, a: cupy_matrices.mirror(a),
+        add_product=cupy_matrices.add_product,
     ),
 }
 """Entries by the name of the package. The command line and ``ntk-array info`` list the same names."""

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from ntk_array._formula import compilers, cupy_tables
+
 SHARED_BYTES = 227 * 2**10  # of an H100
 GUARD_BYTES = 2**10
 
@@ -141,8 +143,19 @@ class HostDevice:
         pass
 
 
-def cupy(kernel: Callable[..., Any]) -> SimpleNamespace:
-    """In place of CuPy, as far as planes use it, with something in place of RawKernel."""
-    # Whether arrays are CuPy's is asked of every library that is imported: these never are.
-    ndarray = type("ndarray", (), {})
-    return SimpleNamespace(RawKernel=kernel, cuda=SimpleNamespace(Device=HostDevice), ndarray=ndarray)
+def cupy(raw: Callable[..., Any], elementwise: Callable[..., Any] | None = None) -> SimpleNamespace:
+    """In place of CuPy, as far as it is used by name, with something in place of RawKernel and ElementwiseKernel."""
+    return SimpleNamespace(
+        RawKernel=raw,
+        ElementwiseKernel=elementwise,
+        cuda=SimpleNamespace(Device=HostDevice),
+        ascontiguousarray=np.ascontiguousarray,
+        # Whether arrays are CuPy's is asked of every library that is imported: these never are.
+        ndarray=type("ndarray", (), {}),
+    )
+
+
+def forget_kernels() -> None:
+    """What was compiled for arrays of NumPy on the way of those of CuPy."""
+    for found in (compilers._compiled_function, compilers._compiled_near, cupy_tables._launcher):
+        found.cache_clear()
