@@ -54,7 +54,7 @@ def mirror(a: Array) -> Array:
     a, n = cupy.ascontiguousarray(a), a.shape[-1]
     if a.size:
         blocks, sizes = -(-n // SIDE), cupy.asarray(np.asarray([n, a.size // n**2], dtype=np.int32))
-        with a.device:
+        with cupy.cuda.Device(a.device):
             kernel, memory = _mirror_kernel(a.dtype.char), SIDE * (SIDE + 1) * a.dtype.itemsize
             kernel((blocks, blocks), (THREADS,), (sizes, a, a), shared_mem=memory)
     return a
@@ -81,4 +81,4 @@ def add_product(total: Array, a: Array, b: Array) -> Array:
 def _multiply_and_add() -> Any:
     import cupy
 
-    return cupy.ElementwiseKernel("T total, T a, T b", "T sum", "sum = total + a * b", "ntk_array_add_product")
+    return cupy.ElementwiseKernel("T total, T a, T b", "T sum", "sum = total + a * b;", "ntk_array_add_product")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-import array_api_compat as compat
 import numpy as np
 
 from . import cupy_matrices
@@ -63,13 +62,6 @@ def _standard_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> 
         solved.append(xp.linalg.solve(matrix[..., cut, cut], right))
         done.append(cut)
     return xp.concat(solved[::-1] if transposed else solved, axis=-2)
-
-
-def _standard_mirror(xp: Any, a: Array) -> Array:
-    n, device = a.shape[-1], compat.device(a)
-    # Columns and rows compared: a mask of the upper triangle.
-    i = xp.arange(n, dtype=xp.int32, device=device)
-    return xp.where(i[:, None] <= i, a, xp.matrix_transpose(a))
 
 
 def _named_like_an_accelerator(device: Any) -> bool:
@@ -130,8 +122,9 @@ class Library:
     upper : callable or None
         A matrix A to A A^T, of which what is below the diagonal is finite and not to be read; None where a library
         offers no such product of half the operations.
-    mirror : callable
-        (namespace, matrices) to the same with the upper triangle copied onto the lower one; they may be overwritten.
+    mirror : callable or None
+        Matrices to the same with the upper triangle copied onto the lower one; they may be overwritten. None where that
+        takes the standard.
     add_product : callable or None
         (total, a, b) to total + a b in one pass, for a and b that broadcast to the total, which is used up; None where
         a library offers none that pays.
@@ -156,7 +149,7 @@ class Library:
     cholesky: Callable[[Any, Array], Array] = _standard_cholesky
     solve_lower: Callable[[Any, Array, Array, bool], Array] = _standard_solve_lower
     upper: Callable[[Array], Array] | None = None
-    mirror: Callable[[Any, Array], Array] = _standard_mirror
+    mirror: Callable[[Array], Array] | None = None
     add_product: Callable[[Array, Array, Array], Array] | None = None
 
 
@@ -386,7 +379,7 @@ LIBRARIES = {
         cholesky=_cupy_cholesky,
         solve_lower=_cupy_solve_lower,
         upper=cupy_matrices.upper,
-        mirror=lambda xp, a: cupy_matrices.mirror(a),
+        mirror=cupy_matrices.mirror,
         add_product=cupy_matrices.add_product,
     ),
 }

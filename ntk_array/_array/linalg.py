@@ -121,8 +121,12 @@ def refuse_indefinite(values: np.ndarray, eps: float) -> None:
 
 def mirror(a: Array) -> Array:
     """The upper triangle of (..., n, n) copied onto the lower one: exact symmetry. The argument may be overwritten."""
-    its_home = home(a)
-    return its_home.library.mirror(its_home.xp, a)
+    xp, _, device = home(a)
+    own = home(a).library.mirror
+    if own is not None:
+        return own(a)
+    i = xp.arange(a.shape[-1], dtype=xp.int32, device=device)
+    return xp.where(i[:, None] <= i, a, xp.matrix_transpose(a))
 
 
 HALVED = 256
@@ -142,11 +146,11 @@ def inner(a: Array, b: Array, exact: bool = True) -> Array:
         a = np.ascontiguousarray(a)
         return a @ (a.T if a.ndim == 2 else np.matrix_transpose(a))
     # Other libraries compute A A^T as any product, equal on both sides of the diagonal to rounding only.
-    xp, (rows, columns) = home(a).xp, a.shape[-2:]
-    if home(a).library.upper is not None and a.ndim == 2:
-        product = home(a).library.upper(a)
+    (xp, _, _), (rows, columns), library = home(a), a.shape[-2:], home(a).library
+    if library.upper is not None and a.ndim == 2:
+        product = library.upper(a)
         return mirror(product) if exact else product
-    if home(a).library.compiles_each_shape or rows < HALVED or columns < HALVED:
+    if library.compiles_each_shape or rows < HALVED or columns < HALVED:
         product = a @ xp.matrix_transpose(a)
         return mirror(product) if exact else product
     # The product of two halves stands for that of the halves exchanged.
@@ -180,8 +184,8 @@ def plus_diagonal(a: Array, number: Any) -> Array:
     if not its_home.library.writable:
         return a + its_home.eye(a.shape[-1]) * number
     # Every (n + 1)-th entry of a copy, and no other matrix of this size.
-    xp, n = its_home.xp, a.shape[-1]
-    flat = xp.reshape(xp.asarray(a, copy=True), (-1, n * n))
+    (xp, dtype, device), n = its_home, a.shape[-1]
+    flat = xp.reshape(xp.asarray(a, dtype=dtype, device=device, copy=True), (-1, n * n))
     flat[:, :: n + 1] += number
     return xp.reshape(flat, a.shape)
 

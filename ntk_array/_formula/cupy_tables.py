@@ -90,13 +90,13 @@ def sum_mixed(shares: Sequence[np.ndarray], left: Array, right: Array, y: Array)
     counts = [share.shape[1] for share in shares]
     rows = max(share.shape[0] for share in shares)
     # One product for all terms: a term of few numbers of a row has zeros for the others.
-    whole = np.concatenate([np.pad(share, ((0, rows - share.shape[0]), (0, 0))) for share in shares], axis=1)
+    whole = np.zeros((rows, sum(counts)))
+    for share, stop in zip(shares, np.cumsum(counts), strict=True):
+        whole[: share.shape[0], stop - share.shape[1] : stop] = share
     mixed = left[:, :rows] @ here.asarray(whole)
     columns = cupy.ascontiguousarray(right[:, : max(counts)].T)
     out = here.xp.empty((height, width), dtype=here.dtype, device=here.device)
     sizes = integers(y, np.asarray([height, width, len(counts), sum(counts)]))
-    blocks = -(-width // THREADS), min(-(-height // ROWS), MOST_BLOCKS)
-    _launcher(np.dtype(here.dtype).char)(
-        blocks, sizes, integers(y, np.asarray(counts)), cupy.ascontiguousarray(mixed), columns, cupy.ascontiguousarray(y), out
-    )
+    given = sizes, integers(y, np.asarray(counts)), mixed, columns, cupy.ascontiguousarray(y), out
+    _launcher(np.dtype(here.dtype).char)((-(-width // THREADS), min(-(-height // ROWS), MOST_BLOCKS)), *given)
     return out

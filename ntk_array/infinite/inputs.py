@@ -97,10 +97,10 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False, ev
     return Covariance.joined(frame, states, (n1, *positions, n2, *positions) if every else (*positions, n1, n2))
 
 
-def _between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool) -> Covariance:
-    """The same for inputs without positions."""
-    other = one if two is None else two
-    k12 = one.scaled @ other.scaled.T
+def _between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool, half: bool = False) -> Covariance:
+    """The same for inputs without positions; ``half`` of it is enough."""
+    other, upper = one if two is None else two, home(one.scaled).library.upper
+    k12 = one.scaled @ other.scaled.T if upper is None or not half else upper(one.scaled)
     k12 = with_diagonal(k12, one.variance[:, 0]) if two is None else k12
     # Inputs are not trained.
     zeros = home(k12).xp.zeros_like(k12) if ntk else None

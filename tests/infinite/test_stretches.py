@@ -1,7 +1,6 @@
 """Deep networks on CuPy: one kernel that loops over equal layers, whose source runs on the host and through NVRTC."""
 
 import re
-import sys
 from typing import ClassVar
 
 import mpmath
@@ -10,7 +9,7 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
-from ntk_array._formula import compilers, numba_loops
+from ntk_array._formula import numba_loops
 from ntk_array.nn.activations import base
 
 from .._formula import conformance, cuda_on_host
@@ -80,27 +79,19 @@ class NotedRaw:
         arrays[-1][...] = 0.0
 
 
-def on_cupys_way(monkeypatch, kernel, raw):
-    """Arrays of NumPy take the way of those of CuPy."""
-    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
-    monkeypatch.setattr(Noted, "launched", [])
-    monkeypatch.setitem(compilers.COMPILERS, "numba", compilers.COMPILERS["cupy"])
-    cuda_on_host.forget_kernels()
-    monkeypatch.setitem(sys.modules, "cupy", cuda_on_host.cupy(raw, kernel))
-
-
 @pytest.fixture
 def on_host(monkeypatch):
     if missing := cuda_on_host.missing():
         pytest.skip(missing)
-    on_cupys_way(monkeypatch, conformance.HostKernel, cuda_on_host.HostKernel)
+    cuda_on_host.on_cupys_way(monkeypatch, conformance.HostKernel, cuda_on_host.HostKernel)
     yield
     cuda_on_host.forget_kernels()
 
 
 @pytest.fixture
 def noted(monkeypatch):
-    on_cupys_way(monkeypatch, Noted, NotedRaw)
+    monkeypatch.setattr(Noted, "launched", [])
+    cuda_on_host.on_cupys_way(monkeypatch, Noted, NotedRaw)
     monkeypatch.setattr(base, "ACCURATE", np.inf)  # of tables that are zeros here
     yield
     cuda_on_host.forget_kernels()
