@@ -80,10 +80,11 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False, ev
     """The state of inputs (N1, *P, d) and (N2, *P, d): <x, x'> / d, at every pair of positions or at the same ones.
 
     The inputs are fixed: their NTK is zero. None means that both are the same batch: the diagonal of k12 is then k11 to
-    the last bit, so that the angle there is exactly 0.
+    the last bit, so that the angle there is exactly 0. What is below the diagonal is for :func:`.mirror` to overwrite:
+    without positions it need not be computed.
     """
     if not one.axes:
-        return _between(one, two, ntk=ntk, gap=gap)
+        return _between(one, two, ntk=ntk, gap=gap, half=two is None)
     frame = Frame(one.axes, every)
     # Positions are a batch of their own.
     if every:

@@ -1,6 +1,8 @@
 """What runs on CuPy as one CUDA kernel where the array API takes many operations: its source runs on the host."""
 
 import itertools
+import sys
+from dataclasses import replace
 
 import mpmath
 import numpy as np
@@ -9,9 +11,11 @@ import pytest
 import ntk_array as ntk
 from ntk_array import nn
 from ntk_array._array import cupy_matrices
+from ntk_array._array.libraries import LIBRARIES
 from ntk_array._array.linalg import inner, mirror
 from ntk_array._formula import cupy_near, cupy_tables, numba_loops
 from ntk_array._formula.formula import COLUMN, ENTRY, ROW, trace
+from ntk_array.gram import assemble, plan
 from ntk_array.infinite import inputs as batches
 from ntk_array.infinite.series import sum_mixed
 
@@ -140,6 +144,29 @@ def test_half_of_a_product_is_mirrored(on_host):
     a = np.random.default_rng(0).normal(size=(40, 3))
     np.testing.assert_allclose(inner(a, a), a @ a.T, rtol=0, atol=1e-14)
     np.testing.assert_array_equal(inner(a, a), inner(a, a).T)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sin"])
+@pytest.mark.parametrize("bias_std", [0.0, 0.3])
+def test_the_host_reads_nothing_for_a_tile(activation, bias_std, on_host, monkeypatch):
+    """Each read waits for all that was asked of the device before."""
+    reads = []
+    own = LIBRARIES["numpy"]
+    counted = replace(own, to_host=lambda xp, x: (reads.append(x.shape), own.to_host(xp, x))[1])
+    monkeypatch.setitem(LIBRARIES, "numpy", counted)
+    x, kernel = inputs()[:8], ntk.InfiniteNTK(nn.mlp((1, 1), 1, activation=activation, bias_std=bias_std))
+    found = []
+    monkeypatch.setattr(sys.modules["ntk_array.gram.plan"], "ENOUGH", 1)
+    for entries in (64, 16, 4):
+        monkeypatch.setattr(
+            sys.modules["ntk_array.gram.plan"], "HOST_BYTES", entries * kernel.specialized(x, None).costs(x, None).entry
+        )
+        tiles = len(plan(kernel, x, threads=1))
+        reads.clear()
+        assemble(kernel, x, threads=1)
+        found.append((tiles, len(reads)))
+    assert found[0][0] < found[1][0] < found[2][0]
+    assert found[0][1] == found[1][1] == found[2][1]
 
 
 @pytest.mark.parametrize("outputs", ["full", "trace", "classwise", "sum_of_logits"])
