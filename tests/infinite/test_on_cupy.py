@@ -140,6 +140,23 @@ def test_the_upper_triangle_is_turned(shape, dtype, on_host):
     np.testing.assert_array_equal(turned, expected)
 
 
+@pytest.mark.parametrize("outputs", ["full", "classwise"])
+def test_a_matrix_of_several_tiles_is_turned_at_the_end(outputs, on_host, monkeypatch):
+    """Also in an array of the user's that lies column by column."""
+    monkeypatch.setattr(sys.modules["ntk_array.gram.plan"], "ENOUGH", 1)
+    monkeypatch.setattr(sys.modules["ntk_array.gram.plan"], "HOST_BYTES", 2**12)
+    x, net = inputs(), nn.mlp((6,), 2)
+    kernel = ntk.EmpiricalNTK(net, net.init(0, like=x), outputs=outputs)
+    assert len(plan(kernel, x, threads=1)) > 1
+    found = assemble(kernel, x, threads=1)
+    given = np.full_like(found, np.nan, order="F")
+    assert assemble(kernel, x, threads=1, out=given) is given
+    np.testing.assert_array_equal(found, given)
+    np.testing.assert_array_equal(found, np.swapaxes(found, -1, -2))
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, assemble(kernel, x), rtol=0, atol=1e-12 * np.max(found))
+
+
 def test_half_of_a_product_is_mirrored(on_host):
     a = np.random.default_rng(0).normal(size=(40, 3))
     np.testing.assert_allclose(inner(a, a), a @ a.T, rtol=0, atol=1e-14)
