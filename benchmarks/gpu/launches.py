@@ -17,7 +17,7 @@ from .infinite import SMOOTH
 from .kernels import described, kernel_of
 from .options import Options
 
-READS = ("get", "item", "tolist", "__bool__", "__int__", "__float__", "__index__", "__complex__")
+READS = ("get", "item", "tolist", "__bool__", "__int__", "__float__", "__complex__")
 """Ways of an array to the host, which wait for the device."""
 WAITS = ("synchronize",)
 COPIES = ("memcpy", "streamSynchronize", "deviceSynchronize", "eventSynchronize")
