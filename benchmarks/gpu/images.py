@@ -30,7 +30,7 @@ def planes(card: Card, options: Options) -> Iterator[dict[str, Any]]:
     the card, and, on smaller images, against these on NumPy, all in float64.
     """
     side = 32 if options.scale >= 1.0 else 6
-    n, rng = options.size(200, least=FEW), np.random.default_rng(0)
+    n, rng = options.size(100, least=FEW), np.random.default_rng(0)
     host, small = rng.standard_normal((n, side, side, 3)), rng.standard_normal((FEW, SMALL, SMALL, 3))
     for depth, bias_std in NETWORKS:
         kernel, few, fewer = ntk.InfiniteNTK(convolutional(depth, bias_std)), {}, {}

@@ -122,23 +122,32 @@ def cases(options: Options) -> dict[str, Case]:
 
 
 def launches(card: Card, options: Options) -> Iterator[dict[str, Any]]:
-    """Seconds until K(x) returns and until it is done, where the host waits meanwhile, and what it launches."""
+    """Seconds until K(x) returns and until it is done, where the host waits meanwhile, and what it launches.
+
+    What is launched comes last, in rows of its own: a profiler may slow down all that follows.
+    """
     for name, case in cases(options).items():
-        kernel, x = kernel_of(case, card), card.xp.asarray(case.inputs())
-
-        def run(kernel: Any = kernel, x: Any = x) -> Any:
-            return kernel(x)
-
+        run = runs(case, card)
         times = card.seconds(run, repeats=3)
-        row = {"kernel": name, "case": described(case), "seconds": times, "host": host_seconds(card, run)}
-        row["waits"] = waits(card, run)
-        try:
-            row["trace"] = traced(card, run)
-        except Exception as error:  # without PyTorch, or where its profiler does not see the device
-            row["trace"] = None
-            row["no trace"] = repr(error)
-        yield row
+        yield {"kernel": name, "case": described(case), "seconds": times} | {
+            "host": host_seconds(card, run),
+            "waits": waits(card, run),
+        }
         card.forget()
+    for name, case in cases(options).items():
+        run = runs(case, card)
+        run()
+        try:
+            yield {"kernel": name, "trace": traced(card, run)}
+        except Exception as error:  # without PyTorch, or where its profiler does not see the device
+            yield {"kernel": name, "no trace": repr(error)}
+        card.forget()
+
+
+def runs(case: Case, card: Card) -> Callable[[], Any]:
+    """K(x) of a case."""
+    kernel, x = kernel_of(case, card), card.xp.asarray(case.inputs())
+    return lambda: kernel(x)
 
 
 def host_seconds(card: Card, run: Callable[[], Any], repeats: int = 5) -> float:

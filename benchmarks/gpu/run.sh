@@ -10,7 +10,8 @@
 #   IMAGES=FILE.npz      CIFAR-10 for "images", as benchmarks/cifar.py has it
 #   KEEP=FOLDER          rows of kernels for "images", from which it goes on
 #   JOBS="planes tanh"   these jobs only; SKIP_TESTS=1 leaves out the tests
-#   JOB_SECONDS, TESTS_SECONDS, ALL_SECONDS   after which a job, the tests and all together are stopped
+#   JOB_SECONDS, TESTS_SECONDS, ALL_SECONDS   after which a job, the tests and all together are stopped; "planes", which
+#                        comes first, has twice as long as the others
 #
 # A job that is stopped has written the rows that it had finished.
 set -uo pipefail
@@ -37,7 +38,9 @@ if [ "${SKIP_TESTS:-0}" = 0 ]; then
 fi
 jobs="planes gaussian no_bias biases tanh empirical products launches precision peers mnist jax_peer images"
 for job in ${JOBS:-$jobs}; do
-    seconds=$(limit "${JOB_SECONDS:-30}")
+    longest=${JOB_SECONDS:-30}
+    [ "$job" = planes ] && longest=$((2 * longest))
+    seconds=$(limit "$longest")
     if [ "$seconds" -lt 5 ]; then
         echo "== $job: no time left"
         continue

@@ -102,7 +102,8 @@ def products(jobs: Jobs) -> list[str]:
         ),
         (
             "symmetric",
-            "A A^T: as any product, one triangle of it by the BLAS, and as the library computes it.",
+            "A A^T in the same units, counted as a whole product each time: as any product, one triangle of it by the "
+            "BLAS, and as the library computes it.",
         ),
     ):
         own = [row for row in rows if key in row]
@@ -122,9 +123,10 @@ def products(jobs: Jobs) -> list[str]:
 
 def launches(jobs: Jobs) -> list[str]:
     """How the host and the device share the work."""
-    rows = jobs.get("launches", [])
+    rows = [row for row in jobs.get("launches", []) if "host" in row]
     if not rows:
         return []
+    traces = {row["kernel"]: row["trace"] for row in jobs["launches"] if "trace" in row}
     lines = [["K(x) of", "inputs", "time", "until the call returns", "reads and waits", "kernels"]]
     lines += [
         [
@@ -133,7 +135,7 @@ def launches(jobs: Jobs) -> list[str]:
             f"{digits(row['seconds']['median'])} s",
             f"{digits(row['host'])} s",
             str(sum(row["waits"].values())),
-            str(row["trace"]["kernels"]) if row["trace"] else "",
+            str(traces[row["kernel"]]["kernels"]) if row["kernel"] in traces else "",
         ]
         for row in rows
     ]
