@@ -61,15 +61,16 @@ def arc(m: Array, itemsize: int) -> tuple[Array, Array]:
     return root * q, m * (root * p)
 
 
-def versines_of_abs(h: Array, g: Array, itemsize: int) -> tuple[Array, Array, Array]:
+def versines_of_abs(h: Array, g: Array | None, itemsize: int) -> tuple[Array, Array, Array]:
     """Of |u| for u with 1 - cos t = h and 1 + cos t = g: the same, and pi / 2 - t, which is asin of the correlation.
+
+    g is None where t is known to be at most pi / 2, up to rounding: the series go on smoothly behind that.
 
     E |u| |v| = (2 / pi) (sin t + (pi / 2 - t) cos t) for unit variances (Cho and Saul 2009, eq. 6).
     """
     xp = home(h).xp
-    near = h <= g
-    m: Any = xp.where(near, h, g)
+    m: Any = h if g is None else xp.where(h <= g, h, g)
     angle, share = arc(m, itemsize)
     toward = np.pi / 2 - angle
     after = xp.clip(m - (2 / np.pi) * share, min=0.0)
-    return after, 2.0 - after, xp.where(near, toward, -toward)
+    return after, 2.0 - after, toward if g is None else xp.where(h <= g, toward, -toward)
