@@ -1,10 +1,13 @@
 """Convolutional networks on planes of pairs of positions, as CUDA C++: see :mod:`.plane_stages` for the stages.
 
-A block of threads takes one plane of one pair of inputs through all stages on one grid of positions, and each thread
-some of its positions. Arrays of planes are in shared memory. A stage sums windows along x, and after a barrier along y;
-what comes of these sums stays in registers until the formula is done, and its results go back to shared memory. In the
-end each block adds up its plane in float64, or leaves it for the next grid, at a place of its own. So results do not
-depend on the order in which blocks and threads run.
+A thread takes one column of a few planes of one pair of inputs through all stages on one grid of positions, row by row.
+Numbers of its column stay where no other thread reads them, in shared memory. What a window sees of a row is in
+registers, so that results are written over what they come from. Sums along x are exchanged between the threads of a
+warp. So a stage has no barrier where a row of positions is in one warp. The planes of a thread are neighbours along y:
+each row of the second input is read from memory once, and serves one plane after the other.
+
+In the end the sums of all columns, in float64, are added up by one thread in their order, or planes are left for the
+next grid, each at a place of its own. So results do not depend on the order in which blocks and threads run.
 """
 
 from __future__ import annotations
@@ -16,92 +19,129 @@ from itertools import groupby
 import numpy as np
 
 from .._array.window import Window
-from .cuda_windows import along_x, along_y, apart, left_apart, roots
+from .cuda_windows import WindowCode, left_apart
 from .cupy_kernels import statements
 from .formula import COLUMN, ROW
 from .plane_stages import Stage, kept, sides_kept
 
-__all__ = ["NUMBER", "PlaneCode"]
+__all__ = ["MOST_THREADS", "NUMBER", "PlaneCode"]
 
 NUMBER = {"f": "float", "d": "double"}
 """The type of numbers, by the character of a dtype."""
-MOST_THREADS = 256
-"""Threads of a block: a plane of 32 x 32 positions has four for each."""
+MOST_THREADS = 1024
+"""Of a block, on every device."""
 WARP = 32
+WARPS = 4
+"""Warps of a block, which read the same numbers at about the same time."""
+ENOUGH_BYTES = 72 * 2**10
+"""Shared memory that a block of several warps may take: three such blocks run at once on an H100."""
 
 HEAD = """typedef {number} T;
-constexpr int HEIGHT = {height}, WIDTH = {width}, SIZE = HEIGHT * WIDTH, THREADS = {threads};
+constexpr int HEIGHT = {height}, WIDTH = {width}, SIZE = HEIGHT * WIDTH, THREADS = {threads}, PLANES = {planes};
+constexpr int ROWS = {rows}, GROUPS = {groups}, SUMS = {sums};
+// Each thread has places of its own for the numbers of its column.
+#define PLANE(array, y) planes[(((array) * PLANES + n) * ROWS + (y)) * THREADS]
+// What threads of several warps exchange has two places in turn, so that one barrier is enough.
+#define LINE(k, thread) line[(((y * PLANES + n) & 1) * SUMS + (k)) * THREADS + (thread)]
+struct Place {{ int x, qx, dy, first, thread; const T* left[PLANES]; }};
 """
-POSITIONS = "for (int p = threadIdx.x; p < SIZE; p += THREADS) {"
-PLACES = """        const int y = p / WIDTH, x = p % WIDTH;
-        const int qy = y + dy < HEIGHT ? y + dy : y + dy - HEIGHT, qx = x + dx < WIDTH ? x + dx : x + dx - WIDTH;
-        const int q = qy * WIDTH + qx;
-"""
-"""Where a pair of positions is in the first input, and in the second."""
-
 KERNEL = """extern "C" __global__ void __launch_bounds__(THREADS) run_planes(
-    const int* first, const int* second, const T* rows, const T* columns, const int* offsets, const T* left,
+    const int* first, const int* second, const T* rows, const T* columns, const int* tasks, const T* left,
     {result}* results
 ) {{
     extern __shared__ double memory[];
-    T *scratch = (T*)memory, *roots = scratch + {roots}, *planes = scratch + {arrays};
-    const int planes_of_pair = gridDim.x, plane = blockIdx.x, pair = blockIdx.y;
-    const int dy = offsets[plane], dx = offsets[planes_of_pair + plane];
+    T *line = (T*)(memory + THREADS), *planes = line + 2 * SUMS * THREADS + threadIdx.x;
+    const int pair = blockIdx.y, count = tasks[0], tasks_of_pair = tasks[1], thread = threadIdx.x;
+{place}    // Threads without a task of their own do what another one does.
+    const int* task = tasks + 2 + (own < tasks_of_pair ? own : tasks_of_pair - 1);
     const T *one = rows + (long long)first[pair] * {image}, *two = columns + (long long)second[pair] * {image};
-    left += ((long long)pair * {left} * planes_of_pair + plane) * SIZE;
+    Place at;
+    at.x = x, at.dy = task[0], at.first = start, at.thread = thread;
+    at.qx = x + task[tasks_of_pair];
+    if (at.qx >= WIDTH) at.qx -= WIDTH;
+    int number[PLANES];
+    for (int n = 0; n < PLANES; ++n) {{
+        number[n] = task[(2 + n) * tasks_of_pair];
+        at.left[n] = left + ((long long)pair * {left} * count + (number[n] < 0 ? 0 : number[n])) * SIZE + x;
+    }}
 {inputs}{stages}{outputs}}}
 """
-INPUTS = """    {positions}
-{places}        T below = 0, above = 0;
-        for (int c = 1; c <= {channels}; ++c) {{
-            const T a = one[c * SIZE + p], b = two[c * SIZE + q];
-            below += (a - b) * (a - b);
-            above += (a + b) * (a + b);
+PLACE = {
+    # A warp has as many rows of positions beside each other as fit in.
+    False: """    const int lane = thread % 32, group = lane / WIDTH < 32 / WIDTH ? lane / WIDTH : 32 / WIDTH - 1;
+    const int x = lane % WIDTH, start = group * WIDTH;
+    const bool active = lane < 32 / WIDTH * WIDTH;
+    const int own = blockIdx.x * GROUPS + thread / 32 * (32 / WIDTH) + group;
+""",
+    True: """    const int lane = thread, start = 0, x = lane < WIDTH ? lane : WIDTH - 1, own = blockIdx.x;
+    const bool active = lane < WIDTH;
+""",
+}
+"""Where a thread is, by whether a row of positions is wider than a warp."""
+INPUTS = """    for (int y = 0; y < HEIGHT; ++y) {{
+        const int p = y * WIDTH + x;
+        for (int n = 0; n < PLANES; ++n) {{
+            const int qy = y + at.dy + n, q = (qy < HEIGHT ? qy : qy - HEIGHT) * WIDTH + at.qx;
+            T below = 0, above = 0;
+            for (int c = 1; c <= {channels}; ++c) {{
+                const T a = one[c * SIZE + p], b = two[c * SIZE + q];
+                below += (a - b) * (a - b);
+                above += (a + b) * (a + b);
+            }}
+            const T half = T(0.5) * (one[p] * two[q]);
+            PLANE(0, y) = below * half;
+            PLANE(1, y) = above * half;
         }}
-        const T half = T(0.5) * (one[p] * two[q]);
-        planes[p] = below * half;
-        planes[SIZE + p] = above * half;
     }}
-    __syncthreads();
 """
 CALL = """    #pragma unroll 1
-    for (int k = 0; k < {count}; ++k) {{
+    for (int k = 0; k < {times}; ++k) {{
         const int start = {start} + k * {step};
-        stage{kind}(scratch, roots, planes, one + start, two + start, dy, dx, left, planes_of_pair);
+        stage{kind}(planes, line, one + start, two + start, at, count);
+        // Warps beside each other read the same numbers: kept together they find them in the cache.
+        __syncthreads();
     }}
 """
 """Equal stages one after the other are a loop, so that the instructions of deep networks stay in their cache."""
-OUTPUT = """    {{
+OUTPUT = """    for (int n = 0; n < PLANES; ++n) {{
         double total = 0;
-        {positions}
-            total += planes[{array} * SIZE + p];
-        }}
-        memory[threadIdx.x] = total;
+        for (int y = 0; y < HEIGHT; ++y) total += PLANE({array}, y);
+        memory[thread] = total;
         __syncthreads();
-        for (int n = THREADS; n > 1; n = (n + 1) / 2) {{
-            if (threadIdx.x < n / 2) memory[threadIdx.x] += memory[threadIdx.x + (n + 1) / 2];
-            __syncthreads();
+        if (x == 0 && active && number[n] >= 0) {{
+            for (int i = 1; i < WIDTH; ++i) total += memory[thread + i];
+            results[((long long)pair * count + number[n]) * {outputs} + {number}] = total;
         }}
-        // The next sum needs no barrier: each thread writes to its own place first.
-        if (threadIdx.x == 0) results[((long long)pair * planes_of_pair + plane) * {count} + {number}] = memory[0];
+        __syncthreads();
     }}
 """
-LEAVES = """    {positions}
-        const long long array = (long long)pair * {count} + {number};
-        results[(array * planes_of_pair + plane) * SIZE + p] = planes[{array} * SIZE + p];
-    }}
+LEAVES = """    for (int n = 0; n < PLANES; ++n)
+        for (int y = 0; y < HEIGHT && number[n] >= 0; ++y) {{
+            const long long array = (long long)pair * {outputs} + {number};
+            results[(array * count + number[n]) * SIZE + y * WIDTH + x] = PLANE({array}, y);
+        }}
 """
-LEFT = "        const T x{number} = left[{array} * planes_of_pair * SIZE + p];\n"
-STAGE = """__device__ void stage{kind}(
-    T* scratch, T* roots, T* planes, const T* one, const T* two, const int dy, const int dx, const T* left,
-    const int planes_of_pair
+STAGE = """__device__ __forceinline__ void stage{kind}(
+    T* planes, T* line, const T* __restrict__ one, const T* __restrict__ two, const Place& at, const int count
 ) {{
-    {positions}
-{places}{along_x}    }}
-{roots}    __syncthreads();
-    {positions}
-{places}{inputs}{formula}{results}    }}
-    __syncthreads();
+{before}    // Of the second input: one row for each plane, and each row for one plane after the other.
+    T c[PLANES][{given}];
+    int q = at.dy * WIDTH + at.qx;
+    #pragma unroll {unrolled}
+    for (int y = 1 - PLANES; y < HEIGHT; ++y) {{
+        T r[{given}];
+        for (int g = 0; g < {given}; ++g) {{
+            for (int n = 1; n < PLANES; ++n) c[n - 1][g] = c[n][g];
+            c[PLANES - 1][g] = (two + q)[g * SIZE];
+        }}
+{next_row}        q = q + WIDTH < SIZE ? q + WIDTH : q + WIDTH - SIZE;
+        // The first rows are for planes behind the first one.
+        if (y < 0) continue;
+        for (int g = 0; g < {given}; ++g) r[g] = (one + y * WIDTH + at.x)[g * SIZE];
+        #pragma unroll
+        for (int n = 0; n < PLANES; ++n) {{
+{entries}        }}
+    }}
 }}
 """
 
@@ -110,11 +150,12 @@ STAGE = """__device__ void stage{kind}(
 class PlaneCode:
     """All stages of a network on one grid of positions, as one CUDA kernel.
 
-    The kernel is ``run_planes(first, second, rows, columns, offsets, left, results)``. It has a block for each plane of
-    each pair of inputs, (planes, pairs), with :attr:`threads` threads and :attr:`shared_bytes` of dynamic shared
-    memory. The pair number i is of the inputs ``first[i]`` and ``second[i]``, int32. In ``rows`` and ``columns`` each
-    input of the first and of the second batch has :attr:`image` numbers: the arrays of :func:`.planes.sides.sides` for
-    this grid, one after the other. ``offsets`` (2, planes), int32, are those of the planes along y and x. ``left``
+    The kernel is ``run_planes(first, second, rows, columns, tasks, left, results)``. It has :meth:`blocks` blocks for
+    each pair of inputs, with :attr:`threads` threads and :attr:`shared_bytes` of dynamic shared memory. The pair number
+    i is of the inputs ``first[i]`` and ``second[i]``, int32. In ``rows`` and ``columns`` each input of the first and of
+    the second batch has :attr:`image` numbers: the arrays of :func:`.planes.sides.sides` for this grid, one after the
+    other. ``tasks``, int32, are the number of planes, that of tasks, and for all tasks one after the other the offset
+    along y of the first plane, that along x, and the number of each plane; negative where there is none. ``left``
     (pairs, arrays, planes, height, width) are the sums that the grid before has left. Where planes leave for another
     grid, ``results`` (pairs, arrays, planes, height, width) are these; else sums (pairs, planes, outputs), in float64.
 
@@ -131,6 +172,8 @@ class PlaneCode:
         Height and width.
     channels : int or None
         Those of the inputs, where the planes start from them.
+    together : int
+        The number of planes of a task, whose offsets along y follow one another.
     dtype : numpy.dtype
     """
 
@@ -140,6 +183,7 @@ class PlaneCode:
     leave: bool
     grid: tuple[int, int]
     channels: int | None
+    together: int
     dtype: np.dtype
 
     @property
@@ -148,23 +192,43 @@ class PlaneCode:
         return self.grid[0] * self.grid[1]
 
     @property
-    def threads(self) -> int:
-        """Threads of a block: whole warps, and few that are idle while the last positions are done."""
-        each = -(-self.size // MOST_THREADS)
-        return -(-self.size // (each * WARP)) * WARP
+    def wide(self) -> bool:
+        """Whether a row of positions is wider than a warp."""
+        return self.grid[1] > WARP
 
-    def _margins(self, window: Window) -> int:
-        """The numbers of an array with the margins of a window."""
-        (top, bottom), (left, right) = window.margins(self.grid)
-        return (self.grid[0] + top + bottom) * (self.grid[1] + left + right)
+    @property
+    def threads(self) -> int:
+        """Threads of a block: whole warps."""
+        warps = -(-self.grid[1] // WARP) if self.wide else max(1, min(WARPS, ENOUGH_BYTES // self._bytes(WARP)))
+        return warps * WARP
+
+    @property
+    def groups(self) -> int:
+        """Tasks of a block."""
+        return 1 if self.wide else self.threads // WARP * (WARP // self.grid[1])
+
+    def blocks(self, tasks: int) -> int:
+        """How many blocks each pair of inputs has."""
+        return -(-tasks // self.groups)
+
+    @cached_property
+    def given(self) -> tuple[int, ...]:
+        """How many arrays inputs have by themselves for each stage."""
+        return tuple(self._given(*pair) for pair in zip(self.stages, self.windows, strict=True))
+
+    def _given(self, stage: Stage, windows: tuple[Window, ...]) -> int:
+        return self._behind(stage, windows) + sum(stage.distant)
+
+    def _behind(self, stage: Stage, windows: tuple[Window, ...]) -> int:
+        """Where those begin that are of sums that the grid before has left."""
+        return sides_kept(stage.formula) + sum(code.count for code in self._windows(stage, windows))
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
         """Where the numbers of each stage begin among those of an input; last, how many there are."""
         found = [0 if self.channels is None else (1 + self.channels) * self.size]
-        for stage, windows in zip(self.stages, self.windows, strict=True):
-            arrays = sides_kept(stage.formula) + len(windows) + sum(stage.distant)
-            found.append(found[-1] + arrays * self.size + sum(map(self._margins, windows)))
+        for given in self.given:
+            found.append(found[-1] + given * self.size)
         return tuple(found)
 
     @property
@@ -173,19 +237,25 @@ class PlaneCode:
         return self.starts[-1]
 
     @cached_property
-    def shared(self) -> tuple[int, int, int]:
-        """Where roots of variances and arrays of planes begin in shared memory, behind sums along x; and its size."""
-        numbers = max([0, *(sum(map(len, stage.windows)) for stage in self.stages)]) * self.size
-        margins = max([0, *(2 * sum(map(self._margins, windows)) for windows in self.windows)])
-        # In the end the sums of all threads, of eight bytes each, are where these two were.
-        room = max(numbers + margins, self.threads * 8 // self.dtype.itemsize)
+    def _rows(self) -> int:
+        """Rows of a plane in shared memory, with those behind the last one."""
+        codes = (self._windows(*pair) for pair in zip(self.stages, self.windows, strict=True))
+        return self.grid[0] + max([0, *(code.rows_behind for own in codes for code in own)])
+
+    @property
+    def _sums(self) -> int:
+        """How many numbers threads of several warps exchange at once."""
+        return max([0, *(sum(map(len, stage.windows)) for stage in self.stages)]) if self.wide else 0
+
+    def _bytes(self, threads: int) -> int:
+        """Shared memory of so many threads."""
         arrays = 1 + max([1, *self.outputs, *(array for stage in self.stages for array in stage.results)])
-        return numbers, room, room + arrays * self.size
+        return threads * (8 + (2 * self._sums + arrays * self.together * self._rows) * self.dtype.itemsize)
 
     @property
     def shared_bytes(self) -> int:
         """Of a block."""
-        return self.shared[2] * self.dtype.itemsize
+        return self._bytes(self.threads)
 
     @cached_property
     def source(self) -> str:
@@ -193,79 +263,81 @@ class PlaneCode:
         pairs = list(zip(self.stages, self.windows, strict=True))
         kinds = list(dict.fromkeys(pairs))
         height, width = self.grid
-        head = HEAD.format(number=NUMBER[self.dtype.char], height=height, width=width, threads=self.threads)
-        inputs, calls, done = "", "", 0
-        if self.channels is not None:
-            inputs = INPUTS.format(positions=POSITIONS, places=PLACES, channels=self.channels)
+        head = HEAD.format(
+            number=NUMBER[self.dtype.char],
+            height=height,
+            width=width,
+            threads=self.threads,
+            planes=self.together,
+            rows=self._rows,
+            groups=self.groups,
+            sums=self._sums,
+        )
+        calls, done = "", 0
         for kind, group in groupby(map(kinds.index, pairs)):
-            count = len(list(group))
+            times = len(list(group))
             start, step = self.starts[done], self.starts[done + 1] - self.starts[done]
-            calls += CALL.format(kind=kind, count=count, start=start, step=step)
-            done += count
+            calls += CALL.format(kind=kind, times=times, start=start, step=step)
+            done += times
         outputs = "".join(
-            (LEAVES if self.leave else OUTPUT).format(
-                positions=POSITIONS, array=array, count=len(self.outputs), number=i
-            )
+            (LEAVES if self.leave else OUTPUT).format(array=array, outputs=len(self.outputs), number=i)
             for i, array in enumerate(self.outputs)
         )
         kernel = KERNEL.format(
             result="T" if self.leave else "double",
-            roots=self.shared[0],
-            arrays=self.shared[1],
+            place=PLACE[self.wide],
             image=self.image,
             left=sum(stage.left for stage in self.stages),
-            inputs=inputs,
+            inputs="" if self.channels is None else INPUTS.format(channels=self.channels),
             stages=calls,
             outputs=outputs,
         )
         return "\n".join([head, *(self._stage(kind, *pair) for kind, pair in enumerate(kinds)), kernel])
 
+    def _windows(self, stage: Stage, windows: tuple[Window, ...]) -> list[WindowCode]:
+        """The code of the windows of a stage."""
+        found, given = list[WindowCode](), sides_kept(stage.formula)
+        for w, parts in enumerate(zip(windows, stage.windows, stage.deficits, strict=True)):
+            found.append(WindowCode(w, parts[0], self.grid, *parts[1:], given, self.wide))
+            given += found[-1].count
+        return found
+
     def _stage(self, kind: int, stage: Stage, windows: tuple[Window, ...]) -> str:
         """The function of a stage."""
-        formula = stage.formula
-        # Where the roots of each window begin: in shared memory those of the columns stand behind those of the rows.
-        sizes = [self._margins(window) for window in windows]
-        given = (sides_kept(formula) + len(windows) + sum(stage.distant)) * self.size
-        begin = [2 * sum(sizes[:w]) for w in range(len(windows))]
-        loads = [roots(begin[w], given + sum(sizes[:w]), sizes[w]) for w in range(len(windows))]
-        first = [sum(map(len, stage.windows[:w])) for w in range(len(windows))]
-        sums = [along_x(first[w], arrays, windows[w], self.grid) for w, arrays in enumerate(stage.windows)]
-        names, loaded = {}, ""
-        for axes, name, side, at in ((ROW, "r", "one", "p"), (COLUMN, "c", "two", "q")):
-            for number, place in enumerate(kept(formula, axes)):
-                names[place] = f"{name}{number}"
-                loaded += f"        const T {name}{number} = {side}[{number} * SIZE + {at}];\n"
+        formula, codes = stage.formula, self._windows(stage, windows)
+        names = {place: f"r[{k}]" for k, place in enumerate(kept(formula, ROW))}
+        names |= {place: f"c[n][{k}]" for k, place in enumerate(kept(formula, COLUMN))}
         lines, names = statements(formula, formula.results, names)
-        results = "".join(
-            f"        planes[{array} * SIZE + p] = {names[place]};\n"
-            for array, place in zip(stage.results, formula.results, strict=True)
-        )
+        lines += [
+            f"PLANE({array}, y) = {names[place]};" for array, place in zip(stage.results, formula.results, strict=True)
+        ]
         return STAGE.format(
             kind=kind,
-            positions=POSITIONS,
-            places=PLACES,
-            along_x="".join(sums),
-            roots="".join(loads),
-            inputs="".join(self._inputs(stage, windows, first, begin)) + loaded,
-            formula="".join(f"        {line}\n" for line in lines),
-            results=results,
+            given=self._given(stage, windows),
+            unrolled=self.together,
+            before=_indented([line for code in codes for line in code.before()], 4),
+            next_row=_indented([line for code in codes for line in code.next_row()], 8),
+            entries=_indented(self._inputs(stage, codes) + lines, 12),
         )
 
-    def _inputs(self, stage: Stage, windows: tuple[Window, ...], first: list[int], begin: list[int]) -> list[str]:
-        """Statements for the inputs x0, x1 ... of the formula of a stage, in the order that :class:`Stage` says.
+    def _inputs(self, stage: Stage, codes: list[WindowCode]) -> list[str]:
+        """Statements for the inputs x0, x1 ... of the formula of a stage, in the order that :class:`Stage` says."""
+        lines, count = list[str](), 0
+        for code in codes:
+            lines += code.sums(count)
+            count += len(code.arrays)
+        for array in range(stage.left):
+            lines.append(f"const T x{count} = at.left[n][(long long){array} * count * SIZE + y * WIDTH];")
+            count += 1
+        for code in codes:
+            lines += code.apart(count)
+            count += 1
+        more = self._behind(stage, tuple(code.window for code in codes))
+        for terms in stage.distant:
+            lines += left_apart(count, more, terms)
+            count, more = count + 1, more + terms
+        return lines + [f"const T x{k} = PLANE({array}, y);" for k, array in enumerate(stage.points, start=count)]
 
-        ``first`` is the number of the first sum of each window, and ``begin`` where its roots begin.
-        """
-        found = [along_y(first[w], len(arrays), windows[w], self.grid) for w, arrays in enumerate(stage.windows)]
-        count = sum(map(len, stage.windows))
-        found += [LEFT.format(number=count + number, array=number) for number in range(stage.left)]
-        count, more = count + stage.left, sides_kept(stage.formula)
-        for w, window in enumerate(windows):
-            found.append(apart(count + w, more + w, begin[w], begin[w] + self._margins(window), window, self.grid))
-        count, more = count + len(windows), more + len(windows)
-        for number, terms in enumerate(stage.distant):
-            found.append(left_apart(count + number, more, terms))
-            more += terms
-        for number, array in enumerate(stage.points, start=count + len(stage.distant)):
-            found.append(f"        const T x{number} = planes[{array} * SIZE + p];\n")
-        return found
+
+def _indented(lines: list[str], spaces: int) -> str:
+    return "".join(f"{' ' * spaces}{line}\n" for line in lines)

@@ -30,11 +30,20 @@ using namespace std;
 #define __device__ static
 #define __shared__
 #define __launch_bounds__(n)
+#define __forceinline__ inline
 struct Index { unsigned x, y; };
 static Index threadIdx, blockIdx, gridDim, blockDim;
 static jmp_buf scheduler, turns[1024];
 static bool started[1024], finished[1024];
 static void __syncthreads() { if (!_setjmp(turns[threadIdx.x])) _longjmp(scheduler, 1); }
+static double given_to_warp[1024];
+template <class N> N __shfl_sync(unsigned lanes, N value, int lane) {
+    given_to_warp[threadIdx.x] = value;
+    __syncthreads();
+    const N found = given_to_warp[threadIdx.x / 32 * 32 + lane % 32];
+    __syncthreads();
+    return found;
+}
 """
 LAUNCH = """
 double memory[(SHARED + GUARD) / 8];
@@ -105,7 +114,8 @@ class HostKernel:
 
     max_dynamic_shared_size_bytes = 48 * 2**10
 
-    def __init__(self, code: str, name: str) -> None:
+    def __init__(self, code: str, name: str, options: tuple[str, ...] = ()) -> None:
+        del options  # of NVIDIA's compiler
         self.code, self.name = code, name
 
     def __call__(self, grid: tuple[int, int], block: tuple[int], arrays: tuple[Any, ...], *, shared_mem: int) -> None:

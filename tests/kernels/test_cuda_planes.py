@@ -107,10 +107,10 @@ def test_nvidias_compiler_takes_the_source(name, dtype, monkeypatch):
     if missing := conformance.installed("nvidia.cuda_nvrtc")():
         pytest.skip(missing)
     compiled = []
-    cupy = cuda_on_host.cupy(lambda code, name: compiled.append(conformance.compile_cuda(code)))
+    cupy = cuda_on_host.cupy(lambda code, name, options: compiled.append(conformance.compile_cuda(code, *options)))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     planes = planes_of(name, dtype)
-    grids, ways = len(planes.launchers), sum(map(len, planes.whole.ways))
+    grids, ways = len(planes.whole.grids), sum(map(len, planes.whole.ways))
     assert len(compiled) == grids + ways
 
 

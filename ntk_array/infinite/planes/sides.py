@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._array.namespace import Array, home, index_dtype
+from ..._array.window import Window
 from ..._formula.formula import Formula
 from ..._formula.plane_stages import sides_kept, values_of
 from ..angle import ROOT_HALF, over_root
@@ -42,15 +43,17 @@ def sides(
     axes: int,
     tables: Mapping[int, PlaneTable] | None = None,
     mixed: bool = False,
-    whole: bool = False,
+    units: bool = False,
 ) -> list[Array]:
     """What the code of planes needs of each image, for stages with these formulas on each grid.
 
     See :func:`.numba_planes._source`. All are (N, arrays, height, width): first the standard deviations and normalized
     pixels, then for each stage what goes with its positions, and for each of its windows the roots of variances with
-    margins along y and the norms along y with margins along x, or where windows are taken as a ``whole`` the roots with
-    margins along both axes; and where modes are to be ``mixed`` before these for each function of each table, (N,
+    margins along y and the norms along y with margins along x; and where modes are to be ``mixed`` before these for each function of each table, (N,
     height, width, numbers). ``tables`` are those of the places behind tabulated activations.
+
+    Where ``units`` are asked for, arrays for each window are of positions too, and there are no margins: what an axis
+    of more than one element sees, over its norm; and for y sqrt(1/2) times the norm.
     """
     here, n = home(batch.pixels), batch.pixels.shape[0]
     xp = here.xp
@@ -67,9 +70,8 @@ def sides(
                 source, window = places[layout.sources(place)[0]], layout.window(place)
                 named[place, "total"] = total = _sum(window.gathered(source, (1, 2)))
                 named[place, "over"] = over = over_root(total)
-                if place in plan.windows and whole:
-                    behind.append(over)
-                    margins.append(window.padded(xp.sqrt(source), (1, 2))[:, None, ...])
+                if place in plan.windows and units:
+                    behind += _units(window, source, over)
                 elif place in plan.windows:
                     along_y, along_x = window.along(0), window.along(1)
                     part = _sum(along_y.gathered(source, (1,)))
@@ -95,6 +97,19 @@ def sides(
             kept += [zero] * (sides_kept(formula) - len(kept))
             shape = (n, *segment.grid)
             found += [xp.stack([xp.broadcast_to(a, shape) for a in (*kept, *behind, *terms, *modes)], axis=1), *margins]
+    return found
+
+
+def _units(window: Window, source: Array, over: Array) -> list[Array]:
+    """The unit vectors of what a window sees along y and along x, from variances and one over the norm of all of it."""
+    xp, along_y, along_x = home(source).xp, window.along(0), window.along(1)
+    part = _sum(along_y.gathered(source, (1,)))
+    found: list[Array] = []
+    if along_y.count > 1:
+        found += [root * over_root(part) for root in along_y.gathered(xp.sqrt(source), (1,))]
+        found.append(ROOT_HALF * xp.sqrt(part))
+    if along_x.count > 1:
+        found += [root * over for root in along_x.gathered(xp.sqrt(part), (2,))]
     return found
 
 
