@@ -212,7 +212,7 @@ class CudaPlanes(Recorded):
         found = [integers(batch.pixels, where)]
         for k in range(len(formulas)):
             own = list(islice(arrays, (k == 0) + len(formulas[k])))
-            flat = [xp.reshape(a, (len(chosen), -1)) for a in own]
+            flat = [_in_pairs(a) for a in own]
             # Kernels know nothing of strides. A grid on which nothing is computed has no numbers.
             none = xp.zeros((1,), dtype=self.dtype, device=home(batch.pixels).device)
             found.append(xp.reshape(xp.concat(flat, axis=1), (-1,)) if flat else none)
@@ -227,3 +227,12 @@ def _neighbours(offsets: np.ndarray) -> list[tuple[int, int]]:
         found.append((k, k + 1 if follows else -1))
         k += 1 + follows
     return found
+
+
+def _in_pairs(a: Array) -> Array:
+    """(N, arrays, height, width) as (N, arrays / 2, height, width, 2), flat; behind an odd number are zeros."""
+    (xp, dtype, device), (n, count, height, width) = home(a), a.shape
+    if count % 2:
+        a = xp.concat([a, xp.zeros((n, 1, height, width), dtype=dtype, device=device)], axis=1)
+    pairs = xp.moveaxis(xp.reshape(a, (n, -1, 2, height, width)), 2, -1)
+    return xp.reshape(pairs, (n, -1))

@@ -49,8 +49,9 @@ def sides(
 
     See :func:`.numba_planes._source`. All are (N, arrays, height, width): first the standard deviations and normalized
     pixels, then for each stage what goes with its positions, and for each of its windows the roots of variances with
-    margins along y and the norms along y with margins along x; and where modes are to be ``mixed`` before these for each function of each table, (N,
-    height, width, numbers). ``tables`` are those of the places behind tabulated activations.
+    margins along y and the norms along y with margins along x; and where modes are to be ``mixed`` before these for
+    each function of each table, (N, height, width, numbers). ``tables`` are those of the places behind tabulated
+    activations.
 
     Where ``units`` are asked for, arrays for each window are of positions too, and there are no margins: what an axis
     of more than one element sees, over its norm; and for y sqrt(1/2) times the norm.
