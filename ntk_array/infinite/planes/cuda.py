@@ -94,10 +94,16 @@ class CudaPlanes(Recorded):
 
     def _road(self, way: Route) -> Road:
         ways = range(len(way.ways))
-        return Road([self._on_grid(k, *way.offsets[k]) for k in ways], [self._ways(k, way) for k in ways])
+        return Road([self._on_grid(k, way) for k in ways], [self._ways(k, way) for k in ways])
 
-    def _on_grid(self, k: int, y: np.ndarray, x: np.ndarray) -> OnGrid:
-        """A grid, with planes of these offsets along both axes."""
+    def _on_grid(self, k: int, way: Route) -> OnGrid:
+        code, tasks = self.code_on(k, way)
+        launcher = Launcher(code.source, "run_planes", code.threads, code.shared_bytes)
+        return OnGrid(code, launcher, way.planes(k), tasks)
+
+    def code_on(self, k: int, way: Route) -> tuple[PlaneCode, np.ndarray]:
+        """What runs on a grid, and its tasks."""
+        y, x = way.offsets[k]
         # Two planes that are neighbours along y share what they read, unless that leaves room for too few warps.
         code, starts = self._code(k, TOGETHER), _neighbours(y)
         if 4 * len(starts) > 3 * len(y) or code.shared_bytes > ENOUGH_BYTES:
@@ -106,9 +112,7 @@ class CudaPlanes(Recorded):
         across = np.arange(len(x))
         tasks = [np.repeat(y[numbers[:, 0] // len(x)], len(x)), np.tile(x, len(starts))]
         tasks += [np.maximum(np.add.outer(own, across).reshape(-1), -1) for own in numbers.T]
-        flat = np.concatenate([[len(y) * len(x), len(tasks[0])], *tasks])
-        launcher = Launcher(code.source, "run_planes", code.threads, code.shared_bytes)
-        return OnGrid(code, launcher, len(y) * len(x), flat)
+        return code, np.concatenate([[len(y) * len(x), len(tasks[0])], *tasks])
 
     def _ways(self, k: int, way: Route) -> Ways:
         """Those that leave a grid."""
