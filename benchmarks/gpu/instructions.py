@@ -4,9 +4,9 @@ Run: python -m benchmarks.gpu.instructions > benchmarks/results/gpu_instructions
 
 It needs no GPU, but the wheels nvidia-cuda-nvrtc-cu12 (the compiler) and nvidia-cuda-nvdisasm (the disassembler).
 
-A prediction is the longest of the times that the units of a multiprocessor take, for one pair of images: each of its four
-schedulers starts one instruction of a warp in a cycle; shared memory, caches and shuffles give 128 bytes; MUFU has 16
-lanes and FP64 has 64. It holds if nothing waits: for memory, for earlier results, for other warps.
+A prediction is the longest of the times that the units of a multiprocessor take, for one pair of images. In a cycle
+each of its four schedulers starts one instruction of a warp, shared memory, caches and shuffles together give 128
+bytes, MUFU has 16 lanes and FP64 has 64. It holds if nothing waits: for memory, for earlier results, for other warps.
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ def _wheel(pattern: str) -> Path:
 
 def machine_code(source: str) -> list[str]:
     """The instructions of a kernel on an H200, with labels."""
-    library, program, size = ctypes.CDLL(str(_wheel("cuda_nvrtc/lib/libnvrtc.so*"))), ctypes.c_void_p(), ctypes.c_size_t()
+    library, program, size = (
+        ctypes.CDLL(str(_wheel("cuda_nvrtc/lib/libnvrtc.so*"))),
+        ctypes.c_void_p(),
+        ctypes.c_size_t(),
+    )
     options = [option.encode() for option in ("--gpu-architecture=sm_90", *OPTIONS)]
     library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"planes.cu", 0, None, None)
     if library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options)):
@@ -92,7 +96,9 @@ def counted(body: list[str], positions: int) -> dict[str, Any]:
     """Instructions of a pair of positions by kind, and the cycles of a multiprocessor for 32 of them, by unit."""
     names = [re.sub(r"^@!?U?P\w+\s+", "", line).split()[0] for line in body]
     kinds = Counter(name.split(".")[0] for name in names)
-    moved = [(4 if ".128" in name else 2 if ".64" in name else 1) for name in names if name.split(".")[0] in WARP_MEMORY]
+    moved = [
+        (4 if ".128" in name else 2 if ".64" in name else 1) for name in names if name.split(".")[0] in WARP_MEMORY
+    ]
     cycles = {
         "schedulers": len(names) / 4,
         "memory and shuffles": sum(moved),
@@ -130,7 +136,9 @@ def main() -> None:
     """Print the result as JSON."""
     wheels = {name: metadata.version(name) for name in ("nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvdisasm")}
     network = {"images": SHAPE, "convolutions": DEPTH, "multiprocessors": MULTIPROCESSORS, "clock": CLOCK}
-    print(json.dumps({**network, **wheels, "kernels": [prediction(dtype) for dtype in ("float32", "float64")]}, indent=1))
+    print(
+        json.dumps({**network, **wheels, "kernels": [prediction(dtype) for dtype in ("float32", "float64")]}, indent=1)
+    )
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ LEAVES = """    for (int n = 0; n < PLANES; ++n)
             results[(array * count + number[n]) * SIZE + y * WIDTH + x] = PLANE({array}, y);
         }}
 """
-STAGE = """__device__ __forceinline__ void stage{kind}(
+STAGE = """{constants}__device__ __forceinline__ void stage{kind}(
     T* planes, T* line, const Two* __restrict__ one, const Two* __restrict__ two, const Place& at, const int count
 ) {{
 {before}    // Of the second input: one row for each plane, and each row for one plane after the other.
@@ -311,18 +311,28 @@ class PlaneCode:
         formula, codes = stage.formula, self._windows(stage, windows)
         names = {place: f"r[{k}]" for k, place in enumerate(kept(formula, ROW))}
         names |= {place: f"c[n][{k}]" for k, place in enumerate(kept(formula, COLUMN))}
+        constants = list[str]()
+        for place, operation in enumerate(formula.operations):
+            if operation.name == "constant" and self._is_long(value := formula.constants[operation.arguments[0]]):
+                names[place] = f"constants{kind}[{len(constants)}]"
+                constants.append(repr(value))
         lines, names = statements(formula, formula.results, names, QUICK)
         lines += [
             f"PLANE({array}, y) = {names[place]};" for array, place in zip(stage.results, formula.results, strict=True)
         ]
         return STAGE.format(
             kind=kind,
+            constants=f"__constant__ T constants{kind}[] = {{{', '.join(constants)}}};\n" if constants else "",
             pairs=self._pairs(stage, windows),
             unrolled=self.together,
             before=_indented([line for code in codes for line in code.before()], 4),
             next_row=_indented([line for code in codes for line in code.next_row()], 8),
             entries=_indented(self._inputs(stage, codes) + lines, 12),
         )
+
+    def _is_long(self, constant: float) -> bool:
+        """Whether a constant does not fit into an instruction, so that it is better read from memory for constants."""
+        return self.dtype.itemsize == 8 and bool(np.float64(constant).view(np.uint64) & np.uint64(2**32 - 1))
 
     def _inputs(self, stage: Stage, codes: list[WindowCode]) -> list[str]:
         """Statements for the inputs x0, x1 ... of the formula of a stage, in the order that :class:`Stage` says."""

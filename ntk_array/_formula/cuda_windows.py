@@ -4,8 +4,12 @@ An element of a window is seen where it lies inside both inputs. For the pair p,
 neither p nor q leaves its input by the step to the element, along each axis by itself.
 
 A window is summed first along y, by each thread down its column, and then along x, over the threads beside it. The
-distances of norms are summed with it: see :mod:`.plane_windows` for the formula. Here unit vectors a = s / |s| of what
-a window sees along one axis are given for each position, so that a distance is sum (a1 - a2)^2.
+distances of norms are summed with it: see :mod:`.plane_windows` for the formula. Of the unit vector a = s / |s| of what
+a window sees along one axis stereographic coordinates c and a number w are given for each position. Then
+
+    (1/2) sum (a1 - a2)^2 = w1 w2 sum (c1 - c2)^2,
+
+which takes one difference less than there are elements, and of a flat region c is 0.
 """
 
 from __future__ import annotations
@@ -111,10 +115,7 @@ class WindowCode:
             terms = [f"{self._seen(e)}rows{w}[n][{k}][{step - steps[0]}]" for e, step in enumerate(steps)]
             lines.append(f"T s{w}_{k} = {' + '.join(terms)};")
         if self.window.size[0] > 1:
-            own = range(self.given, self.given + self.window.size[0])
-            norms = self.given + self.window.size[0]
-            lines += _distance(f"along{w}", [*own])
-            lines.append(f"along{w} *= r[{norms}] * c[n][{norms}];")
+            lines += _distance(f"along{w}", self.given, self.window.size[0])
             lines += [f"s{w}_{k} += along{w};" for k in range(self.deficits)]
         return lines + self._along_x(number)
 
@@ -137,22 +138,30 @@ class WindowCode:
     @property
     def count(self) -> int:
         """How many arrays inputs have by themselves for this window."""
-        y, x = self.window.size
-        return (y + 1 if y > 1 else 0) + (x if x > 1 else 0)
+        return sum(size for size in self.window.size if size > 1)
 
     def apart(self, number: int) -> list[str]:
         """Statements for the distance of the norms of the sums along y, the input of a formula of this number."""
         size = self.window.size[1]
-        end = self.given + self.count
-        return _distance(f"x{number}", [*range(end - size, end)] if size > 1 else [])
+        return (
+            _distance(f"x{number}", self.given + self.count - size, size) if size > 1 else [f"const T x{number} = 0;"]
+        )
 
 
 def left_apart(number: int, first: int, count: int) -> list[str]:
-    """The same for so many terms of a sum that the grid before has left, from the array number ``first`` on."""
-    return _distance(f"x{number}", [*range(first, first + count)])
+    """The same for so many terms of a sum that the grid before has left, from the array number ``first`` on.
+
+    The terms are roots of variances over that of the sum.
+    """
+    return [f"const T x{number} = T(0.5) * ({_squares(first, count)});"]
 
 
-def _distance(name: str, numbers: list[int]) -> list[str]:
-    """The squared distance of these numbers of both inputs."""
-    lines = [f"T {name} = 0;"]
-    return lines + [f"{name} += (r[{g}] - c[n][{g}]) * (r[{g}] - c[n][{g}]);" for g in numbers]
+def _distance(name: str, first: int, count: int) -> list[str]:
+    """Half of a squared distance, from coordinates and w: so many arrays from the number ``first`` on."""
+    w = first + count - 1
+    return [f"const T {name} = r[{w}] * c[n][{w}] * ({_squares(first, count - 1)});"]
+
+
+def _squares(first: int, count: int) -> str:
+    """The sum of the squared differences of arrays of both inputs."""
+    return " + ".join(f"(r[{g}] - c[n][{g}]) * (r[{g}] - c[n][{g}])" for g in range(first, first + count))

@@ -29,6 +29,7 @@ using namespace std;
 #define __global__
 #define __device__ static
 #define __shared__
+#define __constant__ static const
 #define __launch_bounds__(n)
 #define __forceinline__ inline
 struct Index { unsigned x, y; };

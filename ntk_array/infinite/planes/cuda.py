@@ -212,7 +212,7 @@ class CudaPlanes(Recorded):
         """The numbers of images among those that are there, and what these have on each grid, (images, numbers)."""
         chosen, where = np.unique(images, return_inverse=True)
         formulas, xp = self.formulas[: len(road.ways)], home(batch.pixels).xp
-        arrays = iter(sides(self.layout, formulas, batch.taken(chosen), axes, units=True))
+        arrays = iter(sides(self.layout, formulas, batch.taken(chosen), axes, directions=True))
         found = [integers(batch.pixels, where)]
         for k in range(len(formulas)):
             own = list(islice(arrays, (k == 0) + len(formulas[k])))

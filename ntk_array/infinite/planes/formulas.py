@@ -106,7 +106,7 @@ class StageFormula:
             layer: Any = step.layer
             if place in self.gathered:
                 totals, overs = ((first[place, name], second[place, name]) for name in ("total", "over"))
-                total = self._state(entry, place, totals, overs, 0.5 * entry[place, "apart"])
+                total = self._state(entry, place, totals, overs, entry[place, "apart"])
                 after = replace(layer.weighted(total.state, step.signals[0]), k11=k11, k22=k22)
                 # Weights keep angles; biases do not.
                 same = after.sine is total.state.sine
