@@ -100,7 +100,7 @@ def _launch(code: str, call: str) -> Any:
     text = f"{SHIM}static const int SHARED = {SHARED_BYTES}, GUARD = {GUARD_BYTES};\n{code}{LAUNCH}"
     with TemporaryDirectory(dir=os.environ["NTK_ARRAY_CACHE"]) as folder:
         library = Path(folder) / "planes.so"
-        command = ["c++", "-O0", "-x", "c++", "-shared", "-fPIC", "-ffp-contract=off", "-o", str(library), "-"]
+        command = ["c++", "-O1", "-x", "c++", "-shared", "-fPIC", "-ffp-contract=off", "-o", str(library), "-"]
         subprocess.run(command, input=text.replace("CALL", call).encode(), check=True)
         return ctypes.CDLL(str(library)).launch
 

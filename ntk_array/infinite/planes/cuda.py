@@ -66,8 +66,10 @@ class CudaPlanes(Recorded):
 
     def runs_on(self, device: Any) -> bool:
         """Whether planes fit into a block on the device. NotElementwise where a layer has no formula."""
-        codes, room = [on.code for on in self.whole.grids], shared_memory(device)
-        return all(code.shared_bytes <= room and code.threads <= MOST_THREADS for code in codes)
+        numbers, room = range(len(self.layout.segments)), shared_memory(device)
+        codes = [self._code(k, together) for k in numbers for together in (1, TOGETHER)]
+        taken = [code for code in codes if code.together == 1 or code.shared_bytes <= ENOUGH_BYTES]
+        return all(code.shared_bytes <= room and code.threads <= MOST_THREADS for code in taken)
 
     def _code(self, k: int, together: int) -> PlaneCode:
         layout, segment, leaves = self.layout, self.layout.segments[k], self._leaves(k)
