@@ -30,7 +30,7 @@ using namespace std;
 #define __device__ static
 #define __shared__
 #define __constant__ static const
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 #define __forceinline__ inline
 struct Index { unsigned x, y; };
 static Index threadIdx, blockIdx, gridDim, blockDim;
