@@ -196,9 +196,10 @@ def test_what_images_have_by_themselves_is_computed_on_their_own_library(name, b
     planes, rng = planes_of(name, backend.dtype_name), np.random.default_rng(0)
     shapes = [(3, *signal.shape[:-1]) for signal in planes.layout.signals[: planes.layout.end]]
     pixels, rows = rng.normal(size=(3, *NETS[name][0])), [rng.uniform(0.5, 2.0, size=shape) for shape in shapes]
-    expected = sides(planes.layout, planes.formulas, Batch(pixels, rows).taken(np.asarray([2, 0])), ROW)
-    batch = Batch(backend.array(pixels), list(map(backend.array, rows))).taken(np.asarray([2, 0]))
-    found = sides(planes.layout, planes.formulas, batch, ROW)
+    chosen, given = np.asarray([2, 0]), (planes.layout, planes.formulas)
+    expected = sides(*given, Batch(pixels, rows).taken(chosen), ROW, directions=True)
+    batch = Batch(backend.array(pixels), list(map(backend.array, rows))).taken(chosen)
+    found = sides(*given, batch, ROW, directions=True)
     assert len(found) == len(expected)
     for one, two in zip(found, expected, strict=True):
         assert one.dtype == backend.dtype
