@@ -32,6 +32,8 @@ from ntk_array.infinite.planes.crossings import route
 
 SHAPE, DEPTH = (32, 32, 3), 20
 MULTIPROCESSORS, CLOCK = 132, 1.75e9
+CUPY = ("-ftz=true", "--device-as-default-execution-space")
+"""Options of the compiler that CuPy adds."""
 WARP_MEMORY = {"LDG": 1, "LDS": 1, "STS": 1, "SHFL": 1}
 """Kinds that move 32 numbers; those of 64 or 128 bits take longer."""
 DOUBLES = ("DFMA", "DADD", "DMUL", "DSETP")
@@ -64,7 +66,7 @@ def machine_code(source: str) -> list[str]:
         ctypes.c_void_p(),
         ctypes.c_size_t(),
     )
-    options = [option.encode() for option in ("--gpu-architecture=sm_90", *OPTIONS)]
+    options = [option.encode() for option in ("--gpu-architecture=sm_90", *CUPY, *OPTIONS)]
     library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"planes.cu", 0, None, None)
     if library.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options)):
         raise RuntimeError("NVRTC refuses the source")

@@ -77,6 +77,7 @@ def planes_of(name, dtype, kind=ntk.InfiniteNTK):
     return CudaPlanes(layout_of(program.steps, program.signals, kind is ntk.InfiniteNTK), np.dtype(dtype))
 
 
+BY_CUPY = ("-ftz=true", "--device-as-default-execution-space")
 TOLERANCE = {"float64": 4e-15, "float32": 4e-7}
 
 
@@ -111,7 +112,9 @@ def test_nvidias_compiler_takes_the_source(name, dtype, monkeypatch):
     if missing := conformance.installed("nvidia.cuda_nvrtc")():
         pytest.skip(missing)
     compiled = []
-    cupy = cuda_on_host.cupy(lambda code, name, options: compiled.append(conformance.compile_cuda(code, *options)))
+    cupy = cuda_on_host.cupy(
+        lambda code, name, options: compiled.append(conformance.compile_cuda(code, *options, *BY_CUPY))
+    )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     planes = planes_of(name, dtype)
     grids, ways = len(planes.whole.grids), sum(map(len, planes.whole.ways))
