@@ -62,6 +62,8 @@ NEVER = (
     "several GPUs, and cards of other makers",
 )
 
+INSTRUCTIONS = RESULTS.parent / "gpu_instructions.json"
+
 Rows = list[dict[str, Any]]
 
 
@@ -99,9 +101,22 @@ def missing(jobs: dict[str, Rows]) -> list[str]:
     """What has not been measured."""
     complete = {name for name, rows in jobs.items() if name != "mnist" or rows[-1]["inputs"] >= ALL}
     found = [text for name, text in WAITING.items() if name not in complete]
+    if "planes" not in complete:
+        found[0] += ". " + predicted()
     if "biases" not in jobs or date_of(jobs["biases"]) < LOOPS:
         found.append(LOOPS_WAIT)
     return [*found, *NEVER]
+
+
+def predicted() -> str:
+    """What planes should take, from the instructions of their machine code."""
+    counted = json.loads(INSTRUCTIONS.read_text())
+    times = " and ".join(f"{row['milliseconds an entry']:.3f} ms in {row['dtype']}" for row in counted["kernels"])
+    return (
+        f"For {counted['convolutions']} convolutions with ReLU and a global mean on 32 x 32 images an entry should take "
+        f"{times} on an H200 (`benchmarks/gpu/instructions.py`). That is a prediction from the instructions of their "
+        "machine code and a lower bound, in which nothing waits"
+    )
 
 
 def bullets(lines: list[str], end: str = ".") -> str:

@@ -60,11 +60,15 @@ def body(formula: Formula, wanted: list[int]) -> str:
     return "\n".join([*lines, *(f"y{i} = {names[formula.results[i]]};" for i in wanted)])
 
 
-def statements(formula: Formula, wanted: Sequence[int], given: Mapping[int, str]) -> tuple[list[str], dict[int, str]]:
+def statements(
+    formula: Formula, wanted: Sequence[int], given: Mapping[int, str], other: Mapping[str, str] | None = None
+) -> tuple[list[str], dict[int, str]]:
     """Statements in CUDA C++ for the numbers at the wanted places of a formula, and the names of all numbers.
 
-    Some numbers are there already: ``given`` has their names. Other inputs are x0, x1 ...
+    Some numbers are there already: ``given`` has their names. Other inputs are x0, x1 ... Operations may have ``other``
+    expressions than usual, by their names.
     """
+    expressions = EXPRESSIONS | dict(other or {})
     names = dict(given)
     lines = []
     for place in needed(formula, wanted, given):
@@ -75,7 +79,7 @@ def statements(formula: Formula, wanted: Sequence[int], given: Mapping[int, str]
             names[place] = f"T({formula.constants[arguments[0]]!r})"
         else:
             names[place] = f"t{place}"
-            form = EXPRESSIONS.get(name, name + "({0})")
+            form = expressions.get(name, name + "({0})")
             kind = "bool" if name in BOOLEAN else "T"
             lines.append(f"{kind} t{place} = {form.format(*(names[argument] for argument in arguments))};")
     return lines, names

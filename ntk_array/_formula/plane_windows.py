@@ -114,7 +114,7 @@ def along_x(w: int, first: int, count: int, size: int, over: tuple[int, int]) ->
     ]
     lines = [f"f{w}, g{w} = mine[{over[0]}, y, p + t], columns[{over[1]}, qy, q + t]"]
     lines += [f"d{w}_{d} = u{w}m[0, y, a{w}_{d} + t] * f{w} - v{w}[0, qy, b{w}_{d} + t] * g{w}" for d in elements]
-    lines.append(f"apart{w} = " + " + ".join(f"d{w}_{d} * d{w}_{d}" for d in elements))
+    lines.append(f"apart{w} = number(0.5) * ({' + '.join(f'd{w}_{d} * d{w}_{d}' for d in elements)})")
     return sums, lines, f"apart{w}"
 
 
@@ -125,7 +125,7 @@ def left_apart(number: int, first: int, count: int) -> tuple[list[str], str]:
     """
     terms = range(first, first + count)
     lines = [f"l{number}_{a} = mine[{a}, y, p + t] - columns[{a}, qy, q + t]" for a in terms]
-    lines.append(f"left_apart{number} = " + " + ".join(f"l{number}_{a} * l{number}_{a}" for a in terms))
+    lines.append(f"left_apart{number} = number(0.5) * ({' + '.join(f'l{number}_{a} * l{number}_{a}' for a in terms)})")
     return lines, f"left_apart{number}"
 
 

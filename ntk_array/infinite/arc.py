@@ -16,15 +16,19 @@ from .._array.namespace import Array, home
 
 __all__ = ["arc", "versines_of_abs"]
 
-TERMS = {4: (9, 10), 8: (17, 19)}
+TERMS = {4: (6, 6), 8: (17, 19)}
 """The number of terms of P and of Q, by the size of a number in bytes."""
+FEW = (1 + np.sqrt(0.5)) / 2, (1 - np.sqrt(0.5)) / 2
+"""The middle of the values of cos(t / 2) and how far they are from it."""
 
 
-def _coefficients(terms: tuple[int, int]) -> tuple[tuple[float, ...], ...]:
-    """Those of P and Q in powers of u = 2 m - 1, from Chebyshev series that are made in extended precision."""
+def _coefficients(itemsize: int) -> tuple[tuple[float, ...], ...]:
+    """Those of P and Q in powers of the variable of :func:`arc`, from Chebyshev series made in extended precision."""
     n = 64
     theta = np.arccos(np.longdouble(-1)) * (np.arange(n) + 0.5) / n
-    m = (1 + np.cos(theta)) / 2
+    # By the variable m = (1 + u) / 2, or by 1 - m / 2 = cos(t / 2)^2.
+    half = FEW[0] + FEW[1] * np.cos(theta)
+    m = 2 * (1 - half) * (1 + half) if itemsize == 4 else (1 + np.cos(theta)) / 2
     angle = 2 * np.arcsin(np.sqrt(m / 2))
     q = angle / np.sqrt(2 * m)
     # Near m = 0 the difference cancels, and sin t - t cos t = sum over k of (-1)^(k + 1) t^(2 k + 1) 2 k / (2 k + 1)!.
@@ -34,10 +38,12 @@ def _coefficients(terms: tuple[int, int]) -> tuple[tuple[float, ...], ...]:
         share = share - 2 * k * term
     p = share / (m * np.sqrt(2 * m))
     found = []
-    for values, count in zip((p, q), terms, strict=True):
+    for values, count in zip((p, q), TERMS[itemsize], strict=True):
         series = 2 * np.cos(np.outer(np.arange(count), theta)) @ values / n
         series[0] /= 2
-        found.append(tuple(np.polynomial.chebyshev.cheb2poly(series).astype(float).tolist()))
+        powers = np.polynomial.chebyshev.cheb2poly(series)
+        scale = FEW[1] if itemsize == 4 else 1.0
+        found.append(tuple((powers / scale ** np.arange(count)).astype(float).tolist()))
     return tuple(found)
 
 
@@ -49,27 +55,37 @@ def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
 
 
 def arc(m: Array, itemsize: int) -> tuple[Array, Array]:
-    """t and sin t - t cos t, for numbers of ``itemsize`` bytes."""
-    xp = home(m).xp
-    root, u = xp.sqrt(2.0 * m), 2.0 * m - 1.0
-    square, shares = u * u, []
-    for coefficients in _coefficients(TERMS[itemsize]):
-        # Even and odd powers by themselves: two short chains of operations run side by side, a long one does not.
-        even, odd = (_horner(part, square) for part in (coefficients[::2], coefficients[1::2]))
-        shares.append(even + u * odd)
+    """t and sin t - t cos t, for numbers of ``itemsize`` bytes.
+
+    In cos(t / 2) P and Q need few terms, because the singularity at t = 2 pi is far away: it is worth a second root in
+    float32. In float64 a root takes longer than the terms that it would save, and P and Q are functions of 2 m - 1.
+    """
+    xp, shares = home(m).xp, list[Array]()
+    root = xp.sqrt(2.0 * m)
+    if itemsize == 4:
+        v = xp.sqrt(1.0 - 0.5 * m) - float(FEW[0])
+        shares = [_horner(part, v) for part in _coefficients(itemsize)]
+    else:
+        u = 2.0 * m - 1.0
+        square = u * u
+        for coefficients in _coefficients(itemsize):
+            # Even and odd powers by themselves: two short chains of operations run side by side, a long one does not.
+            even, odd = (_horner(part, square) for part in (coefficients[::2], coefficients[1::2]))
+            shares.append(even + u * odd)
     p, q = shares
     return root * q, m * (root * p)
 
 
-def versines_of_abs(h: Array, g: Array, itemsize: int) -> tuple[Array, Array, Array]:
+def versines_of_abs(h: Array, g: Array | None, itemsize: int) -> tuple[Array, Array, Array]:
     """Of |u| for u with 1 - cos t = h and 1 + cos t = g: the same, and pi / 2 - t, which is asin of the correlation.
+
+    g is None where t is known to be at most pi / 2, up to rounding: the series go on smoothly behind that.
 
     E |u| |v| = (2 / pi) (sin t + (pi / 2 - t) cos t) for unit variances (Cho and Saul 2009, eq. 6).
     """
     xp = home(h).xp
-    near = h <= g
-    m: Any = xp.where(near, h, g)
+    m: Any = h if g is None else xp.where(h <= g, h, g)
     angle, share = arc(m, itemsize)
     toward = np.pi / 2 - angle
     after = xp.clip(m - (2 / np.pi) * share, min=0.0)
-    return after, 2.0 - after, xp.where(near, toward, -toward)
+    return after, 2.0 - after, toward if g is None else xp.where(h <= g, toward, -toward)

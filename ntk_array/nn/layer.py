@@ -210,9 +210,10 @@ class Layer(ABC):
         del states
         return after.sine
 
-    def versines(self, h: Array, g: Array, itemsize: int) -> tuple[Array, Array, Array] | None:
+    def versines(self, h: Array, g: Array | None, itemsize: int) -> tuple[Array, Array, Array] | None:
         """1 - cos and 1 + cos of the angle behind the layer and the slope of its dual, all without loss of digits, from
         1 - cos = h and 1 + cos = g before it; None where a layer does not know. For numbers of ``itemsize`` bytes.
+        g is None where the covariance before the layer is known not to be negative.
 
         For layers whose dual keeps ratios of norms; it is another, quicker way to :meth:`limit`.
         """

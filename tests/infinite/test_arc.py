@@ -31,3 +31,13 @@ def test_absolute_values_on_both_sides():
     np.testing.assert_allclose(1.0 - near, exact, atol=1e-15)
     np.testing.assert_allclose(far, 1.0 + exact, atol=2e-15)
     np.testing.assert_allclose(toward, np.arcsin(c), atol=1e-15)
+
+
+def test_absolute_values_where_the_correlation_is_not_negative():
+    """The same without 1 + c, and a little behind c = 0, where rounding may lead."""
+    c = np.linspace(-1e-7, 1.0, 41)
+    near, far, toward = versines_of_abs(1.0 - c, None, 8)
+    exact = (2 / np.pi) * (np.sqrt((1.0 - c) * (1.0 + c)) + c * np.arcsin(c))
+    np.testing.assert_allclose(1.0 - near, exact, atol=1e-15)
+    np.testing.assert_allclose(far, 1.0 + exact, atol=2e-15)
+    np.testing.assert_allclose(toward, np.arcsin(c), atol=1e-15)

@@ -106,7 +106,7 @@ class StageFormula:
             layer: Any = step.layer
             if place in self.gathered:
                 totals, overs = ((first[place, name], second[place, name]) for name in ("total", "over"))
-                total = self._state(entry, place, totals, overs, 0.5 * entry[place, "apart"])
+                total = self._state(entry, place, totals, overs, entry[place, "apart"])
                 after = replace(layer.weighted(total.state, step.signals[0]), k11=k11, k22=k22)
                 # Weights keep angles; biases do not.
                 same = after.sine is total.state.sine
@@ -116,7 +116,7 @@ class StageFormula:
                 states[place] = Pair(self._mean(entry, place, factor, k11, k22))
             else:
                 here = [states[source] for source in step.sources]
-                quick = self._by_versines(layer, here[0], k11, k22, itemsize)
+                quick = self._by_versines(layer, here[0], self.layout.signed[step.sources[0]], k11, k22, itemsize)
                 if quick is None:
                     before = [pair.state for pair in here]
                     if place in self.tabulated:
@@ -131,9 +131,10 @@ class StageFormula:
         return [self._arrays(states[place])[name] for place, name in self.plan.results] + angles
 
     @staticmethod
-    def _by_versines(layer: Any, pair: Pair, k11: Any, k22: Any, itemsize: int) -> Pair | None:
+    def _by_versines(layer: Any, pair: Pair, signed: bool, k11: Any, k22: Any, itemsize: int) -> Pair | None:
         """The limit of a layer that knows what becomes of 1 - cos and 1 + cos; None for others."""
-        found = None if pair.near is None else layer.versines(pair.near, pair.far, itemsize)
+        far = pair.far if signed else None
+        found = None if pair.near is None else layer.versines(pair.near, far, itemsize)
         if found is None:
             return None
         near, far, slope = found

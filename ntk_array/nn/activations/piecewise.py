@@ -113,12 +113,13 @@ class _PiecewiseLinear(ClosedForm):
             None if state.sine is None else self._sine(xp, m2 / (m2 + d2), d2 / (m2 + d2), cosine, sine, near),
         )
 
-    def versines(self, h: Array, g: Array, itemsize: int) -> tuple[Array, Array, Array]:
+    def versines(self, h: Array, g: Array | None, itemsize: int) -> tuple[Array, Array, Array]:
         """From those of |x|."""
         m2, d2 = self._squares()
         near, far, toward = versines_of_abs(h, g, itemsize)
         gain = m2 + d2
         m, d = m2 / gain, d2 / gain
+        g = 2.0 - h if g is None else g
         return m * h + d * near, m * g + d * far, m2 + (2 / math.pi) * d2 * toward
 
     def mean(self, k: Array) -> tuple[Array, Array]:
