@@ -284,9 +284,9 @@ def _jax_true_indices(xp: Any, mask: Array) -> Array:
 
 @cache
 def _cupy_namespace(xp: Any) -> Any:
-    """The namespace of array-api-compat, but for functions that write entries by a mask there.
+    """The namespace of array-api-compat, but for functions that wait for the device there, or are slow.
 
-    CuPy reads from the device how many entries a mask has, so that each of these would wait for all work before it.
+    Its ``clip`` and ``sign`` write entries by a mask, and CuPy reads from the device how many entries a mask has.
     """
     import cupy
 
@@ -297,8 +297,16 @@ def _cupy_namespace(xp: Any) -> Any:
         # CuPy's has no NaN.
         return cupy.where(cupy.isnan(x), x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
 
+    def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
+        if axis is None or not isinstance(repeats, int):
+            return cupy.repeat(x, repeats, axis)
+        # Before version 14.1 CuPy has a kernel for each entry along the axis.
+        before, after = x.shape[: axis % x.ndim + 1], x.shape[axis % x.ndim + 1 :]
+        spread = cupy.broadcast_to(x.reshape(*before, 1, *after), (*before, repeats, *after))
+        return spread.reshape(*before[:-1], before[-1] * repeats, *after)
+
     quick = ModuleType(xp.__name__)
-    vars(quick).update(vars(xp), clip=clip, sign=sign)
+    vars(quick).update(vars(xp), clip=clip, sign=sign, repeat=repeat)
     return quick
 
 

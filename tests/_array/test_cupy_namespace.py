@@ -81,6 +81,15 @@ def test_the_check_finds_what_is_missing(line):
     assert len(missing(calls(line))) == 1
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
+def test_repeats_are_one_kernel(monkeypatch, axis):
+    for name in ("broadcast_to", "repeat"):
+        monkeypatch.setattr(cupy, name, getattr(np, name))
+    x = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(namespace().repeat(x, 3, axis=axis), np.repeat(x, 3, axis=axis))
+    np.testing.assert_array_equal(namespace().repeat(x, [1, 0, 2], axis=1), np.repeat(x, [1, 0, 2], axis=1))
+
+
 def test_entries_are_not_written_by_masks(monkeypatch):
     """array-api-compat does that in both functions, and CuPy reads from the device how many entries a mask has."""
     import array_api_compat.cupy as compat
