@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
@@ -72,15 +73,24 @@ class Card:
         """Bytes that new arrays may take."""
         return int(self.xp.cuda.runtime.memGetInfo()[0]) if self.gpu else 2**32
 
+    def taken(self) -> int:
+        """Bytes that CuPy has taken from the device since memory was last given back; 0 on the host."""
+        return int(self.xp.get_default_memory_pool().total_bytes()) if self.gpu else 0
+
     def forget(self) -> None:
         """Give memory that nobody uses back to the device."""
         if self.gpu:
             self.xp.get_default_memory_pool().free_all_blocks()
 
 
+def today() -> str:
+    """The date in UTC, as rows of results have it."""
+    return datetime.now(UTC).date().isoformat()
+
+
 def machine() -> dict[str, str]:
-    """The card, its driver, and the versions of libraries."""
-    found = {"python": sys.version.split()[0]}
+    """The card, its driver, the versions of libraries, and the date in UTC."""
+    found = {"date": today(), "python": sys.version.split()[0]}
     for name in ("numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax", "array-api-compat"):
         try:
             found[name] = metadata.version(name)

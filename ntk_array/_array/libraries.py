@@ -12,6 +12,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from . import cupy_matrices
+
 __all__ = ["LIBRARIES", "STANDARD", "Library", "is_numpy", "library_of"]
 
 Array = Any
@@ -121,6 +123,15 @@ class Library:
         differentiation; None where the library has none.
     solve_lower : callable
         (namespace, stack of lower factors L, stack of right-hand sides b, transposed) to L^{-1} b, or L^{-T} b.
+    upper : callable or None
+        A matrix A to A A^T, of which what is below the diagonal is finite and not to be read; None where a library
+        offers no such product of half the operations.
+    mirror : callable or None
+        Matrices to the same with the upper triangle copied onto the lower one; they may be overwritten. None where that
+        takes the standard.
+    add_product : callable or None
+        (total, a, b) to total + a b in one pass, for a and b that broadcast to the total, which is used up; None where
+        a library offers none that pays.
     """
 
     name: str
@@ -142,6 +153,9 @@ class Library:
     gradient: Callable[[Callable[[Array], Array]], Callable[[Array], Array]] | None = None
     cholesky: Callable[[Any, Array], Array] = _standard_cholesky
     solve_lower: Callable[[Any, Array, Array, bool], Array] = _standard_solve_lower
+    upper: Callable[[Array], Array] | None = None
+    mirror: Callable[[Array], Array] | None = None
+    add_product: Callable[[Array, Array, Array], Array] | None = None
 
 
 def _numpy_erf(x: Array) -> Array:
@@ -398,6 +412,9 @@ LIBRARIES = {
         compiler="cupy",
         cholesky=_cupy_cholesky,
         solve_lower=_cupy_solve_lower,
+        upper=cupy_matrices.upper,
+        mirror=cupy_matrices.mirror,
+        add_product=cupy_matrices.add_product,
     ),
 }
 """Entries by the name of the package. The command line and ``ntk-array info`` list the same names."""

@@ -120,8 +120,11 @@ def refuse_indefinite(values: np.ndarray, eps: float) -> None:
 
 
 def mirror(a: Array) -> Array:
-    """Copy the upper triangle of (..., n, n) onto the lower one: exact symmetry."""
+    """The upper triangle of (..., n, n) copied onto the lower one: exact symmetry. The argument may be overwritten."""
     xp, _, device = home(a)
+    own = home(a).library.mirror
+    if own is not None:
+        return own(a)
     i = xp.arange(a.shape[-1], dtype=xp.int32, device=device)
     return xp.where(i[:, None] <= i, a, xp.matrix_transpose(a))
 
@@ -133,7 +136,8 @@ HALVED = 256
 def inner(a: Array, b: Array, exact: bool = True) -> Array:
     """A B^T of (..., m, k) and (..., n, k), a new array; exactly symmetric where b is a.
 
-    Without ``exact`` it may be symmetric to rounding only, where the other half would cost another pass.
+    Without ``exact`` what is below the diagonal is then for :func:`mirror` to overwrite: where the other half would
+    cost another pass it is symmetric to rounding only, or not computed.
     """
     if b is not a:
         return a @ (b.T if b.ndim == 2 else home(b).xp.matrix_transpose(b))
@@ -142,8 +146,11 @@ def inner(a: Array, b: Array, exact: bool = True) -> Array:
         a = np.ascontiguousarray(a)
         return a @ (a.T if a.ndim == 2 else np.matrix_transpose(a))
     # Other libraries compute A A^T as any product, equal on both sides of the diagonal to rounding only.
-    xp, (rows, columns) = home(a).xp, a.shape[-2:]
-    if home(a).library.compiles_each_shape or rows < HALVED or columns < HALVED:
+    (xp, _, _), (rows, columns), library = home(a), a.shape[-2:], home(a).library
+    if library.upper is not None and a.ndim == 2:
+        product = library.upper(a)
+        return mirror(product) if exact else product
+    if library.compiles_each_shape or rows < HALVED or columns < HALVED:
         product = a @ xp.matrix_transpose(a)
         return mirror(product) if exact else product
     # The product of two halves stands for that of the halves exchanged.
@@ -174,7 +181,13 @@ def plus_diagonal(a: Array, number: Any) -> Array:
         places = np.arange(a.shape[-1])
         result[..., places, places] += number
         return result
-    return a + its_home.eye(a.shape[-1]) * number
+    if not its_home.library.writable:
+        return a + its_home.eye(a.shape[-1]) * number
+    # Every (n + 1)-th entry of a copy, and no other matrix of this size.
+    (xp, dtype, device), n = its_home, a.shape[-1]
+    flat = xp.reshape(xp.asarray(a, dtype=dtype, device=device, copy=True), (-1, n * n))
+    flat[:, :: n + 1] += number
+    return xp.reshape(flat, a.shape)
 
 
 def with_diagonal(a: Array, diagonal: Array) -> Array:
@@ -183,5 +196,9 @@ def with_diagonal(a: Array, diagonal: Array) -> Array:
         np.fill_diagonal(a, diagonal)
         return a
     its_home = home(a)
+    if its_home.library.writable:
+        flat = its_home.xp.reshape(a, (-1,))
+        flat[:: a.shape[0] + 1] = diagonal
+        return its_home.xp.reshape(flat, a.shape)
     # A diagonal (n,) broadcasts along rows: column j of the array that is chosen from holds diagonal[j].
     return its_home.xp.where(its_home.eye(a.shape[0]) == 1, diagonal, a)

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from .._array.libraries import LIBRARIES
 from .._array.namespace import Array, home
 from .._support.hints import install_hint
-from . import cupy_kernels, cupy_stacks, numba_loops
-from .formula import COLUMN, ROW, Formula, NotElementwise, trace
+from . import cupy_kernels, cupy_near, cupy_stacks, cupy_tables, numba_loops
+from .formula import COLUMN, ENTRY, ROW, Formula, NotElementwise, trace
 from .stack import Stack, StackFunction
 
-__all__ = ["COMPILERS", "Compiler", "apply", "compiler_for", "descriptions"]
+__all__ = ["COMPILERS", "Compiler", "apply", "apply_near", "compiler_for", "descriptions"]
 
 INTERPRETED = "operation by operation"
 
@@ -38,6 +40,10 @@ class Compiler:
         A line about it for ``ntk-array info``.
     stack : callable (stack, dtype) -> function, optional
         Makes loops of repeated steps; see :func:`.cupy_stacks.stack_of`. None where steps are formulas one by one.
+    near : callable (formula, formula, dtype) -> function, optional
+        Computes some entries again from their inputs; see :func:`.cupy_near.near_of`.
+    sum_mixed : callable (shares, left, right, y) -> array, optional
+        Sums the series of a table at all entries; see :func:`ntk_array.infinite.series.sum_mixed`.
     """
 
     compile: Callable[[Formula, Any], Callable[..., Sequence[Array]]]
@@ -45,6 +51,8 @@ class Compiler:
     installed: Callable[[], bool]
     description: Callable[[], str]
     stack: Callable[[Stack, Any], StackFunction] | None = None
+    near: Callable[[Formula, Formula, Any], Callable[[Sequence[Array], Array, Array], Array]] | None = None
+    sum_mixed: Callable[[Sequence[np.ndarray], Array, Array, Array], Array] | None = None
 
 
 def compiler_for(x: Array) -> Compiler | None:
@@ -59,11 +67,29 @@ def apply(function: Callable[..., Array], first: Array, *rest: Array) -> Array:
     """``function(first, *rest)`` for a matrix (N1, N2) and others of that shape, (N1, 1) or (1, N2)."""
     compiler = compiler_for(first)
     if compiler is not None:
-        axes = tuple((ROW if a.shape[0] > 1 else 0) | (COLUMN if a.shape[1] > 1 else 0) for a in (first, *rest))
-        fast = _compiled_function(function, axes, compiler, first.dtype)
+        fast = _compiled_function(function, _axes(first, *rest), compiler, first.dtype)
         if fast is not None:
             return fast(first, *rest)[0]
     return function(first, *rest)
+
+
+def apply_near(
+    function: Callable[..., Sequence[Array]], again: Callable[..., Array], arrays: Sequence[Array], u: Array, v: Array
+) -> Array | None:
+    """Values (N1, N2), some of them computed again from the rows u (N1, d) and v (N2, d), in one pass over entries.
+
+    ``function(*arrays)`` gives a value, a limit, g and f. Where the value is below the limit it becomes
+    ``again(f^2 |u - g v|^2, *arrays)``. None where nothing compiles that for these arrays.
+    """
+    compiler = compiler_for(arrays[0])
+    if compiler is None or compiler.near is None:
+        return None
+    fast = _compiled_near(function, again, _axes(*arrays), compiler, arrays[0].dtype)
+    return None if fast is None else fast(arrays, u, v)
+
+
+def _axes(*arrays: Array) -> tuple[int, ...]:
+    return tuple((ROW if a.shape[0] > 1 else 0) | (COLUMN if a.shape[1] > 1 else 0) for a in arrays)
 
 
 # For the whole process, because these functions are: module-level ones, and descriptions that compare by value.
@@ -75,6 +101,22 @@ def _compiled_function(
         return compiler.compile(trace(lambda *symbols: [function(*symbols)], axes, dtype), dtype)
     except NotElementwise:
         return None
+
+
+@lru_cache(maxsize=16)
+def _compiled_near(
+    function: Callable[..., Sequence[Array]],
+    again: Callable[..., Array],
+    axes: tuple[int, ...],
+    compiler: Compiler,
+    dtype: Any,
+) -> Callable[[Sequence[Array], Array, Array], Array] | None:
+    try:
+        first = trace(function, axes, dtype)
+        second = trace(lambda *symbols: [again(*symbols)], (ENTRY, *axes), dtype)
+    except NotElementwise:
+        return None
+    return None if compiler.near is None else compiler.near(first, second, dtype)
 
 
 def _jax_function(formula: Formula, dtype: Any) -> Callable[..., Sequence[Array]]:
@@ -100,6 +142,8 @@ COMPILERS = {
         lambda: True,
         lambda: "one kernel compiled by cupy.ElementwiseKernel",
         cupy_stacks.stack_of,
+        cupy_near.near_of,
+        cupy_tables.sum_mixed,
     ),
 }
 """Compilers by the word that stands for them in the entries of libraries, ``Library.compiler``."""

@@ -10,6 +10,7 @@ from .._array.kinds import as_block
 from .._array.namespace import Array
 from .._support.progress import progress_asked, progress_within
 from .matrix import filled, matrix_of
+from .memory import DEFAULT_BYTES
 from .plan import most_in_one, plan_for, validated
 from .result import Result
 from .tiled import Tiled
@@ -25,7 +26,7 @@ def assemble(
     x1: Array,
     x2: Array | None = None,
     *,
-    memory: str | int = "2 GiB",
+    memory: str | int | None = None,
     out: Array | None = None,
     progress: bool = False,
     threads: int | None = None,
@@ -42,8 +43,9 @@ def assemble(
     kernel : Kernel
     x1, x2 : array
         Inputs (N1, ...) and (N2, ...). ``x2=None`` means that x2 is x1.
-    memory : str or int
-        What may be used beside the result, such as "2 GiB", "512 MB" or a number of bytes.
+    memory : str or int, optional
+        What may be used beside the result, such as "2 GiB", "512 MB" or a number of bytes. By default 2 GiB; without
+        ``store`` on a GPU, a quarter of the memory that the result leaves where that is more.
     out : array, optional
         Where to write the result, of its shape, library, device and dtype; a ``numpy.memmap`` for one that is larger
         than the memory. Not for JAX, whose arrays cannot be written to. After an error or Ctrl-C it holds the tiles
@@ -105,6 +107,7 @@ def assemble(
             raise ValueError("give out= or store=, not both")
         from .stored import stored  # much that only matrices on disk need
 
+        memory = DEFAULT_BYTES if memory is None else memory
         return stored(given, kernel, x1, x2, memory, threads, Path(store).absolute(), progress, executor)
     if executor is not None:
         raise ValueError("executor= needs store=, the folder that its processes write to")
@@ -123,7 +126,7 @@ def in_tiles(kernel: Tiled, x1: Array, x2: Array | None) -> Array:
     kernel = kernel.specialized(x1, x2)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
     if n1 * n2 > most_in_one(kernel.costs(x1, x2), x1):
-        plan = plan_for(kernel, x1, x2, "2 GiB", None)
+        plan = plan_for(kernel, x1, x2, None, None)
         if len(plan) > 1:
             plan.check_room(result=True)
             matrix = filled(kernel, x1, x2, plan, Result(plan.home, plan.shape, None), progress_asked())

@@ -42,7 +42,7 @@ def filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Resul
         # A full kernel has a row of the result for each output of an input.
         row, column = tile.rows.start * plan.outputs, tile.columns.start * plan.outputs
         result.write(block, row, column)
-        if tile.mirrored:
+        if tile.mirrored and not result.mirrors:
             result.write(home(block).xp.matrix_transpose(block), column, row)
         return int(math.prod(block.shape)) * (2 if tile.mirrored else 1)
 
@@ -55,6 +55,8 @@ def filled(kernel: Tiled, x1: Array, x2: Array | None, plan: Plan, result: Resul
         )
         for _ in progress_sum(each(fill, plan.tiles()), math.prod(plan.shape), "Gram matrix", " entries", progress):
             pass
+    if plan.symmetric and result.mirrors:
+        result.mirror()
     return result.array
 
 

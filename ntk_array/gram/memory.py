@@ -10,9 +10,19 @@ import numpy as np
 
 from .._array.namespace import Home
 
-__all__ = ["available", "bytes_of", "host_memory", "on_accelerator", "readable", "refuse_without_room"]
+__all__ = [
+    "DEFAULT_BYTES",
+    "available",
+    "bytes_of",
+    "default_budget",
+    "host_memory",
+    "on_accelerator",
+    "readable",
+    "refuse_without_room",
+]
 
 PREFIXES = "kmgt"
+DEFAULT_BYTES = 2**31
 UNLIMITED = 2**60
 
 # glibc gives free memory above a threshold back to the system, and the next tile faults every page in again, which
@@ -55,6 +65,15 @@ def on_accelerator(home: Home) -> bool:
 def available(home: Home) -> int | None:
     """Bytes that new arrays may take where these live; None where that is not known."""
     return home.library.free_memory(home.device) if on_accelerator(home) else host_memory()
+
+
+def default_budget(home: Home, result: int) -> int:
+    """Bytes to work with where nobody says how many: more on an accelerator, whose speed large tiles need.
+
+    ``result`` is what the result takes.
+    """
+    free = available(home) if on_accelerator(home) else None
+    return max(DEFAULT_BYTES, ((free or 0) - result) // 4)
 
 
 def refuse_without_room(needed: float, home: Home, what: str, advice: str) -> None:

@@ -9,7 +9,7 @@ from .._array.kinds import gram_shape, numbers
 from .._array.libraries import is_numpy
 from .._array.namespace import Array, Home, itemsize
 from .._formula.numba_loops import ENOUGH
-from .memory import bytes_of, on_accelerator, readable, refuse_without_room
+from .memory import bytes_of, default_budget, on_accelerator, readable, refuse_without_room
 from .threads import thread_count
 from .tiled import Costs, Tile, Tiled, cuts, tile_count, tiles_of
 
@@ -21,8 +21,10 @@ TILES_A_THREAD = 5
 """At least this many tiles for each thread, so that none is idle while the last tiles finish."""
 SMALL = 2**14
 """Up to this many pairs of inputs are one tile. On NumPy, where threads pay off sooner, up to a quarter of that."""
-ACCELERATOR_ENTRIES = 2**24
-"""The most entries of a tile on an accelerator, enough to keep all of it busy."""
+ACCELERATOR_ENTRIES = 2**27
+"""The most entries of a tile on an accelerator. Each tile takes the host a millisecond or more, whatever its size."""
+COMPILED_ENTRIES = 2**24
+"""The most where each shape of a tile is compiled for."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +98,7 @@ class Plan:
 
 
 def plan(
-    kernel: Tiled, x1: Array, x2: Array | None = None, *, memory: str | int = "2 GiB", threads: int | None = None
+    kernel: Tiled, x1: Array, x2: Array | None = None, *, memory: str | int | None = None, threads: int | None = None
 ) -> Plan:
     """The tiles in which :func:`assemble` would compute a Gram matrix, and the memory that would take.
 
@@ -139,10 +141,13 @@ def most_in_one(stated: Costs, x: Array) -> int:
 
 def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: Any) -> Plan:
     """The plan for validated inputs. The kernel is not run: it says what its blocks take."""
-    budget, asked, most = bytes_of("memory", memory), threads is not None, thread_count(x1, threads)
+    asked, most = threads is not None, thread_count(x1, threads)
     n1, n2 = x1.shape[0], (x1 if x2 is None else x2).shape[0]
     stated = kernel.costs(x1, x2)
     numbers_a_pair = numbers(kernel.kind, stated.outputs)
+    shape = gram_shape(kernel.kind, n1, n2, stated.outputs)
+    result_bytes = math.prod(shape) * itemsize(stated.home)
+    budget = default_budget(stated.home, result_bytes) if memory is None else bytes_of("memory", memory)
 
     # Passes over a batch, and copies of its factors in contractions, take about as much again as the factors.
     costs = _Bytes(stated.entry, 2 * stated.input)
@@ -151,7 +156,7 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     threads = most if asked else max(1, min(most, budget // smallest))
     if threads * smallest > budget:
         raise ValueError(
-            f"memory={memory!r} is too little: a tile of one entry"
+            f"memory={memory or budget!r} is too little: a tile of one entry"
             + (f" on each of {threads} threads" if threads > 1 else "")
             + f" takes {readable(threads * smallest)}"
         )
@@ -159,8 +164,10 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     keeps = 2 * kept <= budget and kept + threads * smallest <= budget
     kept = kept if keeps else 0
     least = stated.least or -(-ENOUGH // numbers_a_pair)
-    if on_accelerator(stated.home) or stated.home.library.compiles_each_shape:
+    if on_accelerator(stated.home):
         wanted = ACCELERATOR_ENTRIES // numbers_a_pair
+    elif stated.home.library.compiles_each_shape:
+        wanted = COMPILED_ENTRIES // numbers_a_pair
     elif keeps:
         fair = n1 * n2 // (TILES_A_THREAD * threads * (2 if x2 is None else 1))
         wanted = min(HOST_BYTES // costs.per_entry, max(2 * least, fair) if threads > 1 else n1 * n2)
@@ -171,8 +178,6 @@ def plan_for(kernel: Tiled, x1: Array, x2: Array | None, memory: Any, threads: A
     else:
         tile = costs.tile(n1, n2, x2 is None, (budget - kept) // threads, max(1, wanted), least)
 
-    shape = gram_shape(kernel.kind, n1, n2, stated.outputs)
-    result_bytes = math.prod(shape) * itemsize(stated.home)
     cut = Plan(shape, (n1, n2), x2 is None, tile, threads, keeps, result_bytes, 0, stated.home)
     threads = min(threads, len(cut))
     # What is kept is prepared at once. An average holds the mean so far, one matrix and the difference of the two.

@@ -33,6 +33,17 @@ class Result:
             raise ValueError("out is read-only; give an array that can be written to")
         self.array = out
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether its library turns an upper triangle in one pass, quicker than tile by tile."""
+        return self._library.mirror is not None
+
+    def mirror(self) -> None:
+        """Copy the upper triangle onto the lower one, in one pass."""
+        whole = self._library.mirror(self.array) if self._library.mirror is not None else self.array
+        if whole is not self.array:  # the user's array does not lie row by row
+            self.write(whole, 0, 0)
+
     def write(self, tile: Array, row: int, column: int) -> None:
         """Put a tile, or a stack of them, where its first entry is (row, column)."""
         self.array = self._library.write(self.array, tile, row, column)

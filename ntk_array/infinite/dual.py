@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._array.libraries import is_numpy
 from .._array.namespace import Array, home, to_host
+from .._formula.compilers import apply
 from .covariance import Covariance
 from .quadrature import Conditional, ScalarFunction
 from .separated import Separated, separated
@@ -133,12 +135,10 @@ class DualTable:
 
     def _angle(self, state: Covariance) -> Array:
         """The variable of the series in the angle, from -1 to 1."""
-        t = state.angle()
-        if not self.layer:
-            return (2.0 / math.pi) * t - 1.0
-        xp, e = home(t).xp, self.layer
-        y = xp.log((t + e) / ((math.pi + e) - t)) / math.log1p(math.pi / e)
-        return xp.clip(y, min=-1.0, max=1.0)
+        arrays = [one for one in (state.k12, state.k11, state.k22, state.sine) if one is not None]
+        variable = AngleVariable(self.layer)
+        # On the host operations one by one take less time than a loop takes to compile.
+        return variable(*arrays) if is_numpy(state.k12) else apply(variable, *arrays)
 
     def _angle_slope(self, state: Covariance) -> Array | float:
         """The derivative of that variable in t."""
@@ -165,14 +165,30 @@ class DualTable:
 
     def _basis(self, variance: Array, n: int) -> Array:
         """Chebyshev polynomials of degree 0 .. n - 1 in asinh of the standard deviation, (N, n)."""
-        xp = home(variance).xp
-        x = xp.asinh(xp.sqrt(xp.reshape(variance, (-1,))))
-        width = max(self.high - self.low, 1e-300)
-        x = xp.clip((2.0 * x - (self.low + self.high)) / width, min=-1.0, max=1.0) if n > 1 else x
-        columns = [xp.ones_like(x), x]
-        for _ in range(n - 2):
-            columns.append(2.0 * x * columns[-1] - columns[-2])
-        return xp.stack(columns[:n], axis=1)
+        xp, dtype, device = home(variance).widest
+        x = xp.astype(xp.reshape(variance, (-1, 1)), dtype, copy=False)
+        if n == 1:
+            return xp.ones_like(xp.astype(x, variance.dtype, copy=False))
+        x = xp.asinh(xp.sqrt(x))
+        x = xp.clip((2.0 * x - (self.low + self.high)) / max(self.high - self.low, 1e-300), min=-1.0, max=1.0)
+        # T_k(x) = cos(k acos x), all at once: a recurrence takes an operation for each degree.
+        degrees = xp.arange(n, dtype=dtype, device=device)
+        return xp.astype(xp.cos(degrees * xp.acos(x)), variance.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class AngleVariable:
+    """The variable of :class:`DualTable` in the angle of a state, as elementwise code."""
+
+    layer: float
+
+    def __call__(self, k12: Array, k11: Array, k22: Array, sine: Array | None = None) -> Array:
+        """At the angles of these covariances."""
+        t, e = Covariance(k12, k11, k22, sine=sine).angle(), self.layer
+        if not e:
+            return (2.0 / math.pi) * t - 1.0
+        xp = home(t).xp
+        return xp.clip(xp.log((t + e) / ((math.pi + e) - t)) / math.log1p(math.pi / e), min=-1.0, max=1.0)
 
 
 @dataclass(frozen=True)

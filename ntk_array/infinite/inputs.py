@@ -7,7 +7,7 @@ import numpy as np
 
 from .._array.linalg import with_diagonal
 from .._array.namespace import Array, home, index_dtype, to_host, true_indices
-from .._formula.compilers import apply
+from .._formula.compilers import apply, apply_near
 from .angle import over_root, side_of, sine_of_cosine
 from .covariance import Covariance
 from .positions import Frame
@@ -80,10 +80,11 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False, ev
     """The state of inputs (N1, *P, d) and (N2, *P, d): <x, x'> / d, at every pair of positions or at the same ones.
 
     The inputs are fixed: their NTK is zero. None means that both are the same batch: the diagonal of k12 is then k11 to
-    the last bit, so that the angle there is exactly 0.
+    the last bit, so that the angle there is exactly 0. What is below the diagonal is for :func:`.mirror` to overwrite:
+    without positions it need not be computed.
     """
     if not one.axes:
-        return _between(one, two, ntk=ntk, gap=gap)
+        return _between(one, two, ntk=ntk, gap=gap, half=two is None)
     frame = Frame(one.axes, every)
     # Positions are a batch of their own.
     if every:
@@ -97,10 +98,10 @@ def between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool = False, ev
     return Covariance.joined(frame, states, (n1, *positions, n2, *positions) if every else (*positions, n1, n2))
 
 
-def _between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool) -> Covariance:
-    """The same for inputs without positions."""
-    other = one if two is None else two
-    k12 = one.scaled @ other.scaled.T
+def _between(one: Inputs, two: Inputs | None, *, ntk: bool, gap: bool, half: bool = False) -> Covariance:
+    """The same for inputs without positions; ``half`` of it is enough."""
+    other, upper = one if two is None else two, home(one.scaled).library.upper
+    k12 = one.scaled @ other.scaled.T if upper is None or not half else upper(one.scaled)
     k12 = with_diagonal(k12, one.variance[:, 0]) if two is None else k12
     # Inputs are not trained.
     zeros = home(k12).xp.zeros_like(k12) if ntk else None
@@ -125,6 +126,10 @@ def _sine(one: Inputs, two: Inputs | None, k12: Array) -> Array:
     Small ones come from differences of the normalized inputs, |u - v|^2 = 2 (1 - cos t).
     """
     other = one if two is None else two
+    variances = one.variance, other.variance.T
+    found = apply_near(_sine_or_gap, _sine_of_gap, (k12, *variances), one.scaled, other.scaled)
+    if found is not None:
+        return found
     sine = apply(sine_of_cosine, k12, one.variance, other.variance.T)
     # Between two batches any entry may be a small angle.
     if two is not None:
@@ -136,17 +141,30 @@ def _sine(one: Inputs, two: Inputs | None, k12: Array) -> Array:
 
 def _with_small_ones(sine: Array, one: Inputs, two: Inputs, k12: Array) -> Array:
     """The sines, those below a limit computed again."""
-    where = home(k12)
-    xp = where.xp
-    limit = 0.1 if where.eps < 1e-10 else 0.4
+    xp, limit = home(k12).xp, _limit(k12)
     if float(to_host(xp.min(sine))) >= limit:
         return sine
     u, v = one.scaled * over_root(one.variance), two.scaled * over_root(two.variance)
+    return _recomputed(sine, sine < limit, u, v, k12, _sine_of_gap)
 
-    def sine_of_gap(squares: Array) -> Array:
-        return xp.sqrt(0.5 * squares * (2.0 - 0.5 * squares))
 
-    return _recomputed(sine, sine < limit, u, v, k12, sine_of_gap)
+def _sine_or_gap(k12: Array, k11: Array, k22: Array) -> list[Array]:
+    """The sine, and below which limit it comes from f^2 |x - g x'|^2; g and f for inputs of these variances."""
+    xp = home(k12).xp
+    # Exactly 1 for equal variances, so that nothing is between an input and itself.
+    ratio = xp.where(k11 == k22, xp.ones_like(k12), xp.sqrt(k11) * over_root(k22))
+    return [sine_of_cosine(k12, k11, k22), _limit(k12), side_of(k12) * ratio, over_root(k11)]
+
+
+def _limit(k12: Array) -> float:
+    """The sine below which too many digits are lost in that of a cosine."""
+    return 0.1 if home(k12).eps < 1e-10 else 0.4
+
+
+def _sine_of_gap(squares: Array, *others: Array) -> Array:
+    """The sine of the angle between two vectors of length 1, from the square of their distance."""
+    del others
+    return home(squares).xp.sqrt(0.5 * squares * (2.0 - 0.5 * squares))
 
 
 def _gap(one: Inputs, two: Inputs, k12: Array) -> Array:
@@ -159,10 +177,28 @@ def _gap(one: Inputs, two: Inputs, k12: Array) -> Array:
     centre = xp.mean(one.x, axis=0, keepdims=True)
     u, v = (one.x - centre) / d**0.5, (two.x - centre) / d**0.5
     size_u, size_v = xp.sum(u * u, axis=1, keepdims=True), xp.sum(v * v, axis=1, keepdims=True).T
-    centred = size_u + size_v
-    size = xp.where(k12 < 0, one.variance + two.variance.T, centred)
-    gap = size - 2.0 * xp.where(k12 < 0, -k12, u @ v.T)
-    return _recomputed(gap, gap < 0.1 * size, one.x, two.x, k12, lambda squares: squares / d)
+    over_root_d = xp.full_like(size_u[:1, :], d**-0.5)
+    arrays = k12, u @ v.T, one.variance, two.variance.T, size_u, size_v, over_root_d
+    found = apply_near(_gap_by_products, _same, arrays, one.x, two.x)
+    if found is not None:
+        return found
+    gap, limit, *_ = _gap_by_products(*arrays)
+    return _recomputed(gap, gap < limit, one.x, two.x, k12, lambda squares: squares / d)
+
+
+def _gap_by_products(
+    k12: Array, centred: Array, k11: Array, k22: Array, size_u: Array, size_v: Array, over_root_d: Array
+) -> list[Array]:
+    """The gap, and below which limit it comes from f^2 |x - g x'|^2, with g and f."""
+    xp = home(k12).xp
+    size = xp.where(k12 < 0, k11 + k22, size_u + size_v)
+    gap = size - 2.0 * xp.where(k12 < 0, -k12, centred)
+    return [gap, 0.1 * size, side_of(k12), over_root_d]
+
+
+def _same(squares: Array, *others: Array) -> Array:
+    del others
+    return squares
 
 
 def _recomputed(

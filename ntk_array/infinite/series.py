@@ -9,9 +9,9 @@ import numpy as np
 from .._array.libraries import is_numpy
 from .._array.namespace import Array, home
 from .._formula import numba_loops
-from .._formula.compilers import apply
+from .._formula.compilers import apply, compiler_for
 
-__all__ = ["adaptive_series", "points", "quotient", "sum_from_end", "sum_mixed", "to_coefficients"]
+__all__ = ["Clenshaw", "adaptive_series", "points", "quotient", "sum_from_end", "sum_mixed", "to_coefficients"]
 
 TILE = 2**15  # numbers that are summed at once on the host: few enough for a cache, enough that threads do not wait
 LANES = 256  # numbers that are summed at once by a compiled loop, with their temporaries in the nearest cache
@@ -60,34 +60,35 @@ def adaptive_series(
     return None
 
 
-def quotient(coefficients: np.ndarray) -> np.ndarray:
+def quotient(coefficients: np.ndarray) -> tuple[float, ...]:
     """Coefficients of q in f(y) = f(-1) + (1 + y) q(y), for those of f."""
     c = coefficients.astype(np.longdouble)
     q = np.zeros(len(c) + 1, dtype=np.longdouble)
     for k in range(len(c) - 1, 0, -1):
         q[k - 1] = 2 * (c[k] - q[k]) - q[k + 1]  # (1 + y) T_k = T_k + (T_k-1 + T_k+1) / 2
     q[0] /= 2
-    return q[: max(len(c) - 1, 1)].astype(float)
+    return tuple(map(float, q[: max(len(c) - 1, 1)]))
 
 
-def sum_from_end(first: float, coefficients: np.ndarray, u: Array) -> Array:
+def sum_from_end(first: float, coefficients: Sequence[float], u: Array) -> Array:
     """first + u q(u - 1) for a series q and u in [0, 2], by Clenshaw's recurrence.
 
     A function on [-1, 1] as a function of u = 1 + y, with all digits of u where it is small.
     """
     if is_numpy(u):
-        return _sum_on_host(first, coefficients.astype(u.dtype), u)
-    return apply(_Clenshaw(first, tuple(coefficients.tolist())), u)
+        return _sum_on_host(first, np.asarray(coefficients, dtype=u.dtype), u)
+    return apply(Clenshaw(first, tuple(coefficients)), u)
 
 
 @dataclass(frozen=True)
-class _Clenshaw:
-    """The recurrence as elementwise code."""
+class Clenshaw:
+    """The recurrence of :func:`sum_from_end` as elementwise code."""
 
     first: float
     coefficients: tuple[float, ...]
 
     def __call__(self, u: Array) -> Array:
+        """The sum at each entry."""
         y = u - 1.0
         newer, older = home(u).xp.zeros_like(u), 0.0
         for c in self.coefficients[:0:-1]:
@@ -160,6 +161,11 @@ def sum_mixed(series: np.ndarray, left: Array, right: Array, y: Array) -> Array:
     large = sizes > np.max(sizes) * place.eps / 4.0
     extents = zip(_extents(large, 2).tolist(), _extents(large, 1).tolist(), strict=True)
     shares = [share[:p, :q] for share, (p, q) in zip(series, extents, strict=True)]
+    # In float32 most of a series that was made for float64 is below rounding.
+    shares = shares[: 1 + max((k for k, share in enumerate(shares) if share.size), default=0)]
+    compiler = compiler_for(y)
+    if compiler is not None and compiler.sum_mixed is not None:
+        return compiler.sum_mixed(shares, left, right, y)
     if y.ndim == 2 and numba_loops.compiles(y):
         return _sum_mixed_on_host(shares, left, right, y)
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from .._array.libraries import is_numpy
 from .._array.linalg import mirror
 from .._array.namespace import Array, home, itemsize, to_host
 from .._formula.compilers import apply
@@ -33,7 +34,7 @@ from ..infinite.covariance import Covariance, Rows
 from ..infinite.inputs import Inputs, between
 from ..infinite.positions import PAIRS
 from ..infinite.program import Program
-from ..infinite.series import adaptive_series, points, quotient, sum_from_end, to_coefficients
+from ..infinite.series import Clenshaw, adaptive_series, points, quotient, sum_from_end, to_coefficients
 from .base import Kernel
 
 __all__ = ["Zonal", "ZonalSeries", "zonal_series"]
@@ -57,7 +58,7 @@ class ZonalSeries:
     """
 
     equal: float
-    coefficients: np.ndarray
+    coefficients: tuple[float, ...]
     stretch: float
     degree: int
     error: float
@@ -65,7 +66,11 @@ class ZonalSeries:
 
     def __call__(self, state: Covariance) -> Array:
         """The kernel between the inputs of a state."""
-        u = apply(_Variable(self.stretch), state.k12, state.k11, state.k22, state.sine)
+        arrays = state.k12, state.k11, state.k22, state.sine
+        if not is_numpy(state.k12):
+            return apply(_OnePass(self), *arrays)
+        # On the host a loop over any number of terms is compiled once for all series.
+        u = apply(_Variable(self.stretch), *arrays)
         kernel = sum_from_end(self.equal, self.coefficients, u)
         if self.slope is not None:
             kernel = apply(self.slope.first_order, kernel, self.slope.summed(u), state.k11, state.k22)
@@ -78,7 +83,7 @@ class ZonalSlope:
 
     variance: float
     equal: float
-    coefficients: np.ndarray
+    coefficients: tuple[float, ...]
 
     def summed(self, u: Array) -> Array:
         """The derivative at the same variable."""
@@ -127,6 +132,22 @@ class _Scaled:
         for _ in range(self.degree):
             kernel = kernel * xp.sqrt(k11) * xp.sqrt(k22)
         return kernel
+
+
+@dataclass(frozen=True)
+class _OnePass:
+    """All of a series as elementwise code, for libraries whose arrays are in a memory far from the processors."""
+
+    series: ZonalSeries
+
+    def __call__(self, k12: Array, k11: Array, k22: Array, sine: Array) -> Array:
+        one = self.series
+        u = _Variable(one.stretch)(k12, k11, k22, sine)
+        kernel = Clenshaw(one.equal, one.coefficients)(u)
+        if one.slope is not None:
+            slope = Clenshaw(one.slope.equal, one.slope.coefficients)(u)
+            kernel = one.slope.first_order(kernel, slope, k11, k22)
+        return _Scaled(one.degree)(kernel, k11, k22)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ def add_multiple(total: Array | None, blocks: Array, factors: Array) -> Array:
 
     The total and the blocks are used up.
     """
+    add_product = home(blocks).library.add_product
+    if total is not None and add_product is not None:
+        (m, p, _), n, xp = blocks.shape, factors.shape[1], home(blocks).xp
+        entries, own = (xp.reshape(one, (m, p, n, -1)) for one in (total, blocks))
+        return xp.reshape(add_product(entries, own, factors[:, None, :, None]), total.shape)
     # Repeated once a row of blocks: long inner loops.
     repeated = home(blocks).xp.repeat(factors, blocks.shape[2] // factors.shape[1], axis=1)
     if total is not None and numba_loops.compiles(blocks):
@@ -41,7 +46,10 @@ def add_kronecker(total: Array | None, a: Array, b: Array) -> Array:
         for i, j in zip(*np.nonzero(b), strict=True):
             entries[:, i, :, j] += b[i, j] * a
         return total
-    xp = home(a).xp
+    xp, add_product = home(a).xp, home(a).library.add_product
+    if total is not None and add_product is not None:
+        entries = add_product(xp.reshape(total, (m, p, n, q)), a[:, None, :, None], b[None, :, None, :])
+        return xp.reshape(entries, total.shape)
     columns = xp.reshape(xp.broadcast_to(b[:, None, :], (p, n, q)), (p, n * q))
     product = xp.repeat(a, q, axis=1)[:, None, :] * columns
     if total is not None:

@@ -180,6 +180,8 @@ class HostKernel:
         self.body = body
 
     def __call__(self, *given: Any) -> list[np.ndarray]:
+        # Arrays for the results may follow the inputs.
+        given, written = given[: len(self.inputs)], given[len(self.inputs) :]
         entries = [a for a, own in zip(given, self.inputs, strict=True) if own.kind == "T" and not own.raw]
         shape, dtype = np.broadcast_shapes(*(a.shape for a in entries)), entries[0].dtype
         copies = []
@@ -200,7 +202,9 @@ class HostKernel:
             f"{self.body}\n{stores} }} }}\n"
         )
         run(ctypes.c_long(math.prod(shape)), _pointers(copies), _pointers(results))
-        return results
+        for array, result in zip(written, results, strict=bool(written)):
+            array[...] = result
+        return list(written) or results
 
 
 def _pointers(arrays: list[np.ndarray]) -> Any:

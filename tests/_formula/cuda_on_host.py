@@ -8,7 +8,9 @@ import ctypes
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +18,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
+from ntk_array._array import cupy_matrices
+from ntk_array._array.libraries import LIBRARIES
+from ntk_array._formula import compilers, cupy_tables, numba_loops
 
 SHARED_BYTES = 227 * 2**10  # of an H100
 GUARD_BYTES = 2**10
@@ -141,8 +147,41 @@ class HostDevice:
         pass
 
 
-def cupy(kernel: Callable[..., Any]) -> SimpleNamespace:
-    """In place of CuPy, as far as planes use it, with something in place of RawKernel."""
-    # Whether arrays are CuPy's is asked of every library that is imported: these never are.
-    ndarray = type("ndarray", (), {})
-    return SimpleNamespace(RawKernel=kernel, cuda=SimpleNamespace(Device=HostDevice), ndarray=ndarray)
+def cupy(raw: Callable[..., Any], elementwise: Callable[..., Any] | None = None) -> SimpleNamespace:
+    """In place of CuPy, as far as it is used by name, with something in place of RawKernel and ElementwiseKernel."""
+    return SimpleNamespace(
+        RawKernel=raw,
+        ElementwiseKernel=elementwise,
+        cuda=SimpleNamespace(Device=HostDevice),
+        ascontiguousarray=np.ascontiguousarray,
+        asarray=np.asarray,
+        zeros=np.zeros,
+        cublas=SimpleNamespace(syrk=_syrk),
+        # Whether arrays are CuPy's is asked of every library that is imported: these never are.
+        ndarray=type("ndarray", (), {}),
+    )
+
+
+def _syrk(trans: str, a: np.ndarray, out: np.ndarray) -> np.ndarray:
+    assert trans == "N"
+    assert a.flags.c_contiguous
+    assert out.flags.c_contiguous
+    out[...] = np.triu(a @ a.T)
+    return out
+
+
+def forget_kernels() -> None:
+    """What was compiled for arrays of NumPy on the way of those of CuPy."""
+    caches = compilers._compiled_function, compilers._compiled_near, cupy_tables._launcher
+    for found in (*caches, cupy_matrices._mirror_kernel, cupy_matrices._multiply_and_add):
+        found.cache_clear()
+
+
+def on_cupys_way(monkeypatch: Any, elementwise: Callable[..., Any], raw: Callable[..., Any]) -> None:
+    """Arrays of NumPy take the way of those of CuPy, with these in place of its kernels."""
+    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
+    monkeypatch.setitem(compilers.COMPILERS, "numba", compilers.COMPILERS["cupy"])
+    own = {name: getattr(LIBRARIES["cupy"], name) for name in ("upper", "mirror", "add_product")}
+    monkeypatch.setitem(LIBRARIES, "numpy", replace(LIBRARIES["numpy"], **own))
+    monkeypatch.setitem(sys.modules, "cupy", cupy(raw, elementwise))
+    forget_kernels()

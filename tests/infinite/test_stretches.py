@@ -1,8 +1,6 @@
 """Deep networks on CuPy: one kernel that loops over equal layers, whose source runs on the host and through NVRTC."""
 
 import re
-import sys
-from types import SimpleNamespace
 from typing import ClassVar
 
 import mpmath
@@ -11,7 +9,8 @@ import pytest
 
 import ntk_array as ntk
 from ntk_array import nn
-from ntk_array._formula import compilers, numba_loops
+from ntk_array._formula import numba_loops
+from ntk_array.nn.activations import base
 
 from .._formula import conformance, cuda_on_host
 
@@ -69,25 +68,33 @@ class Noted:
         return [np.zeros(shape, whole[0].dtype) for _ in self.made]
 
 
-def on_cupys_way(monkeypatch, kernel):
-    """Arrays of NumPy take the way of those of CuPy."""
-    monkeypatch.setattr(numba_loops, "ENOUGH", 1)
-    monkeypatch.setattr(Noted, "launched", [])
-    monkeypatch.setitem(compilers.COMPILERS, "numba", compilers.COMPILERS["cupy"])
-    cupy = SimpleNamespace(ElementwiseKernel=kernel, ndarray=type("ndarray", (), {}))
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
+class NotedRaw:
+    """In place of cupy.RawKernel: notes what is launched, and leaves zeros."""
+
+    def __init__(self, code, name):
+        self.code, self.name = code, name
+
+    def __call__(self, grid, block, arrays, *, shared_mem):
+        Noted.launched.append(self)
+        arrays[-1][...] = 0.0
 
 
 @pytest.fixture
 def on_host(monkeypatch):
     if missing := cuda_on_host.missing():
         pytest.skip(missing)
-    on_cupys_way(monkeypatch, conformance.HostKernel)
+    cuda_on_host.on_cupys_way(monkeypatch, conformance.HostKernel, cuda_on_host.HostKernel)
+    yield
+    cuda_on_host.forget_kernels()
 
 
 @pytest.fixture
 def noted(monkeypatch):
-    on_cupys_way(monkeypatch, Noted)
+    monkeypatch.setattr(Noted, "launched", [])
+    cuda_on_host.on_cupys_way(monkeypatch, Noted, NotedRaw)
+    monkeypatch.setattr(base, "ACCURATE", np.inf)  # of tables that are zeros here
+    yield
+    cuda_on_host.forget_kernels()
 
 
 def inputs(dtype="float64"):
