@@ -51,8 +51,10 @@ WAITING = {
     "jax_peer": "empirical kernels beside Jacobians by JAX (`jax_peer`)",
 }
 LOOPS_WAIT = (
-    "deep networks with biases as one kernel with a loop over equal layers, which was written after these times. The "
-    "kernel goes through NVIDIA's compiler and runs on the host in tests; the job `biases` has its two cases"
+    "dense kernels as they are computed now. After these times were written: one kernel with a loop over equal layers, "
+    "for deep networks with biases; small angles, zonal series and tables of activations as one kernel each; half of the "
+    "product of a batch with itself; larger tiles. The CUDA sources go through NVIDIA's compiler and run on the host in "
+    "tests ([what that is](architecture.md#a-network-as-a-program)); all jobs of the table wait to run again"
 )
 NEVER = (
     "ntk_array on tensors of PyTorch and arrays of JAX on a GPU. These libraries are tested on the host",

@@ -43,8 +43,9 @@ def upper(a: Array) -> Array:
     import cupy
     from cupy import cublas
 
-    found = cupy.zeros((a.shape[0], a.shape[0]), dtype=a.dtype)
-    return cublas.syrk("N", cupy.ascontiguousarray(a), out=found) if a.size else found
+    with cupy.cuda.Device(a.device):
+        found = cupy.zeros((a.shape[0], a.shape[0]), dtype=a.dtype)
+        return cublas.syrk("N", cupy.ascontiguousarray(a), out=found) if a.size else found
 
 
 def mirror(a: Array) -> Array:

@@ -16,8 +16,8 @@ from .formula import Formula
 
 __all__ = ["near_of", "source"]
 
-AGAIN = """y0 = {value};
-if (y0 < {limit}) {{
+AGAIN = """T value = {value};
+if (value < {limit}) {{
     {place}
     const T turn = {turn}, unit = {unit};
     T squares = 0;
@@ -31,8 +31,9 @@ if (y0 < {limit}) {{
         squares += part;
     }}
     {lines}
-    y0 = {again};
-}}"""
+    value = {again};
+}}
+y0 = value;"""
 
 
 def near_of(first: Formula, again: Formula, dtype: Any) -> Callable[[Sequence[Array], Array, Array], Array]:
@@ -65,7 +66,7 @@ def source(first: Formula, again: Formula) -> str:
     inputs = {place: own.arguments[0] for place, own in enumerate(again.operations) if own.name == "input"}
     given = {place: f"x{number - 1}" if number else "squares" for place, number in inputs.items()}
     more, names = statements(again, again.results, given)
-    return "\n".join(lines) + AGAIN.format(
+    return "\n".join([*lines, ""]) + AGAIN.format(
         value=value,
         limit=limit,
         place=PLACE.replace("\n", "\n    ").rstrip(),
