@@ -6,6 +6,8 @@ nothing but the standard. Libraries are imported by the functions below at their
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -82,6 +84,8 @@ class Library:
         For people.
     module : str
         Import this to get the functions of the library.
+    namespace : callable
+        The namespace of array-api-compat to the one that is used, which may have functions of its own.
     to_host : callable
         (namespace, array) to a NumPy array. Waits for the device.
     erf : callable or None
@@ -132,6 +136,7 @@ class Library:
 
     name: str
     module: str
+    namespace: Callable[[Any], Any] = lambda xp: xp
     to_host: Callable[[Any, Array], np.ndarray] = _standard_to_host
     erf: Callable[[Array], Array] | None = None
     writable: bool = True
@@ -291,6 +296,34 @@ def _jax_true_indices(xp: Any, mask: Array) -> Array:
     return xp.nonzero(mask, size=1 << max(number - 1, 0).bit_length(), fill_value=0)[0]
 
 
+@cache
+def _cupy_namespace(xp: Any) -> Any:
+    """The namespace of array-api-compat, but for functions that wait for the device there, or are slow.
+
+    Its ``clip`` and ``sign`` write entries by a mask, and CuPy reads from the device how many entries a mask has.
+    """
+    import cupy
+
+    def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
+        return x if min is None and max is None else cupy.clip(x, min, max)
+
+    def sign(x: Array, /) -> Array:
+        # CuPy's has no NaN.
+        return cupy.where(cupy.isnan(x), x, cupy.sign(x)) if x.dtype.kind == "f" else cupy.sign(x)
+
+    def repeat(x: Array, repeats: Any, /, *, axis: int | None = None) -> Array:
+        if axis is None or not isinstance(repeats, int):
+            return cupy.repeat(x, repeats, axis)
+        # Before version 14.1 CuPy has a kernel for each entry along the axis.
+        before, after = x.shape[: axis % x.ndim + 1], x.shape[axis % x.ndim + 1 :]
+        spread = cupy.broadcast_to(x.reshape(*before, 1, *after), (*before, repeats, *after))
+        return spread.reshape(*before[:-1], before[-1] * repeats, *after)
+
+    quick = ModuleType(xp.__name__)
+    vars(quick).update(vars(xp), clip=clip, sign=sign, repeat=repeat)
+    return quick
+
+
 def _cupy_erf(x: Array) -> Array:
     from cupyx.scipy.special import erf
 
@@ -372,6 +405,7 @@ LIBRARIES = {
     "cupy": Library(
         "CuPy",
         "cupy",
+        namespace=_cupy_namespace,
         to_host=lambda xp, x: np.asarray(x.get()),
         erf=_cupy_erf,
         free_memory=_cupy_free_memory,

@@ -80,7 +80,7 @@ def namespace_of(*arrays: Array) -> Any:
         # This is asked several times for each tile, and the search of array-api-compat is slow.
         return _numpy()
     try:
-        return compat.array_namespace(*arrays)
+        return _used(compat.array_namespace(*arrays))
     except TypeError as error:
         kinds = sorted({f"{type(a).__module__}.{type(a).__qualname__}" for a in arrays})
         raise TypeError(
@@ -94,10 +94,14 @@ def _numpy() -> Any:
     return numpy
 
 
+def _used(xp: Any) -> Any:
+    return library_of(xp).namespace(xp)
+
+
 def standard_namespace(xp: Any) -> Any:
     """The array API namespace of a library given as its module, such as numpy, torch or cupy."""
     try:
-        return compat.array_namespace(xp.zeros(0))
+        return _used(compat.array_namespace(xp.zeros(0)))
     except (AttributeError, TypeError) as error:
         raise TypeError(f"xp must be an array library such as numpy, torch, cupy or jax.numpy, got {xp!r}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -23,7 +23,7 @@ SUSPICIOUS = 2
 """A block that so many workers died with is named where no worker is left; with fewer there may be other reasons."""
 
 
-def on_cluster(client: Any, job: Job, left: list[Any]) -> Iterator[int]:
+def on_cluster(client: Any, job: Job, left: list[Any]) -> Generator[int, None, None]:
     """Compute the blocks that are left; the entries of each once it is finished.
 
     Dask gives the blocks of a worker that dies to others, and computes results again that were lost with it. For that

@@ -6,7 +6,8 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from .spec import Spec
 from .store import DONE, Audit, Store
 from .tiled import Tile
 
-__all__ = ["INPUTS", "drive", "finish_block"]
+__all__ = ["INPUTS", "computed_block", "drive", "finish_block", "keep_block"]
 
 INPUTS = "inputs"
 """The folder of the inputs, where tasks of an executor read them."""
@@ -34,8 +35,9 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 MARKER_BYTES = 4096
 """What the marker of a block takes on most file systems."""
 
-Work = Callable[[Blocks, list[Tile]], Iterator[int]]
-"""Finishes blocks, in any order; gives the number of entries of each once it is finished."""
+Work = Callable[[Blocks, list[Tile]], Generator[int, None, None]]
+"""Finishes blocks, in any order; gives the number of entries of each once it is finished. Once closed, none is
+written any more."""
 
 
 def drive(folder: Path, spec: Spec, work: Work, progress: bool) -> Store:
@@ -78,12 +80,23 @@ def drive(folder: Path, spec: Spec, work: Work, progress: bool) -> Store:
 
 
 def finish_block(blocks: Blocks, compute: Callable[[Tile], np.ndarray], tile: Tile) -> int:
-    """Compute a block, write it, and mark it as finished; the number of entries that this gives.
+    """Compute a block, write it, and mark it as finished; the number of entries that this gives."""
+    return keep_block(blocks, tile, computed_block(blocks, compute, tile))
+
+
+def computed_block(blocks: Blocks, compute: Callable[[Tile], np.ndarray], tile: Tile) -> np.ndarray:
+    """The numbers of a block. Errors say which block it is."""
+    with _named(blocks, tile):
+        return compute(tile)
+
+
+def keep_block(blocks: Blocks, tile: Tile, values: np.ndarray) -> int:
+    """Write a block that was computed, and mark it as finished; the number of entries that this gives.
 
     The marker is the last to be written. It has the hash of what was read back and was equal to what was computed.
     """
-    try:
-        values = np.asarray(compute(tile), dtype=blocks.layout.dtype)
+    with _named(blocks, tile):
+        values = np.asarray(values, dtype=blocks.layout.dtype)
         if not np.isfinite(values).all():
             raise FloatingPointError("the kernel is NaN or infinite")
         blocks.write(tile, values)
@@ -91,10 +104,17 @@ def finish_block(blocks: Blocks, compute: Callable[[Tile], np.ndarray], tile: Ti
         if not np.array_equal(written, values):
             raise OSError(errno.EIO, "the disk gives back other numbers than were written", str(blocks.folder))
         blocks.mark(tile, written)
+    return blocks.layout.entries(tile)
+
+
+@contextmanager
+def _named(blocks: Blocks, tile: Tile) -> Iterator[None]:
+    """Errors note the block that they come from."""
+    try:
+        yield
     except Exception as error:
         error.add_note(in_block(blocks.layout, tile, blocks.folder))
         raise
-    return blocks.layout.entries(tile)
 
 
 def _begun(blocks: Blocks, store: Store, progress: bool) -> Audit:
@@ -117,8 +137,10 @@ def _compute(blocks: Blocks, left: list[Tile], work: Work, progress: bool) -> No
     total, missing = math.prod(layout.shape), sum(layout.entries(tile) for tile in left)
     made = 0
     try:
-        for _ in progress_sum(work(blocks, left), total, "Gram matrix", " entries", progress, done=total - missing):
-            made += 1
+        # Closed before the folder is given back: an interruption between two blocks would leave the work open.
+        with closing(work(blocks, left)) as finished:
+            for _ in progress_sum(finished, total, "Gram matrix", " entries", progress, done=total - missing):
+                made += 1
     except OSError as error:
         if error.errno not in FULL:
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed, wait
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,7 @@ class Job:
             error.add_note(note)
 
 
-def completed(executor: Any, job: Job, left: list[Tile]) -> Iterator[int]:
+def completed(executor: Any, job: Job, left: list[Tile]) -> Generator[int, None, None]:
     """Compute the blocks that are left, in any order; the entries of each once it is finished."""
     if isinstance(executor, Executor):
         return _in_pool(executor, job, left)
@@ -59,7 +59,7 @@ def refuse_other_executors(executor: Any) -> None:
         raise TypeError("executor is an asynchronous client, for which nothing here can wait; give another client")
 
 
-def _in_pool(executor: Executor, job: Job, left: list[Tile]) -> Iterator[int]:
+def _in_pool(executor: Executor, job: Job, left: list[Tile]) -> Generator[int, None, None]:
     """However this ends, no task of a pool is running afterwards. A worker of Dask may finish its block, which does no
     harm."""
     task = (job.folder, job.digest, job.kernel, job.memory, job.threads)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from .._array.libraries import is_numpy
 from .._array.namespace import Array, to_host
 from .._support.atomic import PARTIAL, flush
 from .blocks import Blocks
-from .driver import INPUTS, finish_block
+from .driver import INPUTS, computed_block, finish_block, keep_block
 from .executors import Job, completed
 from .matrix import matrix_of
 from .plan import validated
@@ -43,13 +44,31 @@ class OneBlock:
 
 @dataclass(frozen=True)
 class Here:
-    """Blocks one after the other, in this process."""
+    """Blocks one after the other, in this process: each is written while the next one is computed, if they overlap."""
 
     compute: OneBlock
+    overlap: bool
 
-    def __call__(self, blocks: Blocks, left: list[Tile]) -> Iterator[int]:
+    def __call__(self, blocks: Blocks, left: list[Tile]) -> Generator[int, None, None]:
         """The entries of each block once it is finished."""
+        if self.overlap:
+            return self._overlapping(blocks, left)
         return (finish_block(blocks, self.compute, tile) for tile in left)
+
+    def _overlapping(self, blocks: Blocks, left: list[Tile]) -> Generator[int, None, None]:
+        """One block is computed and the one before it is written, no more. However it ends, no thread is left."""
+        before: Future[int] | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="ntk_array-gram-writer") as writer:
+            for tile in left:
+                try:
+                    values = computed_block(blocks, self.compute, tile)
+                finally:
+                    # Also where computing failed: the block before is finished then, or its error is the first.
+                    if before is not None:
+                        yield before.result()
+                before = writer.submit(keep_block, blocks, tile, values)
+            if before is not None:
+                yield before.result()
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ class Elsewhere:
     memory: int
     threads: int
 
-    def __call__(self, blocks: Blocks, left: list[Tile]) -> Iterator[int]:
+    def __call__(self, blocks: Blocks, left: list[Tile]) -> Generator[int, None, None]:
         """The entries of each block once it is finished."""
         for name, x in (("x1", self.x1), ("x2", self.x2)):
             if x is not None:

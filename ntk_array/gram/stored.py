@@ -24,6 +24,8 @@ BLOCK = 2000**2
 """Numbers in a block on disk, at most."""
 COPIES = 4
 """So many arrays of the size of a block exist at once while it is written and read back."""
+SHARE = 4
+"""A block is written while the next one is computed where the arrays of both take this part of the memory at most."""
 
 
 def stored(
@@ -44,17 +46,24 @@ def stored(
     layout = _layout(kernel, x1, x2, bytes_of("memory", memory), folder)
     if executor is not None:
         threads = threads or 1
-    tiles = _memory_of_tiles(kernel, x1, x2, layout, memory, threads)
+    budget = bytes_of("memory", memory)
+    overlap = executor is None and _held(kernel, True) * layout.block_bytes * SHARE <= budget
+    tiles = _memory_of_tiles(kernel, x1, x2, layout, memory, threads, overlap)
     spec = Spec.of(layout, given, x1, x2)
     if executor is None:
-        return drive(folder, spec, Here(OneBlock(kernel, x1, x2, tiles, threads)), progress)
+        return drive(folder, spec, Here(OneBlock(kernel, x1, x2, tiles, threads), overlap), progress)
     return drive(folder, spec, Elsewhere(executor, given, x1, x2, tiles, threads or 1), progress)
 
 
-def _arrays(kernel: Tiled) -> tuple[int, int]:
-    """How many arrays of the size of a block exist at once while one is computed, beside tiles; and at any time."""
+def _held(kernel: Tiled, overlap: bool) -> int:
+    """How many arrays of the size of a block exist at once while one is computed, beside tiles."""
     # An average holds the mean so far, one matrix and the difference of the two, beside the block itself.
-    return (4, 8) if kernel.is_average else (1, COPIES)
+    return (4 if kernel.is_average else 1) + (COPIES if overlap else 0)
+
+
+def _most(kernel: Tiled) -> int:
+    """How many exist at any time where blocks are computed and written in turn."""
+    return 8 if kernel.is_average else COPIES
 
 
 def _layout(kernel: Tiled, x1: Array, x2: Array | None, budget: int, folder: Path) -> Layout:
@@ -62,7 +71,7 @@ def _layout(kernel: Tiled, x1: Array, x2: Array | None, budget: int, folder: Pat
     stated = kernel.costs(x1, x2)
     size, each = itemsize(stated.home), numbers(kernel.kind, stated.outputs)
     inputs = (x1.shape[0], (x1 if x2 is None else x2).shape[0])
-    side = max(1, math.isqrt(min(BLOCK, budget // (_arrays(kernel)[1] * size)) // each))
+    side = max(1, math.isqrt(min(BLOCK, budget // (_most(kernel) * size)) // each))
     block = (evenly(inputs[0], side), evenly(inputs[1], side))
     there = Spec.read(folder) if folder.is_dir() else None
     if there is not None and there.layout.inputs == inputs:
@@ -71,10 +80,10 @@ def _layout(kernel: Tiled, x1: Array, x2: Array | None, budget: int, folder: Pat
 
 
 def _memory_of_tiles(
-    kernel: Tiled, x1: Array, x2: Array | None, layout: Layout, memory: Any, threads: int | None
+    kernel: Tiled, x1: Array, x2: Array | None, layout: Layout, memory: Any, threads: int | None, overlap: bool
 ) -> int:
     """What the tiles of a block may use. Refused before work starts where it is too little, or more than there is."""
-    budget, (held, most) = bytes_of("memory", memory), _arrays(kernel)
+    budget, held, most = bytes_of("memory", memory), _held(kernel, overlap), _most(kernel)
     rows, columns = layout.block
     if most * layout.block_bytes > budget:
         raise ValueError(

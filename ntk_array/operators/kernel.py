@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,17 @@ __all__ = ["OperatorKernel"]
 
 PASS_BYTES = 2**28
 """What the derivatives of a few inputs take at every layer, about; more inputs come in parts."""
+
+
+class _Observed(NamedTuple):
+    """Rows taken apart: the number of the operator of each, which says what is computed, is on the host."""
+
+    numbers: np.ndarray
+    points: Array
+
+    @classmethod
+    def of(cls, rows: Array) -> _Observed:
+        return cls(to_host(rows[:, 0]), rows[:, 1:])
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,10 @@ class OperatorKernel(Kernel):
         True
         """
         x = self.validated(x, None)[0]
-        return self._each(x, lambda operator, points: self.kernel.operated_net(points, operator.along(points.shape[1])))
+        rows = _Observed.of(x)
+        return self._each(
+            rows, lambda operator, points: self.kernel.operated_net(points, operator.along(points.shape[1]))
+        )
 
     def validated(self, x1: Any, x2: Any) -> tuple[Array, Array | None]:
         """Rows, whose first number is that of an operator."""
@@ -168,49 +182,60 @@ class OperatorKernel(Kernel):
     def costs(self, x1: Array, x2: Array | None) -> Costs:
         """What the kernel holds for a block, and for each input its derivatives along all directions, which a finite
         network has forward and backward."""
-        size, d = itemsize(home(x1)), x1.shape[1] - 1
+        return self._costs(x1[:, 1:], None if x2 is None else x2[:, 1:])
+
+    def _costs(self, x1: Array, x2: Array | None) -> Costs:
+        """The same for points."""
+        size, d = itemsize(home(x1)), x1.shape[1]
         entry = size * self.kernel.operated_arrays(max(operator.order for operator in self.operators))
         parts = max(1 + sum(along.order for _, along in operator.along(d)) for operator in self.operators)
-        own = self.kernel.costs(x1[:, 1:], None if x2 is None else x2[:, 1:])
-        return Costs(home(x1), 1, entry, size * x1.shape[1] + 3 * parts * own.input // 2)
+        own = self.kernel.costs(x1, x2)
+        return Costs(home(x1), 1, entry, size * (d + 1) + 3 * parts * own.input // 2)
 
-    def prepared_block(self, prepared1: Array, prepared2: Array | None) -> Array:
+    def prepare(self, x: Array) -> _Observed:
+        """The numbers are read once, and not for each block."""
+        return _Observed.of(x)
+
+    def prepared_block(self, prepared1: _Observed, prepared2: _Observed | None) -> Array:
         """A block for each pair of operators."""
         ones = self._groups(prepared1)
         twos = ones if prepared2 is None else self._groups(prepared2)
-        xp, blocks = home(prepared1).xp, dict[tuple[int, int], Array]()
+        xp, blocks = home(prepared1.points).xp, dict[tuple[int, int], Array]()
         for i, (one, _, x1) in enumerate(ones):
             for j, (two, _, x2) in enumerate(twos):
                 # A kernel is symmetric: the blocks below the diagonal are those above it.
                 mirrored = prepared2 is None and j < i
                 blocks[i, j] = blocks[j, i].T if mirrored else self._values(one, two, x1, x2, paired=False)
         block = xp.concat([xp.concat([blocks[i, j] for j in range(len(twos))], axis=1) for i in range(len(ones))])
-        block = xp.take(block, _places(prepared1, ones), axis=0)
-        block = xp.take(block, _places(prepared1, twos), axis=1)
-        return with_diagonal(mirror(block), self.block_diagonal(prepared1)) if prepared2 is None else block
+        block = xp.take(block, _places(block, ones), axis=0)
+        block = xp.take(block, _places(block, twos), axis=1)
+        return with_diagonal(mirror(block), self._diagonal(prepared1)) if prepared2 is None else block
 
     def block_diagonal(self, x: Array) -> Array:
-        return self._each(x, lambda operator, points: self._values(operator, operator, points, points, paired=True))
+        return self._diagonal(_Observed.of(x))
 
-    def _each(self, rows: Array, values: Callable[[Operator, Array], Array]) -> Array:
+    def _diagonal(self, rows: _Observed) -> Array:
+        return self._each(rows, lambda operator, points: self._values(operator, operator, points, points, paired=True))
+
+    def _each(self, rows: _Observed, values: Callable[[Operator, Array], Array]) -> Array:
         """Values of points where one operator is observed, for all rows, some points at a time."""
-        groups, size = self._groups(rows), max(PASS_BYTES // self.costs(rows, None).input, 1)
+        groups, size = self._groups(rows), max(PASS_BYTES // self._costs(rows.points, None).input, 1)
         parts = [
             values(operator, points[i : min(i + size, points.shape[0]), :])
             for operator, _, points in groups
             for i in range(0, points.shape[0], size)
         ]
-        xp = home(rows).xp
-        return xp.take(xp.concat(parts), _places(rows, groups), axis=0)
+        found = home(rows.points).xp.concat(parts)
+        return home(found).xp.take(found, _places(found, groups), axis=0)
 
-    def _groups(self, rows: Array) -> list[tuple[Operator, np.ndarray, Array]]:
+    def _groups(self, rows: _Observed) -> list[tuple[Operator, np.ndarray, Array]]:
         """The operators that occur, the numbers of their rows, and their points."""
-        here, found, groups = home(rows), to_host(rows[:, 0]), []
+        here, groups = home(rows.points), []
         for i, operator in enumerate(self.operators):
-            at = np.flatnonzero(found == i)
+            at = np.flatnonzero(rows.numbers == i)
             if len(at):
                 index = here.xp.asarray(at, dtype=index_dtype(here.xp, here.device), device=here.device)
-                groups.append((operator, at, here.xp.take(rows[:, 1:], index, axis=0)))
+                groups.append((operator, at, here.xp.take(rows.points, index, axis=0)))
         return groups
 
     def _values(self, first: Operator, second: Operator, x1: Array, x2: Array, paired: bool) -> Array:
@@ -220,8 +245,8 @@ class OperatorKernel(Kernel):
         return self.kernel.operated(one, two, x1, x2, paired)
 
 
-def _places(rows: Array, groups: Sequence[tuple[Operator, np.ndarray, Array]]) -> Array:
-    """Where each row is found behind the groups one after another."""
-    here = home(rows)
+def _places(like: Array, groups: Sequence[tuple[Operator, np.ndarray, Array]]) -> Array:
+    """Where each row is found behind the groups one after another, on the device of an array."""
+    here = home(like)
     places = np.argsort(np.concatenate([at for _, at, _ in groups]), kind="stable")
     return here.xp.asarray(places, dtype=index_dtype(here.xp, here.device), device=here.device)
