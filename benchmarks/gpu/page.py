@@ -51,10 +51,11 @@ WAITING = {
     "jax_peer": "empirical kernels beside Jacobians by JAX (`jax_peer`)",
 }
 LOOPS_WAIT = (
-    "dense kernels as they are computed now. After these times were written: one kernel with a loop over equal layers, "
-    "for deep networks with biases; small angles, zonal series and tables of activations as one kernel each; half of the "
-    "product of a batch with itself; larger tiles. The CUDA sources go through NVIDIA's compiler and run on the host in "
-    "tests ([what that is](architecture.md#a-network-as-a-program)); all jobs of the table wait to run again"
+    "dense kernels as they are computed now. After these times were written: one kernel with a loop over equal "
+    "layers, for deep networks with biases; small angles, zonal series and tables of activations as one kernel each; "
+    "half of the product of a batch with itself; larger tiles. The CUDA sources go through NVIDIA's compiler and run "
+    "on the host in tests ([what that is](architecture.md#a-network-as-a-program)); all jobs of the table wait to run "
+    "again"
 )
 NEVER = (
     "ntk_array on tensors of PyTorch and arrays of JAX on a GPU. These libraries are tested on the host",
@@ -113,9 +114,9 @@ def predicted() -> str:
     counted = json.loads(INSTRUCTIONS.read_text())
     times = " and ".join(f"{row['milliseconds an entry']:.3f} ms in {row['dtype']}" for row in counted["kernels"])
     return (
-        f"For {counted['convolutions']} convolutions with ReLU and a global mean on 32 x 32 images an entry should take "
-        f"{times} on an H200 (`benchmarks/gpu/instructions.py`). That is a prediction from the instructions of their "
-        "machine code and a lower bound, in which nothing waits"
+        f"For {counted['convolutions']} convolutions with ReLU and a global mean on 32 x 32 images an entry should "
+        f"take {times} on an H200 (`benchmarks/gpu/instructions.py`). That is a prediction from the instructions of "
+        "their machine code and a lower bound, in which nothing waits"
     )
 
 

@@ -71,7 +71,7 @@ class Noted:
 class NotedRaw:
     """In place of cupy.RawKernel: notes what is launched, and leaves zeros."""
 
-    def __init__(self, code, name):
+    def __init__(self, code, name, options=()):
         self.code, self.name = code, name
 
     def __call__(self, grid, block, arrays, *, shared_mem):
