@@ -131,6 +131,8 @@ def mirror(a: Array) -> Array:
 
 HALVED = 256
 """Rows and columns of a matrix from which half of its product with itself is worth two copies of the result."""
+MANY_ROWS = 4096
+"""The same on an accelerator, where small products take about as long as it takes to launch them."""
 
 
 def inner(a: Array, b: Array, exact: bool = True) -> Array:
@@ -150,7 +152,8 @@ def inner(a: Array, b: Array, exact: bool = True) -> Array:
     if library.upper is not None and a.ndim == 2:
         product = library.upper(a)
         return mirror(product) if exact else product
-    if library.compiles_each_shape or rows < HALVED or columns < HALVED:
+    least = MANY_ROWS if library.on_accelerator(home(a).device) else HALVED
+    if library.compiles_each_shape or rows < least or columns < HALVED:
         product = a @ xp.matrix_transpose(a)
         return mirror(product) if exact else product
     # The product of two halves stands for that of the halves exchanged.
