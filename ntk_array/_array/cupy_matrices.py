@@ -1,6 +1,5 @@
 """Whole matrices on CuPy, each in one pass over the memory of the device."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -56,16 +55,10 @@ def mirror(a: Array) -> Array:
     if a.size:
         blocks, sizes = -(-n // SIDE), cupy.asarray(np.asarray([n, a.size // n**2], dtype=np.int32))
         with cupy.cuda.Device(a.device):
-            kernel, memory = _mirror_kernel(a.dtype.char), SIDE * (SIDE + 1) * a.dtype.itemsize
+            # CuPy compiles a source once.
+            kernel, memory = cupy.RawKernel(mirror_source(a.dtype.char), "mirror"), SIDE * (SIDE + 1) * a.dtype.itemsize
             kernel((blocks, blocks), (THREADS,), (sizes, a, a), shared_mem=memory)
     return a
-
-
-@cache
-def _mirror_kernel(character: str) -> Any:
-    import cupy
-
-    return cupy.RawKernel(mirror_source(character), "mirror")
 
 
 def mirror_source(character: str) -> str:
@@ -75,11 +68,7 @@ def mirror_source(character: str) -> str:
 
 def add_product(total: Array, a: Array, b: Array) -> Array:
     """total + a b in place, for a and b that broadcast to the shape of the total."""
-    return _multiply_and_add()(total, a, b, total)
-
-
-@cache
-def _multiply_and_add() -> Any:
     import cupy
 
-    return cupy.ElementwiseKernel("T total, T a, T b", "T sum", "sum = total + a * b;", "ntk_array_add_product")
+    kernel = cupy.ElementwiseKernel("T total, T a, T b", "T sum", "sum = total + a * b;", "ntk_array_add_product")
+    return kernel(total, a, b, total)

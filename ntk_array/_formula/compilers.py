@@ -67,7 +67,7 @@ def apply(function: Callable[..., Array], first: Array, *rest: Array) -> Array:
     """``function(first, *rest)`` for a matrix (N1, N2) and others of that shape, (N1, 1) or (1, N2)."""
     compiler = compiler_for(first)
     if compiler is not None:
-        fast = _compiled_function(function, _axes(first, *rest), compiler, first.dtype)
+        fast = _compiled_function(function, None, _axes(first, *rest), compiler, first.dtype)
         if fast is not None:
             return fast(first, *rest)[0]
     return function(first, *rest)
@@ -84,7 +84,7 @@ def apply_near(
     compiler = compiler_for(arrays[0])
     if compiler is None or compiler.near is None:
         return None
-    fast = _compiled_near(function, again, _axes(*arrays), compiler, arrays[0].dtype)
+    fast = _compiled_function(function, again, _axes(*arrays), compiler, arrays[0].dtype)
     return None if fast is None else fast(arrays, u, v)
 
 
@@ -95,28 +95,20 @@ def _axes(*arrays: Array) -> tuple[int, ...]:
 # For the whole process, because these functions are: module-level ones, and descriptions that compare by value.
 @lru_cache(maxsize=64)
 def _compiled_function(
-    function: Callable[..., Array], axes: tuple[int, ...], compiler: Compiler, dtype: Any
-) -> Callable[..., Sequence[Array]] | None:
-    try:
-        return compiler.compile(trace(lambda *symbols: [function(*symbols)], axes, dtype), dtype)
-    except NotElementwise:
-        return None
-
-
-@lru_cache(maxsize=16)
-def _compiled_near(
-    function: Callable[..., Sequence[Array]],
-    again: Callable[..., Array],
+    function: Callable[..., Any],
+    again: Callable[..., Array] | None,
     axes: tuple[int, ...],
     compiler: Compiler,
     dtype: Any,
-) -> Callable[[Sequence[Array], Array, Array], Array] | None:
+) -> Callable[..., Any] | None:
+    """A function of arrays, or with ``again`` one for :func:`apply_near`."""
     try:
-        first = trace(function, axes, dtype)
-        second = trace(lambda *symbols: [again(*symbols)], (ENTRY, *axes), dtype)
+        if again is None:
+            return compiler.compile(trace(lambda *symbols: [function(*symbols)], axes, dtype), dtype)
+        first, second = trace(function, axes, dtype), trace(lambda *symbols: [again(*symbols)], (ENTRY, *axes), dtype)
+        return None if compiler.near is None else compiler.near(first, second, dtype)
     except NotElementwise:
         return None
-    return None if compiler.near is None else compiler.near(first, second, dtype)
 
 
 def _jax_function(formula: Formula, dtype: Any) -> Callable[..., Sequence[Array]]:

@@ -9,7 +9,6 @@ of these.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
@@ -77,11 +76,6 @@ def source(dtype: np.dtype) -> str:
     return SOURCE.format(number=NUMBER[dtype.char], threads=THREADS, rows=ROWS)
 
 
-@cache
-def _launcher(character: str) -> Launcher:
-    return Launcher(source(np.dtype(character)), "sum_mixed", THREADS)
-
-
 def sum_mixed(shares: Sequence[np.ndarray], left: Array, right: Array, y: Array) -> Array:
     """Sum of shares[k][i, j] T_k(y) left_i right_j, for left (N1, p), right (N2, q) and y (N1, N2)."""
     import cupy
@@ -98,5 +92,7 @@ def sum_mixed(shares: Sequence[np.ndarray], left: Array, right: Array, y: Array)
     out = here.xp.empty((height, width), dtype=here.dtype, device=here.device)
     sizes = integers(y, np.asarray([height, width, len(counts), sum(counts)]))
     given = sizes, integers(y, np.asarray(counts)), mixed, columns, cupy.ascontiguousarray(y), out
-    _launcher(np.dtype(here.dtype).char)((-(-width // THREADS), min(-(-height // ROWS), MOST_BLOCKS)), *given)
+    # CuPy compiles a source once.
+    launcher = Launcher(source(np.dtype(here.dtype)), "sum_mixed", THREADS)
+    launcher((-(-width // THREADS), min(-(-height // ROWS), MOST_BLOCKS)), *given)
     return out

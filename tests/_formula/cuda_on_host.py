@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ntk_array._array import cupy_matrices
 from ntk_array._array.libraries import LIBRARIES
-from ntk_array._formula import compilers, cupy_tables, numba_loops
+from ntk_array._formula import compilers, numba_loops
 
 SHARED_BYTES = 227 * 2**10  # of an H100
 GUARD_BYTES = 2**10
@@ -183,9 +182,7 @@ def _syrk(trans: str, a: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 def forget_kernels() -> None:
     """What was compiled for arrays of NumPy on the way of those of CuPy."""
-    caches = compilers._compiled_function, compilers._compiled_near, cupy_tables._launcher
-    for found in (*caches, cupy_matrices._mirror_kernel, cupy_matrices._multiply_and_add):
-        found.cache_clear()
+    compilers._compiled_function.cache_clear()
 
 
 def on_cupys_way(monkeypatch: Any, elementwise: Callable[..., Any], raw: Callable[..., Any]) -> None:
