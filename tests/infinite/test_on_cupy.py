@@ -91,7 +91,7 @@ def test_the_angle_of_an_input_with_itself_is_zero(on_host):
 NETS = {
     "equal norms but for a spread": nn.mlp((1, 1), 1, bias_std=0.3, activation="erf"),
     "a table": nn.mlp((1, 1), 1, bias_std=0.3, activation="tanh"),
-    "a table of spread values": nn.mlp((1, 1), 1, weight_std=20.0, activation="softplus"),
+    "a table of spread values": nn.mlp((1, 1), 1, weight_std=5.0, activation="softplus"),
     "a table before a kink": nn.Sequential(nn.Dense(1), nn.Tanh(), nn.Dense(1), nn.ReLU(), nn.Dense(1)),
     "gaps": nn.mlp((1, 1), 1, weight_std=3.0, activation="sin"),
 }
