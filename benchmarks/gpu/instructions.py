@@ -30,6 +30,8 @@ from ntk_array._formula.cuda_planes import PlaneCode
 from ntk_array.infinite.planes import CudaPlanes, layout_of
 from ntk_array.infinite.planes.crossings import route
 
+from .images import convolutional
+
 SHAPE, DEPTH = (32, 32, 3), 20
 MULTIPROCESSORS, CLOCK = 132, 1.75e9
 CUPY = ("-ftz=true", "--device-as-default-execution-space")
@@ -41,9 +43,7 @@ DOUBLES = ("DFMA", "DADD", "DMUL", "DSETP")
 
 def code_of(dtype: str) -> PlaneCode:
     """The kernel of convolutions with ReLU and a global mean, without biases."""
-    layers = (ntk.nn.Conv(1, (3, 3), weight_std=2**0.5), ntk.nn.ReLU()) * DEPTH
-    net = ntk.nn.Sequential(*layers, ntk.nn.GlobalAvgPool(), ntk.nn.Dense(1))
-    program = ntk.InfiniteNTK(net).program(SHAPE)
+    program = ntk.InfiniteNTK(convolutional(DEPTH, bias_std=0.0)).program(SHAPE)
     layout = layout_of(program.steps, program.signals, ntk=True)
     if layout is None:
         raise ValueError("the network does not run in planes")

@@ -22,7 +22,7 @@ TILES_A_THREAD = 5
 SMALL = 2**14
 """Up to this many pairs of inputs are one tile. On NumPy, where threads pay off sooner, up to a quarter of that."""
 ACCELERATOR_ENTRIES = 2**27
-"""The most entries of a tile on an accelerator. Each tile takes the host a millisecond or more, whatever its size."""
+"""The most entries of a tile on an accelerator. Large tiles are few: each takes the host the time of its launches."""
 COMPILED_ENTRIES = 2**24
 """The most where each shape of a tile is compiled for."""
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .._array.libraries import is_numpy
+from .._array.linalg import mirror
 from .._array.namespace import Array, Home, home, is_array
 
 __all__ = ["Result"]
@@ -40,7 +41,7 @@ class Result:
 
     def mirror(self) -> None:
         """Copy the upper triangle onto the lower one, in one pass."""
-        whole = self._library.mirror(self.array) if self._library.mirror is not None else self.array
+        whole = mirror(self.array)
         if whole is not self.array:  # the user's array does not lie row by row
             self.write(whole, 0, 0)
 

@@ -127,10 +127,10 @@ def _sine(one: Inputs, two: Inputs | None, k12: Array) -> Array:
     """
     other = one if two is None else two
     variances = one.variance, other.variance.T
-    found = apply_near(_sine_or_gap, _sine_of_gap, (k12, *variances), one.scaled, other.scaled)
+    found = apply_near(_sine_by_products, _sine_of_gap, (k12, *variances), one.scaled, other.scaled)
     if found is not None:
         return found
-    sine = apply(sine_of_cosine, k12, one.variance, other.variance.T)
+    sine = apply(sine_of_cosine, k12, *variances)
     # Between two batches any entry may be a small angle.
     if two is not None:
         return _with_small_ones(sine, one, other, k12)
@@ -148,7 +148,7 @@ def _with_small_ones(sine: Array, one: Inputs, two: Inputs, k12: Array) -> Array
     return _recomputed(sine, sine < limit, u, v, k12, _sine_of_gap)
 
 
-def _sine_or_gap(k12: Array, k11: Array, k22: Array) -> list[Array]:
+def _sine_by_products(k12: Array, k11: Array, k22: Array) -> list[Array]:
     """The sine, and below which limit it comes from f^2 |x - g x'|^2; g and f for inputs of these variances."""
     xp = home(k12).xp
     # Exactly 1 for equal variances, so that nothing is between an input and itself.

@@ -3,7 +3,6 @@
 import re
 from typing import ClassVar
 
-import mpmath
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from ntk_array._formula import numba_loops
 from ntk_array.nn.activations import base
 
 from .._formula import conformance, cuda_on_host
+from ..kernels.exact_networks import error, exact
 
 WEIGHT, BIAS = 1.4, 0.3
 STDS = {"weight_std": WEIGHT, "bias_std": BIAS}
@@ -80,15 +80,6 @@ class NotedRaw:
 
 
 @pytest.fixture
-def on_host(monkeypatch):
-    if missing := cuda_on_host.missing():
-        pytest.skip(missing)
-    cuda_on_host.on_cupys_way(monkeypatch, conformance.HostKernel, cuda_on_host.HostKernel)
-    yield
-    cuda_on_host.forget_kernels()
-
-
-@pytest.fixture
 def noted(monkeypatch):
     monkeypatch.setattr(Noted, "launched", [])
     cuda_on_host.on_cupys_way(monkeypatch, Noted, NotedRaw)
@@ -105,39 +96,13 @@ def inputs(dtype="float64"):
     return x.astype(dtype)
 
 
-def error(found, expected):
-    """Relative to sqrt(K(x, x) K(x', x'))."""
-    scale = np.sqrt(np.diag(expected))
-    return np.max(np.abs(found - expected[:, : found.shape[1]]) / scale[:, None] / scale[: found.shape[1]])
-
-
-def exact(x, depth):
-    """The NTK of ReLU layers in 40 digits (Jacot et al. 2018, Theorem 1; Cho and Saul 2009, eq. 4)."""
-    theta = np.empty((len(x), len(x)))
-    with mpmath.workdps(40):
-        w2, b2 = mpmath.mpf(WEIGHT) ** 2, mpmath.mpf(BIAS) ** 2
-        rows = [[mpmath.mpf(float(v)) for v in row] for row in x]
-        for i, j in np.ndindex(theta.shape):
-            a, b = rows[i], rows[j]
-            k12, k11, k22 = (w2 * mpmath.fdot(p, q) / len(p) + b2 for p, q in ((a, b), (a, a), (b, b)))
-            total = k12
-            for _ in range(depth):
-                t = mpmath.atan2(mpmath.sqrt(max(k11 * k22 - k12**2, mpmath.mpf(0))), k12)
-                turned = (mpmath.pi - t) / (2 * mpmath.pi)
-                value = mpmath.sqrt(k11 * k22) * (mpmath.sin(t) / (2 * mpmath.pi) + turned * mpmath.cos(t))
-                k12, k11, k22 = (w2 * k + b2 for k in (value, k11 / 2, k22 / 2))
-                total = k12 + w2 * total * turned
-            theta[i, j] = total
-    return theta
-
-
 @pytest.mark.host
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 2e-15), ("float32", 1e-6)])
 def test_twenty_layers_are_those_of_mpmath(dtype, tolerance, on_host):
     x = inputs(dtype)
     found = ntk.InfiniteNTK(mlp(20))(x, x[:5].copy())
     assert found.dtype == dtype
-    assert error(found, exact(x, 20)) < tolerance
+    assert error(found, exact(mlp(20), x)[1].astype(np.float64)) < tolerance
 
 
 @pytest.mark.host

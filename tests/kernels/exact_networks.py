@@ -78,3 +78,11 @@ def exact_gradient(net: nn.Sequential, x: np.ndarray, name: str) -> np.ndarray:
         factors = (mpmath.exp(side * STEP) for side in (1, -1))
         more, less = (exact(net, x, **{name.removeprefix("log_").removesuffix("_std"): f})[1] for f in factors)
         return ((more - less) / (2 * STEP)).astype(np.float64)
+
+
+def error(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest error of the first rows and columns of a kernel, relative to sqrt(K(x, x) K(x', x'))."""
+    rows, columns = found.shape
+    scale = np.sqrt(np.diag(expected))
+    scale = np.where(scale > 0, scale, 1.0)
+    return float(np.max(np.abs(found - expected[:rows, :columns]) / scale[:rows, None] / scale[:columns]))
