@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import ntk_array as ntk
-from ntk_array._formula.cuda_launch import OPTIONS
+from ntk_array._array.cuda_launch import OPTIONS
 from ntk_array._formula.cuda_planes import PlaneCode
 from ntk_array.infinite.planes import CudaPlanes, layout_of
 from ntk_array.infinite.planes.crossings import route

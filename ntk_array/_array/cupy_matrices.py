@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from .cuda_launch import NUMBER, Launcher, integers
+
 __all__ = ["add_product", "mirror", "mirror_source", "upper"]
 
 Array = Any
 
 SIDE, THREADS = 32, 256
-NUMBER = {"f": "float", "d": "double"}
 
 MIRROR = """typedef {number} T;
 // A block of threads takes {side} x {side} entries above the diagonal, and turns them in shared memory: threads beside
@@ -53,11 +54,10 @@ def mirror(a: Array) -> Array:
 
     a, n = cupy.ascontiguousarray(a), a.shape[-1]
     if a.size:
-        blocks, sizes = -(-n // SIDE), cupy.asarray(np.asarray([n, a.size // n**2], dtype=np.int32))
-        with cupy.cuda.Device(a.device):
-            # CuPy compiles a source once.
-            kernel, memory = cupy.RawKernel(mirror_source(a.dtype.char), "mirror"), SIDE * (SIDE + 1) * a.dtype.itemsize
-            kernel((blocks, blocks), (THREADS,), (sizes, a, a), shared_mem=memory)
+        # CuPy compiles a source once.
+        launcher = Launcher(mirror_source(a.dtype.char), "mirror", THREADS, SIDE * (SIDE + 1) * a.dtype.itemsize)
+        blocks = -(-n // SIDE)
+        launcher((blocks, blocks), integers(a, np.asarray([n, a.size // n**2])), a, a)
     return a
 
 

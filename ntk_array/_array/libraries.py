@@ -12,8 +12,6 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from . import cupy_matrices
-
 __all__ = ["LIBRARIES", "STANDARD", "Library", "is_numpy", "library_of"]
 
 Array = Any
@@ -352,6 +350,24 @@ def _cupy_solve_lower(xp: Any, lower: Array, b: Array, transposed: bool) -> Arra
     return cupy.stack(parts).reshape(b.shape)
 
 
+def _cupy_upper(a: Array) -> Array:
+    from .cupy_matrices import upper
+
+    return upper(a)
+
+
+def _cupy_mirror(a: Array) -> Array:
+    from .cupy_matrices import mirror
+
+    return mirror(a)
+
+
+def _cupy_add_product(total: Array, a: Array, b: Array) -> Array:
+    from .cupy_matrices import add_product
+
+    return add_product(total, a, b)
+
+
 def _cupy_free_memory(device: Any) -> int:
     """What the driver has, and what CuPy took from it earlier and does not use now."""
     import cupy
@@ -412,9 +428,9 @@ LIBRARIES = {
         compiler="cupy",
         cholesky=_cupy_cholesky,
         solve_lower=_cupy_solve_lower,
-        upper=cupy_matrices.upper,
-        mirror=cupy_matrices.mirror,
-        add_product=cupy_matrices.add_product,
+        upper=_cupy_upper,
+        mirror=_cupy_mirror,
+        add_product=_cupy_add_product,
     ),
 }
 """Entries by the name of the package. The command line and ``ntk-array info`` list the same names."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cuda_planes import NUMBER
+from .._array.cuda_launch import NUMBER
 
 __all__ = ["THREADS", "CrossingCode"]
 

@@ -18,6 +18,7 @@ from itertools import groupby
 
 import numpy as np
 
+from .._array.cuda_launch import NUMBER
 from .._array.window import Window
 from .cuda_text import CALL, HEAD, INPUTS, KERNEL, LEAVES, OUTPUT, PLACE, STAGE
 from .cuda_windows import WindowCode, left_apart
@@ -25,10 +26,8 @@ from .cupy_kernels import statements
 from .formula import COLUMN, ROW
 from .plane_stages import Stage, kept, sides_kept
 
-__all__ = ["MOST_THREADS", "NUMBER", "PlaneCode"]
+__all__ = ["MOST_THREADS", "PlaneCode"]
 
-NUMBER = {"f": "float", "d": "double"}
-"""The type of numbers, by the character of a dtype."""
 MOST_THREADS = 1024
 """Of a block, on every device."""
 WARP = 32

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._array.cuda_launch import NUMBER, Launcher, integers
 from .._array.namespace import Array, home
-from .cuda_launch import Launcher, integers
-from .cuda_planes import NUMBER
 
 __all__ = ["THREADS", "source", "sum_mixed"]
 

@@ -164,7 +164,6 @@ def cupy(raw: Callable[..., Any], elementwise: Callable[..., Any] | None = None)
         ElementwiseKernel=elementwise,
         cuda=SimpleNamespace(Device=HostDevice),
         ascontiguousarray=np.ascontiguousarray,
-        asarray=np.asarray,
         zeros=np.zeros,
         cublas=SimpleNamespace(syrk=_syrk),
         # Whether arrays are CuPy's is asked of every library that is imported: these never are.

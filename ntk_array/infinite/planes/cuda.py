@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._array.cuda_launch import MOST_PAIRS, Launcher, integers, shared_memory
 from ..._array.namespace import Array, home
 from ..._formula.cuda_crossings import THREADS, CrossingCode
-from ..._formula.cuda_launch import MOST_PAIRS, Launcher, integers, shared_memory
 from ..._formula.cuda_planes import ENOUGH_BYTES, MOST_THREADS, PlaneCode
 from ..._formula.formula import COLUMN, ROW
 from .crossings import Crossing, Route, reached_from, route

@@ -1,4 +1,4 @@
-"""Kernels of planes on a GPU, by :class:`cupy.RawKernel`."""
+"""CUDA kernels on arrays of CuPy, by :class:`cupy.RawKernel`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .._array.namespace import Array, home
+from .namespace import Array, home
 
-__all__ = ["GIVEN_BYTES", "MOST_PAIRS", "Launcher", "integers", "shared_memory"]
+__all__ = ["GIVEN_BYTES", "MOST_PAIRS", "NUMBER", "OPTIONS", "Launcher", "integers", "shared_memory"]
+
+NUMBER = {"f": "float", "d": "double"}
+"""The type of numbers in CUDA C++, by the character of a dtype."""
 
 GIVEN_BYTES = 48 * 2**10
 """Shared memory that every block may have. A kernel has to ask for more, where the device has it."""
