@@ -84,9 +84,9 @@ def kernel_rows(kernel: ntk.Kernel, x: np.ndarray, n: int, folder: Path, card: C
     return np.concatenate([upper + np.triu(train, 1).T, matrix[n:]]), known
 
 
-def network(depth: int, pooling: str) -> ntk.nn.Layer:
+def network(depth: int, pooling: str, bias_std: float = 0.0) -> ntk.nn.Layer:
     """Convolutions and a readout, so many together."""
-    layers = [layer for _ in range(depth - 1) for layer in (ntk.nn.Conv(1, (3, 3), weight_std=2**0.5), ntk.nn.ReLU())]
+    layers = (ntk.nn.Conv(1, (3, 3), weight_std=2**0.5, bias_std=bias_std), ntk.nn.ReLU()) * (depth - 1)
     last = ntk.nn.Flatten() if pooling == "flatten" else ntk.nn.GlobalAvgPool()
     return ntk.nn.Sequential(*layers, last, ntk.nn.Dense(1))
 

@@ -33,7 +33,7 @@ def planes(card: Card, options: Options) -> Iterator[dict[str, Any]]:
     n, rng = options.size(100, least=FEW), np.random.default_rng(0)
     host, small = rng.standard_normal((n, side, side, 3)), rng.standard_normal((FEW, SMALL, SMALL, 3))
     for depth, bias_std in NETWORKS:
-        kernel, few, fewer = ntk.InfiniteNTK(convolutional(depth, bias_std)), {}, {}
+        kernel, few, fewer = ntk.InfiniteNTK(cifar.network(depth + 1, "global", bias_std)), {}, {}
         what = {"images": list(host.shape), "depth": depth, "bias_std": bias_std}
         for dtype in ("float32", "float64"):
             x = card.xp.asarray(host.astype(dtype))
@@ -70,12 +70,6 @@ def by_layers(net: ntk.nn.Layer, x: Any) -> Any:
         return ntk.InfiniteNTK(net)(x)
     finally:
         numba_loops.ENOUGH = enough
-
-
-def convolutional(depth: int, bias_std: float) -> ntk.nn.Layer:
-    """Convolutions of 3 x 3 and ReLU, a mean over positions and a readout."""
-    layers = (ntk.nn.Conv(1, (3, 3), weight_std=2**0.5, bias_std=bias_std), ntk.nn.ReLU()) * depth
-    return ntk.nn.Sequential(*layers, ntk.nn.GlobalAvgPool(), ntk.nn.Dense(1))
 
 
 def images(card: Card, options: Options) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ from ntk_array._formula.cuda_planes import PlaneCode
 from ntk_array.infinite.planes import CudaPlanes, layout_of
 from ntk_array.infinite.planes.crossings import route
 
-from .images import convolutional
+from ..cifar import network
 
 SHAPE, DEPTH = (32, 32, 3), 20
 MULTIPROCESSORS, CLOCK = 132, 1.75e9
@@ -43,7 +43,7 @@ DOUBLES = ("DFMA", "DADD", "DMUL", "DSETP")
 
 def code_of(dtype: str) -> PlaneCode:
     """The kernel of convolutions with ReLU and a global mean, without biases."""
-    program = ntk.InfiniteNTK(convolutional(DEPTH, bias_std=0.0)).program(SHAPE)
+    program = ntk.InfiniteNTK(network(DEPTH + 1, "global")).program(SHAPE)
     layout = layout_of(program.steps, program.signals, ntk=True)
     if layout is None:
         raise ValueError("the network does not run in planes")
